@@ -1,0 +1,12 @@
+// The lookup variants for the CPU, one file each.
+#pragma once
+
+#include "kernels/variant.h"
+
+namespace lcnn::cpu {
+
+extern const Variant naive_sparse;
+extern const Variant shared_tiled;
+extern const Variant precompute_gather;
+
+}  // namespace lcnn::cpu

@@ -1,0 +1,45 @@
+// The parameters of a lookup convolution, and the dense weights that they stand for.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/lookup_table.h"
+#include "kernels/problem.h"
+
+namespace lcnn {
+
+struct LookupWeights {
+  std::vector<float> dictionary;  // D [dictionary_size, in_channels / groups, dh, dw], row-major
+  LookupTable lookups;            // P
+  std::vector<float> bias;        // [out_channels], empty without bias
+};
+
+struct DenseWeights {
+  std::vector<float> weight;  // W [out_channels, in_channels / groups, kh, kw], row-major
+  std::vector<float> bias;    // [out_channels], empty without bias
+};
+
+// The nearest number that `precision` stores (fp32 and tf32 store 32 bits: unchanged; ties to even).
+float round_to(Precision precision, float value);
+
+// Parameters drawn from `seed`, rounded to `precision` so that every implementation stores them exactly.
+// Every entry of P is non-zero with the probability that gives `sparsity` lookups per (output channel, r, c) on
+// average, so counts vary and some are 0; granularity `filter` with a whole-numbered sparsity draws exactly that
+// many per output channel, which is the original's format. Scaled so that outputs have a variance near 1.
+// Throws std::invalid_argument when sparsity is negative, not finite or above dictionary_size / groups.
+LookupWeights random_weights(const LookupProblem& problem, double sparsity, Precision precision,
+                             std::uint64_t seed);
+
+// W[k, :, r, c] = sum_t C[t] * D[I[t], :] (paper eq. 1), summed in float64, rounded to `precision`.
+DenseWeights dense_weights(const LookupProblem& problem, const LookupWeights& weights, Precision precision);
+
+// W with the two smallest of every four neighbouring weights set to zero, in the order (kh, kw, in_channels) that a
+// matrix product over unfolded channels-last input runs along: what 2:4 structured sparsity computes.
+DenseWeights prune_2_4(const Conv2dProblem& problem, DenseWeights weights);
+
+// Bytes as stored in `precision`.
+std::int64_t stored_bytes(const LookupWeights& weights, Precision precision);
+std::int64_t stored_bytes(const DenseWeights& weights, Precision precision);
+
+}  // namespace lcnn
