@@ -82,6 +82,11 @@ float round_to(Precision precision, float value) {
   }
 }
 
+std::uint16_t bits_of(Precision precision, float value) {
+  if (precision == Precision::bf16) return static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(value) >> 16);
+  return std::bit_cast<std::uint16_t>(static_cast<_Float16>(value));
+}
+
 LookupWeights random_weights(const LookupProblem& problem, double sparsity, Precision precision,
                              std::uint64_t seed) {
   validate(problem);

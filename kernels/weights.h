@@ -23,6 +23,9 @@ struct DenseWeights {
 // The nearest number that `precision` stores (fp32 and tf32 store 32 bits: unchanged; ties to even).
 float round_to(Precision precision, float value);
 
+// The 16 bits that fp16 or bf16 stores for a value that round_to() has rounded.
+std::uint16_t bits_of(Precision precision, float value);
+
 // Parameters drawn from `seed`, rounded to `precision` so that every implementation stores them exactly.
 // Every entry of P is non-zero with the probability that gives `sparsity` lookups per (output channel, r, c) on
 // average, so counts vary and some are 0; granularity `filter` with a whole-numbered sparsity draws exactly that

@@ -1,0 +1,17 @@
+// The lookup variants for CUDA, one file each.
+#pragma once
+
+#include "kernels/variant.h"
+
+namespace lcnn::cuda {
+
+extern const Variant naive_sparse;
+extern const Variant shared_tiled;
+extern const Variant precompute_gather;
+
+// Why fp32 kernels without matrix units do not run as tf32; empty for other precisions.
+inline std::string why_not_tf32(Precision precision) {
+  return precision == Precision::tf32 ? "tf32 is not supported: it uses no matrix units, run it as fp32" : "";
+}
+
+}  // namespace lcnn::cuda

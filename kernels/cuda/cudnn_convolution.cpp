@@ -1,0 +1,254 @@
+#include "kernels/cuda/cudnn_convolution.h"
+
+#include <cudnn_frontend.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <set>
+#include <stdexcept>
+#include <unordered_map>
+#include <vector>
+
+#include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/weights_upload.h"
+
+namespace lcnn::cuda {
+namespace {
+
+namespace fe = cudnn_frontend;
+
+constexpr std::int64_t kX = 1, kW = 2, kB = 3, kY = 4;                 // tensor ids
+constexpr std::int64_t kWorkspaceLimit = std::int64_t{4} << 30;       // bytes
+constexpr int kFinalists = 5;                                         // timed again, more often
+
+void check_cudnn(cudnnStatus_t status, const char* what) {
+  if (status != CUDNN_STATUS_SUCCESS) throw std::runtime_error(fmt::format("{}: {}", what, cudnnGetErrorString(status)));
+}
+
+// One handle a thread: creating one takes a second.
+cudnnHandle_t handle_for(cudaStream_t stream) {
+  thread_local cudnnHandle_t handle = [] {
+    cudnnHandle_t created = nullptr;
+    check_cudnn(cudnnCreate(&created), "cudnnCreate");
+    return created;
+  }();
+  check_cudnn(cudnnSetStream(handle, stream), "cudnnSetStream");
+  return handle;
+}
+
+fe::DataType_t data_type(Precision precision) {
+  switch (precision) {
+    case Precision::fp16: return fe::DataType_t::HALF;
+    case Precision::bf16: return fe::DataType_t::BFLOAT16;
+    default: return fe::DataType_t::FLOAT;
+  }
+}
+
+using Dimensions = std::vector<std::int64_t>;
+
+Dimensions strides_of(const Dimensions& dimensions, Layout layout) {
+  const std::int64_t c = dimensions[1], h = dimensions[2], w = dimensions[3];
+  return layout == Layout::nchw ? Dimensions{c * h * w, h * w, w, 1} : Dimensions{c * h * w, 1, w * c, c};
+}
+
+fe::graph::Tensor_attributes tensor(const char* name, std::int64_t id, const Dimensions& dimensions, Layout layout,
+                                    Precision precision) {
+  return fe::graph::Tensor_attributes()
+      .set_name(name)
+      .set_uid(id)
+      .set_dim(dimensions)
+      .set_stride(strides_of(dimensions, layout))
+      .set_data_type(data_type(precision));
+}
+
+std::shared_ptr<fe::graph::Graph> build_graph(const Conv2dProblem& p, Precision precision, Layout layout,
+                                              bool fuse_bias, cudnnHandle_t handle) {
+  auto graph = std::make_shared<fe::graph::Graph>();
+  graph->set_io_data_type(data_type(precision))
+      .set_intermediate_data_type(fe::DataType_t::FLOAT)
+      .set_compute_data_type(fe::DataType_t::FLOAT);
+  auto x = graph->tensor(tensor("x", kX, {p.batch, p.in_channels, p.height, p.width}, layout, precision));
+  auto w = graph->tensor(tensor("w", kW, {p.out_channels, p.in_channels_per_group(), p.kernel[0], p.kernel[1]}, layout,
+                                precision));
+  auto y = graph->conv_fprop(x, w, fe::graph::Conv_fprop_attributes()
+                                       .set_padding({p.padding[0], p.padding[1]})
+                                       .set_stride({p.stride[0], p.stride[1]})
+                                       .set_dilation({p.dilation[0], p.dilation[1]}));
+  if (fuse_bias) {
+    auto bias = graph->tensor(tensor("bias", kB, {1, p.out_channels, 1, 1}, layout, precision));
+    y = graph->pointwise(y, bias, fe::graph::Pointwise_attributes().set_mode(fe::PointwiseMode_t::ADD));
+  }
+  const Dimensions out{p.batch, p.out_channels, p.out_height(), p.out_width()};
+  y->set_output(true).set_uid(kY).set_dim(out).set_stride(strides_of(out, layout)).set_data_type(data_type(precision));
+
+  if (graph->validate().is_bad() || graph->build_operation_graph(handle).is_bad()) return nullptr;
+  for (const auto mode : {fe::HeurMode_t::A, fe::HeurMode_t::B, fe::HeurMode_t::FALLBACK}) {
+    (void)graph->create_execution_plans({mode});  // a mode without configurations is no error: others may have some
+  }
+  std::int64_t engines = 0;
+  if (graph->get_engine_count(engines).is_good()) {
+    for (std::int64_t engine = 0; engine < engines; ++engine) (void)graph->create_execution_plan(engine, {});
+  }
+  if (precision == Precision::fp32) {
+    graph->deselect_numeric_notes({fe::NumericalNote_t::TENSOR_CORE, fe::NumericalNote_t::DOWN_CONVERT_INPUTS,
+                                   fe::NumericalNote_t::REDUCED_PRECISION_REDUCTION});
+  }
+  return graph;
+}
+
+// One plan of one graph, with the time it took.
+struct Candidate {
+  std::shared_ptr<fe::graph::Graph> graph;
+  std::int64_t index = 0;
+  bool fused_bias = false;
+  std::string name;
+  std::int64_t workspace_bytes = 0;
+  float milliseconds = 0.0f;
+};
+
+}  // namespace
+
+class CudnnConvolution::Implementation {
+ public:
+  Implementation(const Conv2dProblem& problem, std::span<const float> weight, std::span<const float> bias,
+                 Precision precision, Layout layout, const Execution& execution)
+      : problem_(problem), precision_(precision), layout_(layout) {
+    weight_ = upload_as(layout == Layout::nchw ? std::vector<float>(weight.begin(), weight.end())
+                                               : channels_last(problem, weight),
+                        precision, MemoryKind::weights, execution);
+    bias_ = upload_as(bias, precision, MemoryKind::weights, execution);
+    const bool has_bias = !bias.empty();
+    std::vector<Candidate> candidates = list_candidates(has_bias, execution);
+    tried_ = candidates.size();
+    best_ = fastest(std::move(candidates), execution);
+    workspace_ = Buffer(*execution.allocator, std::max<std::int64_t>(best_.workspace_bytes, 1), MemoryKind::workspace);
+  }
+
+  void run(const void* x, void* y, void* stream) {
+    if (!execute(best_, x, y, workspace_.as<void>(), as_stream(stream))) {
+      throw std::runtime_error(fmt::format("cuDNN plan {} failed to run", best_.name));
+    }
+  }
+
+  std::string choice() const {
+    return fmt::format("{}{}, fastest of {} plans", best_.name, bias_.as<void>() == nullptr ? ""
+                       : best_.fused_bias ? " with fused bias" : " then a bias pass", tried_);
+  }
+
+ private:
+  // W [K, C/groups, kh, kw] -> [K, kh, kw, C/groups].
+  static std::vector<float> channels_last(const Conv2dProblem& p, std::span<const float> weight) {
+    const std::int64_t channels = p.in_channels_per_group(), taps = p.taps();
+    std::vector<float> moved(weight.size());
+    for (std::int64_t k = 0; k < p.out_channels; ++k) {
+      for (std::int64_t c = 0; c < channels; ++c) {
+        for (std::int64_t tap = 0; tap < taps; ++tap) {
+          moved[(k * taps + tap) * channels + c] = weight[(k * channels + c) * taps + tap];
+        }
+      }
+    }
+    return moved;
+  }
+
+  std::vector<Candidate> list_candidates(bool has_bias, const Execution& execution) const {
+    cudnnHandle_t handle = handle_for(as_stream(execution.stream));
+    std::vector<Candidate> candidates;
+    for (const bool fuse_bias : has_bias ? std::vector<bool>{true, false} : std::vector<bool>{false}) {
+      const auto graph = build_graph(problem_, precision_, layout_, fuse_bias, handle);
+      if (graph == nullptr) continue;
+      std::set<std::string> seen;
+      for (std::int64_t i = 0; i < graph->get_execution_plan_count(); ++i) {
+        Candidate candidate{.graph = graph, .index = i, .fused_bias = fuse_bias};
+        if (graph->build_plan_at_index(handle, i).is_bad()) continue;
+        if (graph->get_plan_name_at_index(i, candidate.name).is_bad() || !seen.insert(candidate.name).second) continue;
+        if (graph->get_workspace_size_plan_at_index(i, candidate.workspace_bytes).is_bad()) continue;
+        if (candidate.workspace_bytes <= kWorkspaceLimit) candidates.push_back(std::move(candidate));
+      }
+    }
+    if (candidates.empty()) {
+      throw std::runtime_error(fmt::format("cuDNN offers no {} {} engine for this convolution", to_string(precision_),
+                                           to_string(layout_)));
+    }
+    return candidates;
+  }
+
+  // Times every candidate on random data, the kFinalists fastest more often, and returns the fastest.
+  Candidate fastest(std::vector<Candidate> candidates, const Execution& execution) const {
+    const auto stream = as_stream(execution.stream);
+    const std::int64_t bytes = element_bytes(precision_);
+    const auto largest = std::ranges::max(candidates, {}, &Candidate::workspace_bytes).workspace_bytes;
+    const Buffer x(*execution.allocator, problem_.input_elements() * bytes, MemoryKind::workspace);
+    const Buffer y(*execution.allocator, problem_.output_elements() * bytes, MemoryKind::workspace);
+    const Buffer workspace(*execution.allocator, std::max<std::int64_t>(largest, 1), MemoryKind::workspace);
+    random_fill(x.as<void>(), problem_.input_elements(), precision_, 1, stream);
+
+    const auto time = [&](Candidate& candidate, int runs) {
+      candidate.milliseconds = milliseconds_of(candidate, x.as<void>(), y.as<void>(), workspace.as<void>(), runs, stream);
+    };
+    for (Candidate& candidate : candidates) time(candidate, 3);
+    std::ranges::sort(candidates, {}, &Candidate::milliseconds);
+    if (candidates.size() > kFinalists) candidates.resize(kFinalists);
+    for (Candidate& candidate : candidates) time(candidate, 20);
+    Candidate best = *std::ranges::min_element(candidates, {}, &Candidate::milliseconds);
+    if (!(best.milliseconds < std::numeric_limits<float>::infinity())) {
+      throw std::runtime_error(fmt::format("every cuDNN {} {} plan failed to run", to_string(precision_),
+                                           to_string(layout_)));
+    }
+    return best;
+  }
+
+  float milliseconds_of(const Candidate& candidate, const void* x, void* y, void* workspace, int runs,
+                        cudaStream_t stream) const {
+    constexpr float kFailed = std::numeric_limits<float>::infinity();
+    cudaEvent_t begin = nullptr, end = nullptr;
+    check(cudaEventCreate(&begin), "cudaEventCreate");
+    check(cudaEventCreate(&end), "cudaEventCreate");
+    float milliseconds = kFailed;
+    bool ran = execute(candidate, x, y, workspace, stream);  // warm-up
+    check(cudaEventRecord(begin, stream), "cudaEventRecord");
+    for (int i = 0; i < runs && ran; ++i) ran = execute(candidate, x, y, workspace, stream);
+    check(cudaEventRecord(end, stream), "cudaEventRecord");
+    check(cudaEventSynchronize(end), "timing a cuDNN plan");
+    if (ran) {
+      check(cudaEventElapsedTime(&milliseconds, begin, end), "cudaEventElapsedTime");
+      milliseconds /= static_cast<float>(runs);
+    }
+    cudaEventDestroy(begin);
+    cudaEventDestroy(end);
+    return milliseconds;
+  }
+
+  bool execute(const Candidate& candidate, const void* x, void* y, void* workspace, cudaStream_t stream) const {
+    std::unordered_map<std::int64_t, void*> pointers{
+        {kX, const_cast<void*>(x)}, {kW, weight_.as<void>()}, {kY, y}};
+    if (candidate.fused_bias) pointers[kB] = bias_.as<void>();
+    if (candidate.graph->execute_plan_at_index(handle_for(stream), pointers, workspace, candidate.index).is_bad()) {
+      return false;
+    }
+    if (!candidate.fused_bias && bias_.as<void>() != nullptr) {
+      add_bias(problem_, precision_, layout_, bias_.as<void>(), y, stream);
+    }
+    return true;
+  }
+
+  Conv2dProblem problem_;
+  Precision precision_;
+  Layout layout_;
+  Buffer weight_, bias_, workspace_;
+  Candidate best_;
+  std::size_t tried_ = 0;
+};
+
+CudnnConvolution::CudnnConvolution(const Conv2dProblem& problem, std::span<const float> weight,
+                                   std::span<const float> bias, Precision precision, Layout layout,
+                                   const Execution& execution)
+    : implementation_(std::make_unique<Implementation>(problem, weight, bias, precision, layout, execution)) {}
+
+CudnnConvolution::~CudnnConvolution() = default;
+
+void CudnnConvolution::run(const void* x, void* y, void* stream) { implementation_->run(x, y, stream); }
+
+std::string CudnnConvolution::choice() const { return implementation_->choice(); }
+
+}  // namespace lcnn::cuda
