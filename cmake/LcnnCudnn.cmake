@@ -27,4 +27,6 @@ add_library(lcnn_cudnn_frontend INTERFACE)
 add_library(lcnn::cudnn_frontend ALIAS lcnn_cudnn_frontend)
 target_include_directories(lcnn_cudnn_frontend SYSTEM INTERFACE ${LCNN_CUDNN_FRONTEND_INCLUDE_DIR})
 target_compile_definitions(lcnn_cudnn_frontend INTERFACE CUDNN_FRONTEND_SKIP_JSON_LIB)
-target_link_libraries(lcnn_cudnn_frontend INTERFACE lcnn::cudnn CUDA::nvrtc ${CMAKE_DL_LIBS})
+# NVRTC by path: the CUDA::nvrtc target would add the driver's libcuda, which machines without a GPU do not have.
+find_library(LCNN_NVRTC_LIBRARY nvrtc HINTS ${CUDAToolkit_LIBRARY_DIR} REQUIRED)
+target_link_libraries(lcnn_cudnn_frontend INTERFACE lcnn::cudnn ${LCNN_NVRTC_LIBRARY} ${CMAKE_DL_LIBS})

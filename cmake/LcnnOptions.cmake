@@ -1,9 +1,10 @@
 # lcnn_options: what every target of ours is compiled with.
 add_library(lcnn_options INTERFACE)
 target_include_directories(lcnn_options INTERFACE ${CMAKE_SOURCE_DIR})
+# C++20 by flag, in both languages: CMake 3.25 does not know that nvcc 13 takes it.
 # Designated initialisers leave fields at their defaults on purpose.
 target_compile_options(lcnn_options INTERFACE
-  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wno-missing-field-initializers>)
+  $<$<COMPILE_LANGUAGE:CXX>:-std=c++20 -Wall -Wextra -Wno-missing-field-initializers>)
 if(LCNN_NATIVE_ARCH)
   target_compile_options(lcnn_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-march=native>)
 endif()
@@ -14,7 +15,6 @@ if(LCNN_SANITIZE)
 endif()
 if(LCNN_HAS_CUDA)
   target_compile_definitions(lcnn_options INTERFACE LCNN_HAS_CUDA=1)
-  # C++20 by flag: CMake 3.25 does not know that nvcc 13 takes it. ptxas reports spills: scripts/check_spills reads it.
   target_compile_options(lcnn_options INTERFACE
     $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20 --expt-relaxed-constexpr -lineinfo -Xcompiler=-Wall>)
 endif()

@@ -78,6 +78,11 @@ class PreparedConvolution {
   // `stream`, so that it can be captured into a graph. Every element of y is written.
   virtual void run(const void* x, void* y, void* stream) = 0;
 
+  // For implementations that keep tensors in a layout of their own (oneDNN's blocked one) or return memory of their
+  // own: converts x once before runs on it, and after a run writes the result that belongs to y into y. Never timed.
+  virtual void adopt_input(const void* /*x*/, void* /*stream*/) {}
+  virtual void emit_output(void* /*y*/, void* /*stream*/) {}
+
   // What preparation chose (engine, tile), for the report; empty when there was nothing to choose.
   virtual std::string choice() const { return {}; }
 };

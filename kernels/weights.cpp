@@ -159,6 +159,19 @@ DenseWeights dense_weights(const LookupProblem& problem, const LookupWeights& we
   return dense;
 }
 
+std::vector<float> dense_lookups(const LookupProblem& problem, const LookupTable& table) {
+  const Conv2dProblem stage = problem.lookup_stage();
+  const std::int64_t per_group = problem.dictionary_size_per_group(), taps = stage.taps();
+  std::vector<float> dense(stage.weight_elements(), 0.0f);
+  for (std::int64_t row = 0; row < table.rows(); ++row) {
+    const std::int64_t k = row / taps, tap = row % taps;
+    for (std::int32_t i = table.row_offsets[row]; i < table.row_offsets[row + 1]; ++i) {
+      dense[(k * per_group + table.indices[i] % per_group) * taps + tap] = table.coefficients[i];
+    }
+  }
+  return dense;
+}
+
 DenseWeights prune_2_4(const Conv2dProblem& problem, DenseWeights weights) {
   const std::int64_t channels = problem.in_channels_per_group(), taps = problem.taps();
   const std::int64_t row_length = channels * taps;

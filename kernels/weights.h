@@ -37,6 +37,9 @@ LookupWeights random_weights(const LookupProblem& problem, double sparsity, Prec
 // W[k, :, r, c] = sum_t C[t] * D[I[t], :] (paper eq. 1), summed in float64, rounded to `precision`.
 DenseWeights dense_weights(const LookupProblem& problem, const LookupWeights& weights, Precision precision);
 
+// P as the weight of a dense convolution with the problem's groups: [out_channels, dictionary_size / groups, kh, kw].
+std::vector<float> dense_lookups(const LookupProblem& problem, const LookupTable& table);
+
 // W with the two smallest of every four neighbouring weights set to zero, in the order (kh, kw, in_channels) that a
 // matrix product over unfolded channels-last input runs along: what 2:4 structured sparsity computes.
 DenseWeights prune_2_4(const Conv2dProblem& problem, DenseWeights weights);

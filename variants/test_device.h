@@ -1,0 +1,116 @@
+// Runs a variant for a test: poisoned output, host vectors in and out in NCHW whatever the layout.
+#pragma once
+
+#include <bit>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "kernels/test_problems.h"
+#include "kernels/variant.h"
+#include "variants/runtime.h"
+#if LCNN_HAS_CUDA
+#include "kernels/cuda/weights_upload.h"
+#endif
+
+namespace lcnn {
+
+class TestDevice {
+ public:
+  explicit TestDevice(Device device) : device_(device), allocator_(make_allocator(device)) {
+#if LCNN_HAS_CUDA
+    if (device == Device::cuda) stream_ = make_stream();
+#endif
+  }
+
+  // y [batch, out_channels, out_height, out_width] of the test's input. On CUDA also through a captured graph, whose
+  // result must be the same to the bit.
+  std::vector<float> run(const Variant& variant, const TestProblem& test, const LookupWeights& weights,
+                         Precision precision, Layout layout) {
+    const Conv2dProblem& conv = test.problem.conv;
+    const std::vector<float> x = permute(test.input(precision), conv.batch, conv.in_channels, conv.height * conv.width,
+                                         layout, /*to_nchw=*/false);
+    const Execution execution{.allocator = allocator_.get(), .stream = stream_, .host_gemm = library_gemm};
+    const auto prepared = variant.prepare(test.problem, weights, precision, layout, execution);
+    std::vector<float> y = device_ == Device::cpu ? run_on_cpu(*prepared, conv, x)
+                                                  : run_on_cuda(*prepared, conv, x, precision);
+    return permute(y, conv.batch, conv.out_channels, conv.out_height() * conv.out_width(), layout, /*to_nchw=*/true);
+  }
+
+ private:
+  std::vector<float> run_on_cpu(PreparedConvolution& prepared, const Conv2dProblem& conv, const std::vector<float>& x) {
+    std::vector<float> y(conv.output_elements());
+    std::memset(y.data(), 0xFF, y.size() * 4);
+    prepared.adopt_input(x.data(), nullptr);
+    prepared.run(x.data(), y.data(), nullptr);
+    prepared.emit_output(y.data(), nullptr);
+    return y;
+  }
+
+#if LCNN_HAS_CUDA
+  std::vector<float> run_on_cuda(PreparedConvolution& prepared, const Conv2dProblem& conv, const std::vector<float>& x,
+                                 Precision precision) {
+    const auto stream = static_cast<cudaStream_t>(stream_);
+    const Execution execution{.allocator = allocator_.get(), .stream = stream_};
+    const Buffer input = cuda::upload_as(x, precision, MemoryKind::workspace, execution);
+    const std::int64_t bytes = conv.output_elements() * element_bytes(precision);
+    const Buffer output(*allocator_, bytes, MemoryKind::workspace);
+    std::vector<char> host(bytes);
+    const auto fetch = [&](auto&& enqueue) {
+      cuda::check(cudaMemsetAsync(output.as<void>(), 0xFF, bytes, stream), "poisoning");
+      enqueue();
+      prepared.emit_output(output.as<void>(), stream_);
+      cuda::check(cudaMemcpyAsync(host.data(), output.as<void>(), bytes, cudaMemcpyDeviceToHost, stream), "fetching");
+      cuda::check(cudaStreamSynchronize(stream), "running");
+      return host;
+    };
+    const std::vector<char> direct = fetch([&] { prepared.run(input.as<void>(), output.as<void>(), stream_); });
+    CudaGraph graph(stream_, [&](void* capture) { prepared.run(input.as<void>(), output.as<void>(), capture); });
+    const std::vector<char> replayed = fetch([&] { graph.replay(); });
+    if (direct != replayed) return std::vector<float>(conv.output_elements(), std::bit_cast<float>(0xFFFFFFFFu));
+    return decode(direct, precision);
+  }
+
+  static std::vector<float> decode(const std::vector<char>& stored, Precision precision) {
+    std::vector<float> values(stored.size() / element_bytes(precision));
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (element_bytes(precision) == 4) {
+        std::memcpy(&values[i], stored.data() + 4 * i, 4);
+        continue;
+      }
+      std::uint16_t bits;
+      std::memcpy(&bits, stored.data() + 2 * i, 2);
+      values[i] = precision == Precision::bf16 ? std::bit_cast<float>(std::uint32_t{bits} << 16)
+                                               : static_cast<float>(std::bit_cast<_Float16>(bits));
+    }
+    return values;
+  }
+#else
+  std::vector<float> run_on_cuda(PreparedConvolution&, const Conv2dProblem&, const std::vector<float>&, Precision) {
+    return {};
+  }
+#endif
+
+  // Between NCHW and `layout`; planes of `pixels` elements.
+  static std::vector<float> permute(const std::vector<float>& values, std::int64_t batch, std::int64_t channels,
+                                    std::int64_t pixels, Layout layout, bool to_nchw) {
+    if (layout == Layout::nchw) return values;
+    std::vector<float> moved(values.size());
+    for (std::int64_t n = 0; n < batch; ++n) {
+      for (std::int64_t c = 0; c < channels; ++c) {
+        for (std::int64_t p = 0; p < pixels; ++p) {
+          const std::int64_t nchw = (n * channels + c) * pixels + p, nhwc = (n * pixels + p) * channels + c;
+          if (to_nchw) moved[nchw] = values[nhwc];
+          else moved[nhwc] = values[nchw];
+        }
+      }
+    }
+    return moved;
+  }
+
+  Device device_;
+  std::unique_ptr<CountingAllocator> allocator_;
+  void* stream_ = nullptr;
+};
+
+}  // namespace lcnn

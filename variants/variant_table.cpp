@@ -1,0 +1,31 @@
+#include "variants/variant_table.h"
+
+#include "kernels/cpu/cpu_variants.h"
+#if LCNN_HAS_CUDA
+#include "kernels/cuda/cuda_variants.h"
+#endif
+
+namespace lcnn {
+
+std::span<const Variant* const> variant_table() {
+  static const Variant* const kTable[] = {
+      &cpu::naive_sparse,
+      &cpu::shared_tiled,
+      &cpu::precompute_gather,
+      &cpu::conv2d_onednn,
+      &cpu::conv2d_onednn_blocked,
+      &cpu::two_convolutions,
+#if LCNN_HAS_CUDA
+      &cuda::naive_sparse,
+      &cuda::shared_tiled,
+      &cuda::precompute_gather,
+      &cuda::conv2d_libtorch,
+      &cuda::conv2d_cudnn,
+      &cuda::two_convolutions,
+      &cuda::sparse_2_4,
+#endif
+  };
+  return kTable;
+}
+
+}  // namespace lcnn

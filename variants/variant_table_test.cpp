@@ -1,0 +1,118 @@
+// Every variant of the table, on every device that is there, against the float64 reference.
+#include "variants/variant_table.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <set>
+
+#include "kernels/reference.h"
+#include "kernels/test_problems.h"
+#include "variants/runtime.h"
+#include "variants/test_device.h"
+
+namespace lcnn {
+namespace {
+
+constexpr std::uint64_t kProblems = 300;
+
+// What half an ulp at every store, and sums of some hundred terms, may cost; a wrong index costs about 1.
+double tolerance(Precision precision) {
+  switch (precision) {
+    case Precision::fp32: return 2e-6;
+    case Precision::tf32: return 2e-3;
+    case Precision::fp16: return 2e-3;
+    case Precision::bf16: return 1.6e-2;
+  }
+  return 0;
+}
+
+std::vector<double> reference_for(const Variant& variant, const TestProblem& test, const LookupWeights& weights,
+                                  Precision precision) {
+  const std::vector<float> input = test.input(precision);
+  const std::vector<double> x(input.begin(), input.end());
+  if (variant.computes == Computes::lookups) return reference_lookup_conv2d(test.problem, weights, x);
+  DenseWeights dense = dense_weights(test.problem, weights, precision);
+  if (variant.computes == Computes::pruned_2_4) dense = prune_2_4(test.problem.conv, std::move(dense));
+  return reference_conv2d(test.problem.conv, x, dense.weight, dense.bias);
+}
+
+struct Case {
+  const Variant* variant;
+  Precision precision;
+  Layout layout;
+};
+
+std::vector<Case> all_cases() {
+  std::vector<Case> cases;
+  for (const Variant* variant : variant_table()) {
+    for (const Precision precision : {Precision::fp32, Precision::tf32, Precision::fp16, Precision::bf16}) {
+      if (variant->device == Device::cpu && precision != Precision::fp32) continue;
+      for (const Layout layout : {Layout::nchw, Layout::nhwc}) cases.push_back({variant, precision, layout});
+    }
+  }
+  return cases;
+}
+
+std::string case_name(const testing::TestParamInfo<Case>& info) {
+  const auto& [variant, precision, layout] = info.param;
+  return std::string(to_string(variant->device)) + "_" + std::string(variant->name) + "_" +
+         std::string(to_string(precision)) + "_" + std::string(to_string(layout));
+}
+
+class EveryVariant : public testing::TestWithParam<Case> {};
+
+TEST_P(EveryVariant, MatchesTheFloat64ReferenceOnRandomProblems) {
+  const auto& [variant, precision, layout] = GetParam();
+  if (variant->device == Device::cuda) {
+    if (const std::string reason = why_no_cuda(); !reason.empty()) GTEST_SKIP() << reason;
+  }
+  TestDevice device(variant->device);
+  // Library baselines tune for seconds a problem; they need no proof over hundreds.
+  const std::uint64_t problems = variant->kind == VariantKind::lookup && variant->name != "precompute_gather" ? kProblems
+                                 : variant->device == Device::cpu                                             ? kProblems
+                                                                                                              : 12;
+  std::uint64_t computed = 0;
+  std::string reason;
+  for (std::uint64_t seed = 0; seed < problems; ++seed) {
+    const TestProblem test = random_problem(seed);
+    if (reason = variant->why_unsupported(test.problem, precision, layout); !reason.empty()) continue;
+    const LookupWeights weights = test.weights(precision);
+    std::vector<float> y;
+    try {
+      y = device.run(*variant, test, weights, precision, layout);
+    } catch (const std::runtime_error& error) {
+      // Only a library may find out during preparation that it has no engine for a problem.
+      ASSERT_NE(std::string(error.what()).find("cuDNN offers no"), std::string::npos) << error.what() << "\n" << test;
+      continue;
+    }
+    const Comparison found = compare(y, reference_for(*variant, test, weights, precision));
+    ASSERT_TRUE(found.rel_err <= tolerance(precision))
+        << test << "\nrel_err " << found.rel_err << ", not finite: " << found.non_finite;
+    ++computed;
+  }
+  if (computed == 0) GTEST_SKIP() << "supports none of them: " << reason;
+  RecordProperty("problems", static_cast<int>(computed));
+}
+
+INSTANTIATE_TEST_SUITE_P(Table, EveryVariant, testing::ValuesIn(all_cases()), case_name);
+
+TEST(VariantTable, NamesAreUniquePerDeviceAndEveryEntryIsComplete) {
+  std::set<std::pair<Device, std::string_view>> names;
+  for (const Variant* variant : variant_table()) {
+    EXPECT_TRUE(names.insert({variant->device, variant->name}).second) << variant->name;
+    EXPECT_NE(variant->why_unsupported, nullptr) << variant->name;
+    EXPECT_NE(variant->prepare, nullptr) << variant->name;
+  }
+}
+
+TEST(VariantTable, RefusesDictionariesBeyond16BitIndicesInOneSentence) {
+  LookupProblem problem{.conv = {.in_channels = 1, .height = 2, .width = 2, .out_channels = 1}, .dictionary_size = 70000};
+  for (const Variant* variant : variant_table()) {
+    if (variant->kind != VariantKind::lookup || variant->device != Device::cpu) continue;
+    EXPECT_NE(variant->why_unsupported(problem, Precision::fp32, Layout::nchw).find("70000"), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace lcnn
