@@ -20,6 +20,7 @@ if(LCNN_HAS_CUDA)
   # One CUDA runtime in the process: the shared one that LibTorch loads.
   set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)
   enable_language(CUDA)
+  add_library(CUDA::nvToolsExt INTERFACE IMPORTED)  # CMake 3.25.1 sets a property of it, CUDA 13 has none
   find_package(CUDAToolkit 12.4 REQUIRED)
   message(STATUS "CUDA: ${CMAKE_CUDA_COMPILER} ${CMAKE_CUDA_COMPILER_VERSION}, for ${CMAKE_CUDA_ARCHITECTURES}")
 endif()

@@ -4,7 +4,7 @@ get_filename_component(_torch_site ${LCNN_TORCH_DIR} DIRECTORY)
 find_path(LCNN_CUDNN_INCLUDE_DIR cudnn.h
   HINTS ${_torch_site}/nvidia/cudnn/include ${CUDAToolkit_INCLUDE_DIRS} NO_DEFAULT_PATH)
 find_path(LCNN_CUDNN_INCLUDE_DIR cudnn.h)
-find_library(LCNN_CUDNN_LIBRARY NAMES cudnn libcudnn.so.9
+find_library(LCNN_CUDNN_LIBRARY NAMES cudnn libcudnn.so.9 NAMES_PER_DIR
   HINTS ${_torch_site}/nvidia/cudnn/lib ${CUDAToolkit_LIBRARY_DIR} NO_DEFAULT_PATH)
 find_library(LCNN_CUDNN_LIBRARY NAMES cudnn libcudnn.so.9)
 if(NOT LCNN_CUDNN_INCLUDE_DIR OR NOT LCNN_CUDNN_LIBRARY)

@@ -41,6 +41,8 @@ struct BadField {
   std::function<void(LookupProblem&)> spoil;
 };
 
+void PrintTo(const BadField& field, std::ostream* out) { *out << field.named; }
+
 class BadProblem : public testing::TestWithParam<BadField> {};
 
 TEST_P(BadProblem, IsRefusedByName) {

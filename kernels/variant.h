@@ -82,6 +82,8 @@ class PreparedConvolution {
   // own: converts x once before runs on it, and after a run writes the result that belongs to y into y. Never timed.
   virtual void adopt_input(const void* /*x*/, void* /*stream*/) {}
   virtual void emit_output(void* /*y*/, void* /*stream*/) {}
+  // Whether a run leaves its result in memory of its own, and y to emit_output.
+  virtual bool owns_output() const { return false; }
 
   // What preparation chose (engine, tile), for the report; empty when there was nothing to choose.
   virtual std::string choice() const { return {}; }

@@ -32,6 +32,7 @@ class Conv2dOnednn final : public PreparedConvolution {
                          problem_.stride, problem_.padding, problem_.dilation, problem_.groups);
   }
 
+  bool owns_output() const override { return true; }
   void emit_output(void* y, void*) override {
     view_output(problem_, y, precision_, layout_, at::kCPU).copy_(output_);
   }
@@ -72,6 +73,7 @@ class Conv2dOnednnBlocked final : public PreparedConvolution {
                                      problem_.dilation, problem_.groups);
   }
 
+  bool owns_output() const override { return true; }
   void emit_output(void* y, void*) override {
     view_output(problem_, y, precision_, layout_, at::kCPU).copy_(output_.to_dense());
   }

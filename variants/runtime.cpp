@@ -1,17 +1,26 @@
 #include "variants/runtime.h"
 
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
+#include <ATen/ops/randn.h>
 #include <c10/core/InferenceMode.h>
 #include <omp.h>
+#include <torch/headeronly/version.h>
 
+#include <algorithm>
+#include <cstdio>
 #include <cstdlib>
+#include <iostream>
 #include <new>
 #include <stdexcept>
 #include <unordered_map>
 #include <utility>
+
+#include "variants/tensor_view.h"
 
 #if LCNN_HAS_CUDA
 #include <ATen/cuda/CUDAContext.h>
@@ -72,6 +81,7 @@ std::unique_ptr<CountingAllocator> make_allocator(Device device) {
   if (device == Device::cpu) return std::make_unique<HostAllocator>();
   if (const std::string reason = why_no_cuda(); !reason.empty()) throw std::runtime_error(reason);
 #if LCNN_HAS_CUDA
+  at::globalContext().lazyInitDevice(at::kCUDA);  // the caching allocator has no device before
   return std::make_unique<CudaAllocator>();
 #else
   return nullptr;
@@ -152,6 +162,29 @@ void CudaGraph::replay() {
   implementation_->graph.replay();
 }
 
+struct LibraryMatmul::Operands {
+  at::Tensor a, b, c;
+};
+
+LibraryMatmul::LibraryMatmul(std::int64_t extent, Precision precision) : operands_(new Operands) {
+  const c10::InferenceMode no_autograd;
+  const auto options = at::TensorOptions().dtype(scalar_type(precision)).device(at::kCUDA);
+  operands_->a = at::randn({extent, extent}, options);
+  operands_->b = at::randn({extent, extent}, options);
+  operands_->c = at::empty({extent, extent}, options);
+}
+LibraryMatmul::~LibraryMatmul() = default;
+
+double LibraryMatmul::run() const {
+  const c10::InferenceMode no_autograd;
+  const bool tf32_before = at::globalContext().allowTF32CuBLAS();
+  at::globalContext().setAllowTF32CuBLAS(true);
+  at::mm_out(operands_->c, operands_->a, operands_->b);
+  at::globalContext().setAllowTF32CuBLAS(tf32_before);
+  const auto extent = static_cast<double>(operands_->c.size(0));
+  return extent * extent * extent;
+}
+
 std::int64_t cuda_allocated_bytes() {
   return c10::cuda::CUDACachingAllocator::getDeviceStats(c10::cuda::current_device()).requested_bytes[0].current;
 }
@@ -169,5 +202,14 @@ void release_cached_cuda_memory() { c10::cuda::CUDACachingAllocator::emptyCache(
 std::string why_no_cuda() { return "this build has no CUDA: it was configured without nvcc"; }
 
 #endif
+
+void finish_process(int exit_code) {
+  std::cout.flush();
+  std::cerr.flush();
+  std::fflush(nullptr);
+  std::_Exit(exit_code);
+}
+
+std::string libtorch_version() { return TORCH_VERSION; }
 
 }  // namespace lcnn

@@ -69,11 +69,30 @@ class CudaGraph {
   std::unique_ptr<Implementation> implementation_;
 };
 
+// The library's square matrix product on random data: what the matrix units give.
+class LibraryMatmul {
+ public:
+  LibraryMatmul(std::int64_t extent, Precision precision);
+  ~LibraryMatmul();
+  double run() const;  // enqueues one on LibTorch's current stream; returns its multiply-accumulates
+
+ private:
+  struct Operands;
+  std::unique_ptr<Operands> operands_;
+};
+
 // LibTorch's caching allocator, current device, in bytes.
 std::int64_t cuda_allocated_bytes();
 std::int64_t cuda_peak_bytes();  // since the last reset
 void reset_cuda_peak();
 void release_cached_cuda_memory();
 #endif
+
+// Ends the process without static destructors: LibTorch's deregister operators after the C++ runtime's own state is
+// gone, which crashes on some systems. Flushes the standard streams.
+[[noreturn]] void finish_process(int exit_code);
+
+// "2.11.0"
+std::string libtorch_version();
 
 }  // namespace lcnn

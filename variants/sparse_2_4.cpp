@@ -43,6 +43,7 @@ class Sparse24 final : public PreparedConvolution {
                                   /*transpose_result=*/true, algorithm_);
   }
 
+  bool owns_output() const override { return true; }
   void emit_output(void* y, void* stream) override {
     const CurrentStream current(stream);
     view_output(problem_, y, precision_, layout_, device_).permute({0, 2, 3, 1}).copy_(

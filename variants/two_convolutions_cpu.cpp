@@ -31,6 +31,7 @@ class TwoConvolutions final : public PreparedConvolution {
     output_ = convolve(lookup_stage_, convolve(dictionary_stage_, input, dictionary_, std::nullopt), lookups_, bias_);
   }
 
+  bool owns_output() const override { return true; }
   void emit_output(void* y, void*) override {
     view_output(lookup_stage_, y, precision_, layout_, at::kCPU).copy_(output_);
   }

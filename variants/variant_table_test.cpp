@@ -54,11 +54,12 @@ std::vector<Case> all_cases() {
   return cases;
 }
 
-std::string case_name(const testing::TestParamInfo<Case>& info) {
-  const auto& [variant, precision, layout] = info.param;
+std::string name_of(const Case& test_case) {
+  const auto& [variant, precision, layout] = test_case;
   return std::string(to_string(variant->device)) + "_" + std::string(variant->name) + "_" +
          std::string(to_string(precision)) + "_" + std::string(to_string(layout));
 }
+void PrintTo(const Case& test_case, std::ostream* out) { *out << name_of(test_case); }
 
 class EveryVariant : public testing::TestWithParam<Case> {};
 
@@ -95,7 +96,8 @@ TEST_P(EveryVariant, MatchesTheFloat64ReferenceOnRandomProblems) {
   RecordProperty("problems", static_cast<int>(computed));
 }
 
-INSTANTIATE_TEST_SUITE_P(Table, EveryVariant, testing::ValuesIn(all_cases()), case_name);
+INSTANTIATE_TEST_SUITE_P(Table, EveryVariant, testing::ValuesIn(all_cases()),
+                         [](const auto& info) { return name_of(info.param); });
 
 TEST(VariantTable, NamesAreUniquePerDeviceAndEveryEntryIsComplete) {
   std::set<std::pair<Device, std::string_view>> names;

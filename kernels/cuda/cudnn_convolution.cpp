@@ -181,7 +181,7 @@ class CudnnConvolution::Implementation {
     const Buffer x(*execution.allocator, problem_.input_elements() * bytes, MemoryKind::workspace);
     const Buffer y(*execution.allocator, problem_.output_elements() * bytes, MemoryKind::workspace);
     const Buffer workspace(*execution.allocator, std::max<std::int64_t>(largest, 1), MemoryKind::workspace);
-    random_fill(x.as<void>(), problem_.input_elements(), precision_, 1, stream);
+    random_fill(x.as<void>(), problem_, precision_, layout_, 1, stream);
 
     const auto time = [&](Candidate& candidate, int runs) {
       candidate.milliseconds = milliseconds_of(candidate, x.as<void>(), y.as<void>(), workspace.as<void>(), runs, stream);

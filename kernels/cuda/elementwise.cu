@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/element.cuh"
+#include "kernels/cuda/stage_shape.h"
 #include "kernels/cuda/weights_upload.h"
 #include "kernels/random.h"
 
@@ -12,10 +13,13 @@ namespace {
 constexpr int kThreads = 256;
 
 template <typename T>
-__global__ void random_fill_kernel(T* data, std::int64_t elements, std::uint64_t seed) {
+__global__ void random_fill_kernel(T* x, std::int64_t elements, Strides strides, int channels, int height, int width,
+                                   std::uint64_t seed) {
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * kThreads;
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < elements; i += step) {
-    data[i] = from_float<T>(random_value(seed, static_cast<std::uint64_t>(i)));
+    const std::int64_t row = i / width, plane = row / height;
+    x[plane / channels * strides.batch + plane % channels * strides.channel + row % height * strides.row +
+      i % width * strides.column] = from_float<T>(random_value(seed, static_cast<std::uint64_t>(i)));
   }
 }
 
@@ -33,9 +37,14 @@ unsigned grid_for(std::int64_t elements) {
 
 }  // namespace
 
-void random_fill(void* data, std::int64_t elements, Precision precision, std::uint64_t seed, void* stream) {
+void random_fill(void* x, const Conv2dProblem& problem, Precision precision, Layout layout, std::uint64_t seed,
+                 void* stream) {
+  const std::int64_t elements = problem.input_elements();
+  const Strides strides(layout, problem.in_channels, problem.height, problem.width);
   with_element(precision, [&]<typename T>(T) {
-    random_fill_kernel<<<grid_for(elements), kThreads, 0, as_stream(stream)>>>(static_cast<T*>(data), elements, seed);
+    random_fill_kernel<<<grid_for(elements), kThreads, 0, as_stream(stream)>>>(
+        static_cast<T*>(x), elements, strides, static_cast<int>(problem.in_channels), static_cast<int>(problem.height),
+        static_cast<int>(problem.width), seed);
   });
   check_launch("random_fill_kernel");
 }

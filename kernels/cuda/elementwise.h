@@ -11,7 +11,9 @@ namespace lcnn::cuda {
 void add_bias(const Conv2dProblem& problem, Precision precision, Layout layout, const void* bias, void* y,
               void* stream);
 
-// Fills with random_value(seed, index) rounded to `precision`. Enqueues on `stream`.
-void random_fill(void* data, std::int64_t elements, Precision precision, std::uint64_t seed, void* stream);
+// Fills an input of `problem` with random_value(seed, NCHW index) rounded to `precision`, so that both layouts hold the
+// same tensor. Enqueues on `stream`.
+void random_fill(void* x, const Conv2dProblem& problem, Precision precision, Layout layout, std::uint64_t seed,
+                 void* stream);
 
 }  // namespace lcnn::cuda

@@ -1,0 +1,449 @@
+#include "bench/comparison.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "bench/statistics.h"
+#include "profiles/nvtx_ranges.h"
+
+namespace lcnn::bench {
+namespace {
+
+using profiles::Range;
+
+// "A variant must be as accurate as the library: at most 4 times its error on the same problem."
+constexpr double kErrorFactor = 4.0;
+// Buffer sets together exceed the last-level cache this many times when rotated.
+constexpr std::int64_t kCacheMultiple = 3;
+constexpr std::int64_t kMostSets = 256;
+
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+// The first line of what a library threw; the rest is its backtrace.
+std::string first_line(const std::exception& error) {
+  const std::string text = error.what();
+  return text.substr(0, std::min(text.find('\n'), std::size_t{300}));
+}
+
+// Inputs and outputs of one layout. All sets hold different random inputs; set 0's is the same in both layouts.
+class Buffers {
+ public:
+  Buffers(Session& session, const Conv2dProblem& problem, Precision precision, Layout layout, std::int64_t sets,
+          std::uint64_t seed) {
+    for (std::int64_t set = 0; set < sets; ++set) {
+      inputs_.emplace_back(session.allocator(), problem.input_elements() * element_bytes(precision), MemoryKind::workspace);
+      outputs_.emplace_back(session.allocator(), problem.output_elements() * element_bytes(precision), MemoryKind::workspace);
+      session.fill_random(inputs_.back().as<void>(), problem, precision, layout, seed + static_cast<std::uint64_t>(set));
+    }
+    session.synchronize();
+  }
+  std::int64_t sets() const { return static_cast<std::int64_t>(inputs_.size()); }
+  void* x(std::int64_t set) const { return inputs_[set].as<void>(); }
+  void* y(std::int64_t set) const { return outputs_[set].as<void>(); }
+
+ private:
+  std::vector<Buffer> inputs_, outputs_;
+};
+
+// A row on its way: prepared, then verified, then timed.
+struct Contender {
+  const RowPlan* plan = nullptr;
+  Row row;
+  std::unique_ptr<PreparedConvolution> prepared;
+  double estimate_us = 0;
+  std::unique_ptr<Timer> timer;
+  std::vector<double> samples;
+  double sampled_seconds = 0;
+
+  bool alive() const { return row.disposition == Disposition::measured; }
+  void fail(Disposition disposition, std::string reason) {
+    row.disposition = disposition;
+    row.reason = std::move(reason);
+    timer.reset();
+    prepared.reset();
+  }
+};
+
+class Comparison {
+ public:
+  Comparison(Session& session, const Group& group, const MachineLimits& limits, const MeasureOptions& options,
+             const Observer& observer)
+      : session_(session), group_(group), limits_(limits), options_(options), observer_(observer) {}
+
+  std::vector<Row> measure() {
+    draw_weights();
+    allocate_buffers();
+    for (const RowPlan& plan : group_.rows) contenders_.push_back(describe(plan));
+    for (Contender& contender : contenders_) {
+      if (contender.alive() && contender.row.kind == VariantKind::conv2d) prepare_and_verify(contender);
+    }
+    choose_baseline();
+    for (Contender& contender : contenders_) {
+      if (contender.alive() && contender.row.kind != VariantKind::conv2d) prepare_and_verify(contender);
+    }
+    time_alternately();
+    compare_with_baseline();
+    std::vector<Row> rows;
+    for (Contender& contender : contenders_) rows.push_back(std::move(contender.row));
+    return rows;
+  }
+
+ private:
+  const Conv2dProblem& conv() const { return group_.layer.conv; }
+  LookupProblem problem_for(const RowPlan& plan) const {
+    return {conv(), group_.layer.dictionaries[plan.dictionary].size, group_.layer.granularity};
+  }
+
+  void check_stop() const {
+    if (observer_.stop()) throw Interrupted();
+  }
+
+  void draw_weights() {
+    for (const Dictionary& dictionary : group_.layer.dictionaries) {
+      weights_.push_back(random_weights({conv(), dictionary.size, group_.layer.granularity}, dictionary.sparsity,
+                                        group_.precision, options_.seed));
+    }
+  }
+
+  void allocate_buffers() {
+    const std::int64_t bytes = input_output_bytes(conv(), group_.precision);
+    const std::int64_t wanted = (kCacheMultiple * session_.cache_bytes() + bytes - 1) / bytes;
+    const std::int64_t sets = options_.mode == TimingMode::rotated ? std::clamp<std::int64_t>(wanted, 1, kMostSets) : 1;
+    for (const RowPlan& plan : group_.rows) {
+      if (buffers_.contains(plan.layout)) continue;
+      buffers_.emplace(plan.layout, Buffers(session_, conv(), group_.precision, plan.layout, sets, input_seed()));
+    }
+  }
+  std::uint64_t input_seed() const { return options_.seed * 1000 + 7; }
+
+  Contender describe(const RowPlan& plan) const {
+    const Variant& variant = *plan.variant;
+    Contender contender{.plan = &plan};
+    Row& row = contender.row;
+    row = {.name = plan.name, .kind = variant.kind, .variant = std::string(variant.name), .computes = variant.computes,
+           .device = variant.device, .problem = problem_for(plan), .set = group_.layer.set, .layer = group_.layer.name,
+           .dictionary = group_.layer.dictionaries[plan.dictionary], .precision = group_.precision,
+           .layout = plan.layout, .disposition = Disposition::measured};
+    const LookupTable& lookups = weights_[plan.dictionary].lookups;
+    row.operations = count_operations(row.problem, lookups);
+    row.stored_lookups = lookups.lookups();
+    const std::string reason = variant.why_unsupported(row.problem, group_.precision, plan.layout);
+    if (!reason.empty()) contender.fail(Disposition::unsupported, reason);
+    return contender;
+  }
+
+  void prepare_and_verify(Contender& contender) {
+    check_stop();
+    const Range row_range(contender.row.name.c_str());
+    try {
+      prepare(contender);
+      verify(contender);
+      if (contender.alive()) estimate(contender);
+    } catch (const Interrupted&) {
+      throw;
+    } catch (const std::bad_alloc&) {
+      contender.fail(Disposition::error, "out of memory");
+    } catch (const std::exception& error) {
+      contender.fail(Disposition::error, first_line(error));
+    }
+  }
+
+  void prepare(Contender& contender) {
+    observer_.progress("preparing " + contender.row.name);
+    const Range range = Range::of<profiles::PrepareRange>();
+    const std::int64_t live_before = session_.live_bytes();
+    const std::array<std::int64_t, 3> counted_before = counted();
+    const auto begin = std::chrono::steady_clock::now();
+    const RowPlan& plan = *contender.plan;
+    contender.prepared = plan.variant->prepare(contender.row.problem, weights_[plan.dictionary], group_.precision,
+                                               plan.layout, session_.execution());
+    session_.synchronize();
+    contender.row.prepare_ms = seconds_since(begin) * 1e3;
+    contender.row.choice = contender.prepared->choice();
+
+    const std::array<std::int64_t, 3> counted_after = counted();
+    Memory memory;
+    memory.weights = counted_after[0] - counted_before[0];
+    memory.prepared = counted_after[1] - counted_before[1];
+    memory.workspace = counted_after[2] - counted_before[2];
+    if (plan.variant->kind != VariantKind::lookup) {
+      // Libraries hold their weights in memory of their own: what grew beyond our allocator's count.
+      const std::int64_t grown = session_.live_bytes() - live_before;
+      memory.weights += std::max<std::int64_t>(grown - memory.peak(), 0);
+    }
+    memory.input = conv().input_elements() * element_bytes(group_.precision);
+    memory.output = conv().output_elements() * element_bytes(group_.precision);
+    contender.row.memory = memory;
+  }
+
+  std::array<std::int64_t, 3> counted() const {
+    const CountingAllocator& allocator = session_.allocator();
+    return {allocator.live_bytes(MemoryKind::weights), allocator.live_bytes(MemoryKind::prepared),
+            allocator.live_bytes(MemoryKind::workspace)};
+  }
+
+  void verify(Contender& contender) {
+    observer_.progress("verifying " + contender.row.name);
+    const Range range = Range::of<profiles::VerifyRange>();
+    const RowPlan& plan = *contender.plan;
+    const Buffers& buffers = buffers_.at(plan.layout);
+    Reference& reference = reference_for(plan);
+    session_.poison(buffers.y(0), contender.row.memory->output);
+    contender.prepared->adopt_input(buffers.x(0), stream());
+    session_.synchronize();
+
+    const std::int64_t live_before = session_.live_bytes();
+    session_.reset_peak();
+    contender.prepared->run(buffers.x(0), buffers.y(0), stream());
+    session_.synchronize();
+    std::int64_t transient = std::max<std::int64_t>(session_.peak_bytes() - live_before, 0);
+    // A result in memory of the library's own stands for the output, which is counted already.
+    if (contender.prepared->owns_output()) transient = std::max<std::int64_t>(transient - contender.row.memory->output, 0);
+    contender.row.memory->workspace += transient;
+
+    contender.prepared->emit_output(buffers.y(0), stream());
+    const lcnn::Comparison found = reference.compare(buffers.y(0), group_.precision, plan.layout);
+    Verification verification{.rel_err = found.rel_err, .tolerance = library_tolerance(group_.precision),
+                              .non_finite = found.non_finite, .tolerance_from = "precision"};
+    if (contender.row.kind != VariantKind::conv2d && baseline_ != nullptr) {
+      verification.tolerance = kErrorFactor * baseline_->row.verification->rel_err;
+      verification.tolerance_from = baseline_->row.name;
+    }
+    contender.row.verification = verification;
+    if (!(verification.rel_err <= verification.tolerance)) {
+      contender.fail(Disposition::incorrect,
+                     verification.non_finite > 0
+                         ? fmt::format("{} elements of the output are not finite", verification.non_finite)
+                         : fmt::format("rel_err {:.2e} is above the tolerance {:.2e} (from {})", verification.rel_err,
+                                       verification.tolerance, verification.tolerance_from));
+    }
+  }
+
+  // References are kept for the group: several rows compute the same function. All from set 0, NCHW where it is there.
+  Reference& reference_for(const RowPlan& plan) {
+    const Variant& variant = *plan.variant;
+    auto& reference = references_[{variant.computes, plan.dictionary}];
+    if (reference == nullptr) {
+      const Layout layout = buffers_.begin()->first;
+      const void* x = buffers_.begin()->second.x(0);
+      const LookupProblem problem = problem_for(plan);
+      const LookupWeights& weights = weights_[plan.dictionary];
+      if (variant.computes == Computes::lookups) {
+        reference = session_.reference_lookup(problem, weights, x, group_.precision, layout);
+      } else {
+        DenseWeights dense = dense_weights(problem, weights, group_.precision);
+        if (variant.computes == Computes::pruned_2_4) dense = prune_2_4(conv(), std::move(dense));
+        reference = session_.reference_conv2d(conv(), dense, x, group_.precision, layout);
+      }
+    }
+    return *reference;
+  }
+
+  Run run_of(Contender& contender) const {
+    const Buffers& buffers = buffers_.at(contender.plan->layout);
+    return [&buffers, prepared = contender.prepared.get()](std::int64_t set, void* run_stream) {
+      prepared->run(buffers.x(set), buffers.y(set), run_stream);
+    };
+  }
+
+  // A first timing sizes the samples; it also makes the first calls that libraries are slow at.
+  void estimate(Contender& contender) {
+    const Range range = Range::of<profiles::WarmUpRange>();
+    const Buffers& buffers = buffers_.at(contender.plan->layout);
+    for (std::int64_t set = 1; set < buffers.sets(); ++set) contender.prepared->adopt_input(buffers.x(set), stream());
+    session_.synchronize();
+    const auto begin = std::chrono::steady_clock::now();
+    contender.prepared->run(buffers.x(0), buffers.y(0), stream());
+    session_.synchronize();
+    contender.estimate_us = seconds_since(begin) * 1e6;
+    contender.timer = session_.make_timer(run_of(contender), buffers.sets(), options_.mode, contender.estimate_us);
+    const double first_call_us = std::exchange(contender.estimate_us, contender.timer->sample());
+    if (contender.estimate_us > 0.7 * first_call_us) return;
+    // A warm run is much faster: samples are made as long as they should be.
+    contender.timer.reset();
+    contender.timer = session_.make_timer(run_of(contender), buffers.sets(), options_.mode, contender.estimate_us);
+    contender.estimate_us = contender.timer->sample();
+  }
+
+  // The fastest Conv2d of any library and layout; by estimate before, by median after timing.
+  void choose_baseline() {
+    baseline_ = nullptr;
+    const auto time_of = [](const Contender& contender) {
+      return contender.row.timing ? contender.row.timing->median_us : contender.estimate_us;
+    };
+    for (Contender& contender : contenders_) {
+      if (!contender.alive() || contender.row.kind != VariantKind::conv2d) continue;
+      if (baseline_ == nullptr || time_of(contender) < time_of(*baseline_)) baseline_ = &contender;
+    }
+  }
+
+  bool finished(const Contender& contender) const {
+    const std::size_t count = contender.samples.size();
+    if (count < options_.min_samples) return contender.sampled_seconds > 10 * options_.max_seconds && count >= 3;
+    if (count >= options_.max_samples || contender.sampled_seconds >= options_.max_seconds) return true;
+    return contender.sampled_seconds >= options_.min_seconds &&
+           relative_uncertainty(contender.samples) <= options_.uncertainty_goal;
+  }
+
+  void time_alternately() {
+    observer_.progress("measuring " + group_.title());
+    std::map<Contender*, std::vector<ClockReading>> clocks;
+    for (bool any = true; any;) {
+      any = false;
+      for (Contender& contender : contenders_) {
+        if (!contender.alive() || finished(contender)) continue;
+        check_stop();
+        any = true;
+        sample(contender, clocks[&contender]);
+      }
+    }
+    for (Contender& contender : contenders_) {
+      if (contender.alive()) summarise(contender, clocks[&contender]);
+    }
+    choose_baseline();
+  }
+
+  void sample(Contender& contender, std::vector<ClockReading>& clocks) const {
+    const Range row_range(contender.row.name.c_str());
+    const Range range = Range::of<profiles::MeasureRange>();
+    try {
+      const auto begin = std::chrono::steady_clock::now();
+      contender.samples.push_back(contender.timer->sample());
+      contender.sampled_seconds += seconds_since(begin);
+      if (const auto reading = session_.read_clocks()) clocks.push_back(*reading);
+    } catch (const std::exception& error) {
+      contender.fail(Disposition::error, first_line(error));
+    }
+  }
+
+  void summarise(Contender& contender, const std::vector<ClockReading>& readings) const {
+    const double uncertainty = relative_uncertainty(contender.samples);
+    contender.row.timing = Timing{.median_us = median(contender.samples),
+                                  .mad_us = median_absolute_deviation(contender.samples),
+                                  .relative_uncertainty = uncertainty,
+                                  .stable = uncertainty <= options_.uncertainty_goal,
+                                  .runs_per_sample = contender.timer->runs_per_sample(),
+                                  .samples_us = contender.samples};
+    contender.row.roofline = roofline(contender.row, limits_);
+    if (readings.empty()) return;
+    Clocks clocks;
+    std::vector<double> mhz;
+    for (const ClockReading& reading : readings) {
+      mhz.push_back(reading.sm_mhz);
+      clocks.throttled = clocks.throttled || reading.throttled;
+      for (const std::string& reason : reading.throttle_reasons) {
+        if (std::ranges::find(clocks.throttle_reasons, reason) == clocks.throttle_reasons.end()) {
+          clocks.throttle_reasons.push_back(reason);
+        }
+      }
+    }
+    clocks.sm_mhz_min = static_cast<int>(*std::ranges::min_element(mhz));
+    clocks.sm_mhz_median = static_cast<int>(median(mhz));
+    contender.row.clocks = clocks;
+  }
+
+  void compare_with_baseline() {
+    if (baseline_ == nullptr) return;
+    const Row& baseline = baseline_->row;
+    for (Contender& contender : contenders_) {
+      if (!contender.alive()) continue;
+      Row& row = contender.row;
+      row.baseline = baseline.name;
+      row.speedup = baseline.timing->median_us / row.timing->median_us;
+      row.memory_ratio = static_cast<double>(baseline.memory->peak()) / static_cast<double>(row.memory->peak());
+      row.memory_difference = largest_memory_difference(*row.memory, *baseline.memory);
+    }
+  }
+
+  void* stream() const { return session_.execution().stream; }
+
+  Session& session_;
+  const Group& group_;
+  const MachineLimits& limits_;
+  const MeasureOptions& options_;
+  const Observer& observer_;
+  std::vector<LookupWeights> weights_;  // one for each dictionary
+  std::map<Layout, Buffers> buffers_;
+  std::map<std::pair<Computes, std::size_t>, std::unique_ptr<Reference>> references_;
+  std::vector<Contender> contenders_;
+  Contender* baseline_ = nullptr;
+};
+
+// Multiply-accumulates that the function a row computes needs at least, as seconds on this machine.
+double operation_seconds(const Row& row, const MachineLimits& limits) {
+  const double matrix_rate = limits.matrix_mac_per_s(row.precision);
+  switch (row.computes) {
+    case Computes::dense_weights: return row.operations.conv2d_multiplications / matrix_rate;
+    case Computes::pruned_2_4: return row.operations.conv2d_multiplications / 2 / matrix_rate;
+    case Computes::lookups: break;
+  }
+  // Lookups are scattered: they run on the ordinary units, two to an instruction at 16 bits.
+  const double lookup_rate = limits.fma_per_s * (element_bytes(row.precision) == 2 ? 2 : 1);
+  return row.operations.dictionary_multiplications / matrix_rate + row.operations.lookups / lookup_rate;
+}
+
+}  // namespace
+
+std::string_view to_string(Disposition disposition) {
+  switch (disposition) {
+    case Disposition::measured: return "measured";
+    case Disposition::incorrect: return "incorrect";
+    case Disposition::error: return "error";
+    case Disposition::unsupported: return "unsupported";
+  }
+  return "?";
+}
+
+double library_tolerance(Precision precision) {
+  switch (precision) {
+    case Precision::fp32: return 1e-5;  // strict: tf32 inside an fp32 row would show as 3e-4
+    case Precision::tf32: return 2e-3;
+    case Precision::fp16: return 2e-3;
+    case Precision::bf16: return 1.6e-2;
+  }
+  return 0;
+}
+
+Roofline roofline(const Row& row, const MachineLimits& limits) {
+  const Memory& memory = *row.memory;
+  const double bytes = static_cast<double>(memory.weights + memory.input + memory.output);
+  const double byte_us = bytes / limits.copy_bytes_per_s * 1e6;
+  const double operation_us = operation_seconds(row, limits) * 1e6;
+  const double limit_us = std::max(byte_us, operation_us);
+  return {.limit_us = limit_us, .bound = byte_us >= operation_us ? "bytes" : "operations",
+          .share = limit_us / row.timing->median_us};
+}
+
+std::string largest_memory_difference(const Memory& memory, const Memory& baseline) {
+  struct Item {
+    const char* name;
+    std::int64_t Memory::*bytes;
+  };
+  constexpr std::array<Item, 5> kItems{{{"weights", &Memory::weights}, {"input", &Memory::input},
+                                        {"output", &Memory::output}, {"workspace", &Memory::workspace},
+                                        {"prepared data", &Memory::prepared}}};
+  const auto difference = [&](const Item& item) { return std::abs(memory.*item.bytes - baseline.*item.bytes); };
+  const Item& largest = *std::ranges::max_element(kItems, {}, difference);
+  if (difference(largest) == 0) return "no item differs";
+  const auto megabytes = [](std::int64_t bytes) { return static_cast<double>(bytes) / (1024.0 * 1024.0); };
+  return fmt::format("{}: {:.2f} MB against {:.2f} MB", largest.name, megabytes(memory.*largest.bytes),
+                     megabytes(baseline.*largest.bytes));
+}
+
+std::vector<Row> measure_group(Session& session, const Group& group, const MachineLimits& limits,
+                               const MeasureOptions& options, const Observer& observer) {
+  return Comparison(session, group, limits, options, observer).measure();
+}
+
+}  // namespace lcnn::bench

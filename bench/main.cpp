@@ -1,0 +1,296 @@
+// lcnn_bench: LookupConv2d against Conv2d, one report.
+#include <benchmark/benchmark.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <map>
+#include <new>
+#include <stdexcept>
+
+#include "bench/comparison.h"
+#include "bench/console.h"
+#include "bench/options.h"
+#include "bench/plan.h"
+#include "bench/report.h"
+#include "bench/session.h"
+#include "variants/runtime.h"
+
+namespace lcnn::bench {
+namespace {
+
+constexpr int kExitRowFailed = 1, kExitBadInput = 2, kExitInterrupted = 130;
+
+volatile std::sig_atomic_t stop_requested = 0;
+
+void request_stop(int) {
+  stop_requested = 1;
+  std::signal(SIGINT, SIG_DFL);  // a second Ctrl-C ends the program at once
+}
+
+Device choose_device(const Options& options) {
+  if (options.device == Device::cpu) return Device::cpu;
+  const std::string reason = why_no_cuda();
+  if (options.device == Device::cuda && !reason.empty()) throw std::invalid_argument("--device=cuda: " + reason);
+  return reason.empty() ? Device::cuda : Device::cpu;
+}
+
+// "16:1.5"
+Dictionary parse_dictionary(const std::string& text) {
+  std::int64_t size = 0;
+  double sparsity = 0;
+  int used = 0;
+  if (std::sscanf(text.c_str(), "%ld:%lf%n", &size, &sparsity, &used) != 2 || used != static_cast<int>(text.size())) {
+    throw std::invalid_argument(fmt::format("--dictionary={}: fast, accurate or SIZE:SPARSITY are accepted", text));
+  }
+  return sized_dictionary(size, sparsity);
+}
+
+void choose_dictionaries(Layer& layer, const Options& options) {
+  if (options.dictionaries.empty()) {
+    if (!options.full) layer.dictionaries.resize(1);
+    return;
+  }
+  std::vector<Dictionary> chosen;
+  for (const std::string& name : options.dictionaries) {
+    if (name != "fast" && name != "accurate") {
+      chosen.push_back(parse_dictionary(name));
+      continue;
+    }
+    const auto found = std::ranges::find(layer.dictionaries, name, &Dictionary::name);
+    if (found == layer.dictionaries.end()) {
+      throw std::invalid_argument(fmt::format("--dictionary={}: {} has no such dictionary", name, layer.path()));
+    }
+    chosen.push_back(*found);
+  }
+  layer.dictionaries = chosen;
+}
+
+std::vector<Layer> choose_layers(const Options& options, Device device) {
+  std::vector<Layer> layers;
+  const std::vector<std::string> names = workload_names();
+  for (const std::string& workload : options.workloads) {
+    const bool is_file = workload.ends_with(".json") || workload.find('/') != std::string::npos;
+    for (Layer& layer : is_file ? layers_from_file(workload) : workload_layers(workload, device)) {
+      choose_dictionaries(layer, options);
+      if (!options.batches.empty()) layer.batches = options.batches;
+      // Without --full, a set that lists several batches is measured at the device's usual one.
+      if (options.batches.empty() && !options.full && layer.batches.size() == 3) {
+        layer.batches = {device == Device::cuda ? 32 : 1};
+      }
+      layers.push_back(std::move(layer));
+    }
+  }
+  return layers;
+}
+
+std::vector<Precision> choose_precisions(const Options& options, Device device) {
+  if (!options.precisions.empty()) return options.precisions;
+  if (device == Device::cpu) return {Precision::fp32};
+  return {Precision::fp32, Precision::tf32, Precision::fp16, Precision::bf16};
+}
+
+// Input, output and the float64 reference of the largest stage must fit before anything is measured.
+void check_memory(const std::vector<Group>& groups, const Session& session) {
+  for (const Group& group : groups) {
+    const Conv2dProblem& conv = group.layer.conv;
+    std::int64_t reference = conv.output_elements() * 8;
+    for (const Dictionary& dictionary : group.layer.dictionaries) {
+      const LookupProblem problem{conv, dictionary.size, group.layer.granularity};
+      reference = std::max(reference, (conv.output_elements() + problem.dictionary_stage().output_elements()) * 8);
+    }
+    if (session.device() == Device::cpu) reference += conv.input_elements() * 8;
+    const std::int64_t needed = 2 * input_output_bytes(conv, group.precision) + reference;
+    if (needed > session.memory_bytes()) {
+      throw std::invalid_argument(fmt::format("out of memory: {} needs {:.1f} GiB, the device has {:.1f} GiB", group.title(),
+                                              static_cast<double>(needed) / (1 << 30),
+                                              static_cast<double>(session.memory_bytes()) / (1 << 30)));
+    }
+  }
+}
+
+// Measures groups as Google Benchmark asks for their first row, and hands every row its share.
+class Runner {
+ public:
+  Runner(Session& session, const std::vector<Group>& groups, const MachineLimits& limits, const Options& options,
+         Report& report)
+      : session_(session), groups_(groups), limits_(limits), options_(options), report_(report), progress_(groups.size()),
+        results_(groups.size()) {
+    measure_.mode = options.mode;
+    measure_.seed = options.seed;
+    if (session.device() == Device::cpu) {
+      // Two cores and other programs: less certainty for more patience.
+      measure_ = {.mode = options.mode, .seed = options.seed, .min_seconds = 0.3, .max_seconds = 6.0,
+                  .uncertainty_goal = 0.01, .min_samples = 9};
+    }
+    if (options.min_seconds) measure_.min_seconds = *options.min_seconds;
+    measure_.max_seconds = std::max(measure_.max_seconds, measure_.min_seconds);
+    observer_ = {.progress = [this](std::string_view what) { progress_.show(what); },
+                 .stop = [] { return stop_requested != 0; }};
+  }
+
+  void register_rows() {
+    for (std::size_t g = 0; g < groups_.size(); ++g) {
+      for (std::size_t r = 0; r < groups_[g].rows.size(); ++r) {
+        const RowPlan& plan = groups_[g].rows[r];
+        const LookupProblem problem{groups_[g].layer.conv, groups_[g].layer.dictionaries[plan.dictionary].size,
+                                    groups_[g].layer.granularity};
+        // Unsupported rows are in the report with their reason, not on Google Benchmark's list.
+        if (!plan.variant->why_unsupported(problem, groups_[g].precision, plan.layout).empty()) continue;
+        benchmark::RegisterBenchmark(plan.name.c_str(), [this, g, r](benchmark::State& state) { report_row(state, g, r); })
+            ->UseManualTime()
+            ->Iterations(1)
+            ->Repetitions(options_.repetitions)
+            ->Unit(benchmark::kMicrosecond);
+      }
+    }
+  }
+
+  // Groups whose rows are all unsupported are never asked for by Google Benchmark, but belong into the report.
+  void measure_the_rest() {
+    for (std::size_t g = 0; g < groups_.size() && stop_requested == 0; ++g) measured(g);
+  }
+
+  std::string summary() const {
+    std::string text;
+    for (std::size_t g = 0; g < groups_.size(); ++g) {
+      if (results_[g].empty()) continue;
+      text += fmt::format("\n{}\n", groups_[g].title());
+      if (groups_[g].layer.set == "seed") text += original_lines(results_[g]) + "\n";
+      text += summary_table(results_[g]);
+    }
+    return text;
+  }
+
+  bool any_failed() const {
+    return std::ranges::any_of(results_, [](const std::vector<Row>& rows) {
+      return std::ranges::any_of(rows, [](const Row& row) {
+        return row.disposition == Disposition::incorrect || row.disposition == Disposition::error;
+      });
+    });
+  }
+
+ private:
+  // The rows of group g, measured when they are first asked for; empty when the user stopped.
+  const std::vector<Row>& measured(std::size_t g) {
+    if (!results_[g].empty() || stop_requested != 0) return results_[g];
+    progress_.next_group();
+    try {
+      results_[g] = measure_group(session_, groups_[g], limits_, measure_, observer_);
+      report_.add(results_[g]);
+    } catch (const Interrupted&) {
+    }
+    session_.release_cached_memory();
+    progress_.clear();
+    return results_[g];
+  }
+
+  void report_row(benchmark::State& state, std::size_t g, std::size_t r) {
+    const std::vector<Row>& rows = measured(g);
+    if (rows.empty()) {
+      state.SkipWithError("interrupted");
+      return;
+    }
+    const Row& row = rows[r];
+    if (!row.measured()) {
+      state.SkipWithError(fmt::format("{}: {}", to_string(row.disposition), row.reason).c_str());
+      return;
+    }
+    const std::vector<double> times = repetition_times(row, options_.repetitions);
+    const std::size_t repetition = repetitions_done_[row.name]++ % times.size();
+    for (auto _ : state) state.SetIterationTime(times[repetition] / 1e6);
+    if (row.speedup) state.counters["speedup"] = *row.speedup;
+    state.counters["roofline"] = row.roofline->share;
+    state.counters["rel_err"] = row.verification->rel_err;
+    state.counters["peak_MB"] = static_cast<double>(row.memory->peak()) / (1 << 20);
+  }
+
+  Session& session_;
+  const std::vector<Group>& groups_;
+  const MachineLimits& limits_;
+  const Options& options_;
+  Report& report_;
+  Progress progress_;
+  MeasureOptions measure_;
+  Observer observer_;
+  std::vector<std::vector<Row>> results_;
+  std::map<std::string, std::size_t> repetitions_done_;
+};
+
+void run_google_benchmark(const Options& options) {
+  std::string program = "lcnn_bench";
+  std::vector<std::string> arguments = options.benchmark_arguments;
+  // Rows were selected already, with their baselines: Google Benchmark runs what is registered.
+  std::erase_if(arguments, [](const std::string& argument) { return argument.starts_with("--benchmark_filter"); });
+  std::vector<char*> argv{program.data()};
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  int argc = static_cast<int>(argv.size());
+  benchmark::Initialize(&argc, argv.data());
+  if (argc > 1) throw std::invalid_argument(fmt::format("{}: unknown option; --help lists what is accepted", argv[1]));
+  const auto display = make_reporter(options.format);
+  const auto file = options.out.empty() ? nullptr : make_reporter(options.out_format);
+  benchmark::RunSpecifiedBenchmarks(display.get(), file.get(), ".");
+}
+
+int run(const Options& options) {
+  const Device device = choose_device(options);
+  std::vector<Group> groups = make_plan({.device = device, .layers = choose_layers(options, device),
+                                         .precisions = choose_precisions(options, device), .layouts = options.layouts});
+  groups = select(std::move(groups), options.filter);
+  if (groups.empty()) {
+    throw std::invalid_argument(fmt::format("--benchmark_filter={}: no row has such a name; --benchmark_list_tests lists them",
+                                            options.filter));
+  }
+  if (options.list_tests) {
+    for (const Group& group : groups) {
+      for (const RowPlan& row : group.rows) fmt::print("{}\n", row.name);
+    }
+    return 0;
+  }
+
+  const auto session = Session::open(device, options.threads);
+  check_memory(groups, *session);
+  make_reporter(options.format);  // an unknown format is refused before anything is measured
+  const MachineLimits limits = session->measure_limits();
+  nlohmann::ordered_json context = make_context(*session, options, limits);
+  Report report = options.resume ? Report::resume(options.report, std::move(context), options.repetitions)
+                                 : Report(options.report, std::move(context), options.repetitions);
+  groups = without_finished(std::move(groups), report.finished());
+  if (groups.empty()) {
+    fmt::print("{}: every row is finished already\n", options.report);
+    return 0;
+  }
+
+  std::signal(SIGINT, request_stop);
+  Runner runner(*session, groups, limits, options, report);
+  runner.register_rows();
+  run_google_benchmark(options);
+  runner.measure_the_rest();
+  if (options.format == "console") fmt::print("{}", runner.summary());
+  if (stop_requested != 0) {
+    fmt::print(stderr, "lcnn_bench: interrupted; finished rows are in the report, --resume continues it\n");
+    return kExitInterrupted;
+  }
+  return runner.any_failed() ? kExitRowFailed : 0;
+}
+
+}  // namespace
+}  // namespace lcnn::bench
+
+int main(int argc, char** argv) {
+  using namespace lcnn::bench;
+  int exit_code = kExitBadInput;
+  try {
+    exit_code = run(parse_options(argc, argv));
+  } catch (const HelpRequested& help) {
+    fmt::print("{}", help.text);
+    exit_code = 0;
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "lcnn_bench: out of memory\n");
+  } catch (const std::exception& error) {
+    const std::string text = error.what();
+    fmt::print(stderr, "lcnn_bench: {}\n", text.substr(0, text.find('\n')));
+  }
+  lcnn::finish_process(exit_code);
+}

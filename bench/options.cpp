@@ -1,0 +1,148 @@
+#include "bench/options.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <map>
+#include <stdexcept>
+
+namespace lcnn::bench {
+namespace {
+
+const std::map<std::string, Precision> kPrecisions{
+    {"fp32", Precision::fp32}, {"tf32", Precision::tf32}, {"fp16", Precision::fp16}, {"bf16", Precision::bf16}};
+const std::map<std::string, Layout> kLayouts{{"nchw", Layout::nchw}, {"nhwc", Layout::nhwc}};
+const std::map<std::string, Device> kDevices{{"cpu", Device::cpu}, {"cuda", Device::cuda}};
+const std::map<std::string, TimingMode> kModes{
+    {"rotated", TimingMode::rotated}, {"hot", TimingMode::hot}, {"cold", TimingMode::cold}};
+
+template <typename T>
+T named(const std::map<std::string, T>& values, const char* option, const std::string& given) {
+  const auto found = values.find(given);
+  if (found != values.end()) return found->second;
+  std::vector<std::string> accepted;
+  for (const auto& [name, value] : values) accepted.push_back(name);
+  throw std::invalid_argument(fmt::format("--{}={}: {} are accepted", option, given, fmt::join(accepted, ", ")));
+}
+
+std::string file_name(std::string_view path) { return std::string(path.substr(path.find_last_of('/') + 1)); }
+
+// "--benchmark_repetitions=3" -> "3" for name "repetitions"; a bare flag gives "true".
+std::optional<std::string> benchmark_flag(const std::vector<std::string>& arguments, const std::string& name) {
+  const std::string prefix = "--benchmark_" + name;
+  std::optional<std::string> value;
+  for (const std::string& argument : arguments) {
+    if (argument == prefix) value = "true";
+    if (argument.starts_with(prefix + "=")) value = argument.substr(prefix.size() + 1);
+  }
+  return value;
+}
+
+double number_of(const std::string& flag, std::string text) {
+  if (text.ends_with('s')) text.pop_back();  // 1.8 writes seconds as 0.5s
+  std::size_t used = 0;
+  double value = 0;
+  try {
+    value = std::stod(text, &used);
+  } catch (const std::exception&) {
+    used = 0;
+  }
+  if (used != text.size() || !(value >= 0) || value > 1e6) {
+    throw std::invalid_argument(fmt::format("--benchmark_{}={}: a number is accepted", flag, text));
+  }
+  return value;
+}
+
+void read_benchmark_flags(Options& options) {
+  const auto& arguments = options.benchmark_arguments;
+  options.filter = benchmark_flag(arguments, "filter").value_or(".");
+  if (options.filter.empty() || options.filter == "all") options.filter = ".";
+  options.list_tests = benchmark_flag(arguments, "list_tests").value_or("false") == "true";
+  options.format = benchmark_flag(arguments, "format").value_or(options.format);
+  options.out = benchmark_flag(arguments, "out").value_or("");
+  options.out_format = benchmark_flag(arguments, "out_format").value_or(options.out_format);
+  if (const auto text = benchmark_flag(arguments, "min_time")) options.min_seconds = number_of("min_time", *text);
+  if (const auto text = benchmark_flag(arguments, "repetitions")) {
+    options.repetitions = std::max(1, static_cast<int>(number_of("repetitions", *text)));
+  }
+}
+
+constexpr const char* kFooter = R"(
+Google Benchmark's own flags are accepted too, among them:
+  --benchmark_filter=REGEX      rows to measure; the Conv2d baselines of their layers are always measured with them
+  --benchmark_list_tests        the rows' names, nothing measured
+  --benchmark_repetitions=N     repetitions that each row's samples are reported as (9)
+  --benchmark_min_time=SECONDS  least sampling time of a row
+  --benchmark_out=FILE, --benchmark_format=console|json|csv
+
+Row names: Lookup/<variant>/<set>/<layer>/<dictionary>/n<batch>/<precision>[/nhwc], Conv2d/<library>/..., Peer/<name>/...
+Exit codes: 0 all rows are right, 1 a row failed, 2 the input cannot be used, 130 interrupted.)";
+
+}  // namespace
+
+std::string_view to_string(TimingMode mode) {
+  switch (mode) {
+    case TimingMode::rotated: return "rotated";
+    case TimingMode::hot: return "hot";
+    case TimingMode::cold: return "cold";
+  }
+  return "?";
+}
+
+Options parse_options(int argc, const char* const* argv) {
+  Options options;
+  std::vector<std::string> precisions, layouts;
+  std::string device, timing;
+  CLI::App app{"Measures LookupConv2d against Conv2d, each row verified against a float64 reference before it is timed.",
+               "lcnn_bench"};
+  app.footer(kFooter);
+  app.allow_extras();
+  app.add_option("--workload", options.workloads,
+                 fmt::format("{}, or JSON files of layers", fmt::join(workload_names(), ", ")))->delimiter(',');
+  app.add_option("--dictionary", options.dictionaries,
+                 "fast, accurate, or SIZE:SPARSITY (such as 16:1.5); the layers' own, fast only, by default")->delimiter(',');
+  app.add_option("--batch", options.batches, "batch sizes, in place of the workload's")->delimiter(',');
+  app.add_option("--precision", precisions, "fp32, tf32, fp16, bf16")->delimiter(',');
+  app.add_option("--layout", layouts, "nchw, nhwc")->delimiter(',');
+  app.add_option("--device", device, "cpu or cuda; cuda where it can be used by default");
+  app.add_option("--threads", options.threads, "threads on the CPU; all cores by default");
+  app.add_flag("--full", options.full, "every dictionary and batch of the workload");
+  app.add_option("--timing", timing, "rotated (default), hot, cold: what the caches hold before a run");
+  app.add_option("--seed", options.seed, "seed of weights, lookups and inputs");
+  app.add_option("--report", options.report, "JSON report to write, row by row");
+  app.add_flag("--resume", options.resume, "continue the report: its finished rows are not measured again");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    throw HelpRequested{app.help()};
+  } catch (const CLI::ParseError& error) {
+    std::string message = error.what();
+    throw std::invalid_argument(message.substr(0, message.find('\n')));
+  }
+  for (const std::string& argument : app.remaining()) {
+    if (!argument.starts_with("--benchmark_") && !argument.starts_with("--v=")) {
+      throw std::invalid_argument(fmt::format("{}: unknown option; --help lists what is accepted", argument));
+    }
+    options.benchmark_arguments.push_back(argument);
+  }
+
+  if (!precisions.empty()) options.precisions.clear();
+  for (const std::string& name : precisions) options.precisions.push_back(named(kPrecisions, "precision", name));
+  if (!layouts.empty()) options.layouts.clear();
+  for (const std::string& name : layouts) options.layouts.push_back(named(kLayouts, "layout", name));
+  if (!device.empty()) options.device = named(kDevices, "device", device);
+  if (!timing.empty()) options.mode = named(kModes, "timing", timing);
+  for (const std::int64_t batch : options.batches) {
+    if (batch < 1) throw std::invalid_argument(fmt::format("--batch={}: it must be at least 1", batch));
+  }
+  if (options.threads < 0) throw std::invalid_argument(fmt::format("--threads={}: it must be at least 1", options.threads));
+  if (options.resume && options.report.empty()) {
+    throw std::invalid_argument("--resume needs --report: there is no report to continue");
+  }
+  read_benchmark_flags(options);
+  options.command_line = file_name(argv[0]);
+  for (int i = 1; i < argc; ++i) options.command_line += " " + std::string(argv[i]);
+  return options;
+}
+
+}  // namespace lcnn::bench

@@ -1,0 +1,105 @@
+#include "bench/plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <regex>
+#include <set>
+#include <stdexcept>
+
+#include "variants/variant_table.h"
+
+namespace lcnn::bench {
+namespace {
+
+std::string_view kind_name(VariantKind kind) {
+  switch (kind) {
+    case VariantKind::lookup: return "Lookup";
+    case VariantKind::conv2d: return "Conv2d";
+    case VariantKind::peer: return "Peer";
+  }
+  return "?";
+}
+
+std::string row_name(const Group& group, const Variant& variant, Layout layout, const Dictionary& dictionary) {
+  const std::string of_dictionary = variant.kind == VariantKind::conv2d ? "" : dictionary.name + "/";
+  return fmt::format("{}/{}/{}/{}n{}/{}{}", kind_name(variant.kind), variant.name, group.layer.path(), of_dictionary,
+                     group.layer.conv.batch, to_string(group.precision), layout == Layout::nhwc ? "/nhwc" : "");
+}
+
+void add_rows(Group& group, const PlanOptions& options, bool baselines) {
+  for (std::size_t d = 0; d < (baselines ? 1 : group.layer.dictionaries.size()); ++d) {
+    for (const Variant* variant : variant_table()) {
+      if (variant->device != options.device || (variant->kind == VariantKind::conv2d) != baselines) continue;
+      for (const Layout layout : options.layouts) {
+        group.rows.push_back({row_name(group, *variant, layout, group.layer.dictionaries[d]), variant, layout, d});
+      }
+    }
+  }
+}
+
+bool is_baseline(const RowPlan& row) { return row.variant->kind == VariantKind::conv2d; }
+
+// Removes the rows for which `keep` is false, except baselines; drops groups in which it keeps none.
+template <typename Keep>
+std::vector<Group> keep_rows(std::vector<Group> groups, const Keep& keep) {
+  std::erase_if(groups, [&](Group& group) {
+    if (std::ranges::none_of(group.rows, keep)) return true;
+    std::erase_if(group.rows, [&](const RowPlan& row) { return !is_baseline(row) && !keep(row); });
+    return false;
+  });
+  return groups;
+}
+
+}  // namespace
+
+std::string Group::title() const {
+  return fmt::format("{} n{} {}", layer.path(), layer.conv.batch, to_string(precision));
+}
+
+std::vector<Group> make_plan(const PlanOptions& options) {
+  std::vector<Group> groups;
+  for (const Layer& layer : options.layers) {
+    for (const std::int64_t batch : layer.batches) {
+      for (const Precision precision : options.precisions) {
+        Group group{.layer = layer, .precision = precision};
+        group.layer.conv.batch = batch;
+        for (const Dictionary& dictionary : layer.dictionaries) {
+          try {
+            validate(LookupProblem{group.layer.conv, dictionary.size, layer.granularity});
+          } catch (const std::invalid_argument& error) {
+            throw std::invalid_argument(fmt::format("layer {}: {}", layer.path(), error.what()));
+          }
+          const double most = static_cast<double>(dictionary.size) / static_cast<double>(layer.conv.groups);
+          if (!(dictionary.sparsity >= 0 && dictionary.sparsity <= most)) {
+            throw std::invalid_argument(fmt::format("layer {}: sparsity is {}: 0 to dictionary_size / groups = {} is accepted",
+                                                    layer.path(), dictionary.sparsity, most));
+          }
+        }
+        add_rows(group, options, /*baselines=*/true);
+        add_rows(group, options, /*baselines=*/false);
+        groups.push_back(std::move(group));
+      }
+    }
+  }
+  return groups;
+}
+
+std::vector<Group> select(std::vector<Group> groups, std::string_view filter) {
+  const bool negated = filter.starts_with('-');
+  std::regex expression;
+  try {
+    expression = std::regex(std::string(negated ? filter.substr(1) : filter), std::regex_constants::extended);
+  } catch (const std::regex_error&) {
+    throw std::invalid_argument(fmt::format("--benchmark_filter={}: not an extended regular expression", filter));
+  }
+  return keep_rows(std::move(groups),
+                   [&](const RowPlan& row) { return std::regex_search(row.name, expression) != negated; });
+}
+
+std::vector<Group> without_finished(std::vector<Group> groups, const std::vector<std::string>& finished) {
+  const std::set<std::string> names(finished.begin(), finished.end());
+  return keep_rows(std::move(groups), [&](const RowPlan& row) { return !names.contains(row.name); });
+}
+
+}  // namespace lcnn::bench

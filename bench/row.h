@@ -1,0 +1,91 @@
+// One line of the report: what was asked, whether it was right, and what it cost.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bench/workload.h"
+#include "kernels/operation_count.h"
+#include "kernels/variant.h"
+
+namespace lcnn::bench {
+
+enum class Disposition {
+  measured,      // verified, then timed
+  incorrect,     // computed, but further from the float64 reference than its tolerance: never timed
+  error,         // preparation or a run failed
+  unsupported,   // the variant says that it cannot compute this
+};
+
+std::string_view to_string(Disposition disposition);
+
+struct Verification {
+  double rel_err = 0;
+  double tolerance = 0;
+  std::int64_t non_finite = 0;
+  std::string tolerance_from;  // the row whose error sets the tolerance, or "precision"
+};
+
+// Microseconds of one run.
+struct Timing {
+  double median_us = 0;
+  double mad_us = 0;
+  double relative_uncertainty = 0;  // half the 95% interval of the median
+  bool stable = false;              // whether that is within what was asked
+  std::int64_t runs_per_sample = 0;
+  std::vector<double> samples_us;
+};
+
+struct Clocks {
+  std::optional<int> sm_mhz_min, sm_mhz_median;  // while the row's samples were taken
+  std::vector<std::string> throttle_reasons;
+  bool throttled = false;  // a thermal or power brake, not the ordinary power cap
+};
+
+// Bytes.
+struct Memory {
+  std::int64_t weights = 0, input = 0, output = 0, workspace = 0, prepared = 0;
+  std::int64_t peak() const { return weights + input + output + workspace + prepared; }
+};
+
+struct Roofline {
+  double limit_us = 0;  // the time of the fewest bytes or operations, whichever is longer
+  std::string bound;    // "bytes" or "operations"
+  double share = 0;     // limit over measured time
+};
+
+struct Row {
+  std::string name;
+  VariantKind kind = VariantKind::lookup;
+  std::string variant;
+  Computes computes = Computes::lookups;
+  Device device = Device::cpu;
+  LookupProblem problem;
+  std::string set, layer;
+  Dictionary dictionary;  // the baselines' is the one that their W was made from
+  Precision precision = Precision::fp32;
+  Layout layout = Layout::nchw;
+
+  Disposition disposition = Disposition::error;
+  std::string reason;  // one line, unless measured
+  std::string choice;
+  double prepare_ms = 0;
+  std::optional<Verification> verification;
+  std::optional<Timing> timing;
+  std::optional<Clocks> clocks;
+  std::optional<Memory> memory;
+  std::optional<Roofline> roofline;
+  OperationCount operations;
+  std::int64_t stored_lookups = 0;
+  std::string baseline;                  // the fastest Conv2d's row
+  std::optional<double> speedup;         // baseline time over this time
+  std::optional<double> memory_ratio;    // baseline peak over this peak
+  std::string memory_difference;         // which item differs most from the baseline's, in words
+
+  bool measured() const { return disposition == Disposition::measured; }
+};
+
+}  // namespace lcnn::bench
