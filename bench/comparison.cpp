@@ -155,8 +155,18 @@ class Comparison {
     } catch (const std::bad_alloc&) {
       contender.fail(Disposition::error, "out of memory");
     } catch (const std::exception& error) {
-      contender.fail(Disposition::error, first_line(error));
+      fail_with(contender, error);
     }
+  }
+
+  // A row's failure, unless it took the device with it: then no later row can be measured in this process.
+  void fail_with(Contender& contender, const std::exception& error) const {
+    const std::string reason = first_line(error);
+    if (const std::string fatal = session_.why_unusable(); !fatal.empty()) {
+      throw std::runtime_error(fmt::format("{} broke the device ({}): leave it out by --benchmark_filter and --resume",
+                                           contender.row.name, fatal));
+    }
+    contender.fail(Disposition::error, reason);
   }
 
   void prepare(Contender& contender) {
@@ -323,7 +333,7 @@ class Comparison {
       contender.sampled_seconds += seconds_since(begin);
       if (const auto reading = session_.read_clocks()) clocks.push_back(*reading);
     } catch (const std::exception& error) {
-      contender.fail(Disposition::error, first_line(error));
+      fail_with(contender, error);
     }
   }
 

@@ -137,6 +137,7 @@ class CpuSession final : public Session {
   }
   void poison(void* y, std::int64_t bytes) override { std::memset(y, 0xFF, static_cast<std::size_t>(bytes)); }
   void synchronize() override {}
+  std::string why_unusable() override { return {}; }
 
   std::unique_ptr<Reference> reference_lookup(const LookupProblem& problem, const LookupWeights& weights, const void* x,
                                               Precision, Layout) override {

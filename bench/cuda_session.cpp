@@ -152,6 +152,12 @@ class CudaSession final : public Session {
   }
   void synchronize() override { check(cudaStreamSynchronize(stream()), "running on the device"); }
 
+  std::string why_unusable() override {
+    cudaGetLastError();  // an error that passed by is gone then, one that stays comes back
+    const cudaError_t status = cudaDeviceSynchronize();
+    return status == cudaSuccess ? "" : cudaGetErrorString(status);
+  }
+
   std::unique_ptr<Reference> reference_lookup(const LookupProblem& problem, const LookupWeights& weights, const void* x,
                                               Precision precision, Layout layout) override {
     return std::make_unique<CudaReference>(

@@ -27,6 +27,12 @@ T named(const std::map<std::string, T>& values, const char* option, const std::s
 
 std::string file_name(std::string_view path) { return std::string(path.substr(path.find_last_of('/') + 1)); }
 
+// Reports are read elsewhere: of a path, the file's name says enough.
+std::string without_folder(const std::string& argument) {
+  const std::size_t value = argument.find('=') + 1;  // 0 without '='
+  return argument.substr(0, value) + file_name(argument.substr(value));
+}
+
 // "--benchmark_repetitions=3" -> "3" for name "repetitions"; a bare flag gives "true".
 std::optional<std::string> benchmark_flag(const std::vector<std::string>& arguments, const std::string& name) {
   const std::string prefix = "--benchmark_" + name;
@@ -141,7 +147,7 @@ Options parse_options(int argc, const char* const* argv) {
   }
   read_benchmark_flags(options);
   options.command_line = file_name(argv[0]);
-  for (int i = 1; i < argc; ++i) options.command_line += " " + std::string(argv[i]);
+  for (int i = 1; i < argc; ++i) options.command_line += " " + without_folder(argv[i]);
   return options;
 }
 

@@ -71,6 +71,7 @@ class Session {
                            std::uint64_t seed) = 0;
   virtual void poison(void* y, std::int64_t bytes) = 0;  // every element becomes NaN
   virtual void synchronize() = 0;                        // also reports what failed
+  virtual std::string why_unusable() = 0;                // empty, or the error after which nothing runs any more
 
   virtual std::unique_ptr<Reference> reference_lookup(const LookupProblem& problem, const LookupWeights& weights,
                                                       const void* x, Precision precision, Layout layout) = 0;

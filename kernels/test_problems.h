@@ -64,6 +64,19 @@ inline TestProblem random_problem(std::uint64_t seed) {
   return test;
 }
 
+// The ordinary layers that some implementations are limited to: channels and pixels in multiples of 16.
+inline std::vector<TestProblem> regular_problems() {
+  const auto layer = [](std::int64_t in, std::int64_t out, std::int64_t size, std::int64_t kernel, std::int64_t stride,
+                        std::int64_t dictionary_size, Granularity granularity) {
+    const Conv2dProblem conv{.batch = 4, .in_channels = in, .height = size, .width = size, .out_channels = out,
+                             .kernel = {kernel, kernel}, .stride = {stride, stride},
+                             .padding = {kernel / 2, kernel / 2}};
+    return TestProblem{.problem = {conv, dictionary_size, granularity}, .sparsity = 1.0, .seed = 4711};
+  };
+  return {layer(64, 64, 14, 3, 1, 16, Granularity::vector), layer(32, 64, 8, 1, 1, 24, Granularity::vector),
+          layer(64, 32, 12, 3, 2, 16, Granularity::filter), layer(128, 128, 6, 3, 1, 128, Granularity::vector)};
+}
+
 inline std::ostream& operator<<(std::ostream& out, const TestProblem& test) {
   const Conv2dProblem& conv = test.problem.conv;
   const auto pair = [&](const Pair& p) -> std::ostream& { return out << p[0] << 'x' << p[1]; };
