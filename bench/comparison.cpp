@@ -152,6 +152,8 @@ class Comparison {
       if (contender.alive()) estimate(contender);
     } catch (const Interrupted&) {
       throw;
+    } catch (const Unsupported& reason) {
+      contender.fail(Disposition::unsupported, reason.what());
     } catch (const std::bad_alloc&) {
       contender.fail(Disposition::error, "out of memory");
     } catch (const std::exception& error) {
@@ -185,7 +187,7 @@ class Comparison {
     const std::array<std::int64_t, 3> counted_after = counted();
     Memory memory;
     memory.weights = counted_after[0] - counted_before[0];
-    memory.prepared = counted_after[1] - counted_before[1];
+    memory.prepared = counted_after[1] - counted_before[1] + contender.prepared->code_bytes();
     memory.workspace = counted_after[2] - counted_before[2];
     if (plan.variant->kind != VariantKind::lookup) {
       // Libraries hold their weights in memory of their own: what grew beyond our allocator's count.

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -23,9 +25,11 @@ std::string shown(const json& value) {
   return text.size() > 40 ? text.substr(0, 37) + "..." : text;
 }
 
+// JSON's whole numbers are unsigned unless they are negative; no extent is near the most.
 std::int64_t whole_number(const json& value) {
-  if (!value.is_number_integer() || value.get<std::int64_t>() > (std::int64_t{1} << 31)) {
-    throw std::invalid_argument(fmt::format("is {}: a whole number is accepted", shown(value)));
+  constexpr std::uint64_t kMost = std::uint64_t{1} << 31;
+  if (!value.is_number_integer() || (value.is_number_unsigned() && value.get<std::uint64_t>() > kMost)) {
+    throw std::invalid_argument(fmt::format("is {}: a whole number up to {} is accepted", shown(value), kMost));
   }
   return value.get<std::int64_t>();
 }
@@ -44,8 +48,10 @@ double number(const json& value) {
 }
 
 std::string text(const json& value) {
-  if (!value.is_string() || value.get<std::string>().empty()) {
-    throw std::invalid_argument(fmt::format("is {}: a text is accepted", shown(value)));
+  const auto is_control = [](char character) { return std::iscntrl(static_cast<unsigned char>(character)) != 0; };
+  if (!value.is_string() || value.get<std::string>().empty() ||
+      std::ranges::any_of(value.get<std::string>(), is_control)) {
+    throw std::invalid_argument(fmt::format("is {}: a text of one line is accepted", shown(value)));
   }
   return value.get<std::string>();
 }
@@ -92,7 +98,7 @@ Layer layer_of(const json& fields, const std::string& set, std::size_t index) {
   }
   for (const auto& [field, value] : fields.items()) {
     const auto reader = field_readers().find(field);
-    if (reader == field_readers().end()) throw std::invalid_argument(fmt::format("has an unknown field '{}'", field));
+    if (reader == field_readers().end()) throw std::invalid_argument(fmt::format("has an unknown field {}", shown(field)));
     try {
       reader->second(layer, value);
     } catch (const std::invalid_argument& error) {
@@ -115,16 +121,18 @@ Layer layer_of(const json& fields, const std::string& set, std::size_t index) {
 
 std::vector<Layer> layers_from_file(const std::string& path) {
   std::ifstream file(path);
-  if (!file) throw std::invalid_argument(fmt::format("{}: cannot be read", path));
+  if (!file || std::filesystem::is_directory(path)) throw std::invalid_argument(fmt::format("{}: cannot be read", path));
   json document;
   try {
     document = json::parse(file);
   } catch (const json::parse_error& error) {
     throw std::invalid_argument(fmt::format("{}: not JSON: byte {} cannot be parsed", path, error.byte));
+  } catch (const json::out_of_range&) {
+    throw std::invalid_argument(fmt::format("{}: not JSON: a number is too large to be represented", path));
   }
   if (document.is_object()) {
     for (const auto& [field, value] : document.items()) {
-      if (field != "layers") throw std::invalid_argument(fmt::format("{}: unknown field '{}' beside layers", path, field));
+      if (field != "layers") throw std::invalid_argument(fmt::format("{}: unknown field {} beside layers", path, shown(field)));
     }
   }
   const json& list = document.is_object() && document.contains("layers") ? document["layers"] : document;

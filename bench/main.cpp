@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
+#include <initializer_list>
 #include <map>
 #include <new>
+#include <numeric>
 #include <stdexcept>
 
 #include "bench/comparison.h"
@@ -88,24 +90,43 @@ std::vector<Layer> choose_layers(const Options& options, Device device) {
 std::vector<Precision> choose_precisions(const Options& options, Device device) {
   if (!options.precisions.empty()) return options.precisions;
   if (device == Device::cpu) return {Precision::fp32};
+  const bool quick = !options.full && options.workloads == std::vector<std::string>{std::string(kDefaultWorkload)};
+  if (quick) return {Precision::fp32, Precision::fp16};  // tuning the baselines takes ten seconds a layer and precision
   return {Precision::fp32, Precision::tf32, Precision::fp16, Precision::bf16};
 }
 
-// Input, output and the float64 reference of the largest stage must fit before anything is measured.
+// Counts in double: the product of what a user may ask for exceeds 64 bits.
+double product(std::initializer_list<std::int64_t> extents) {
+  return std::accumulate(extents.begin(), extents.end(), 1.0,
+                         [](double count, std::int64_t extent) { return count * static_cast<double>(extent); });
+}
+double inputs(const Conv2dProblem& conv) { return product({conv.batch, conv.in_channels, conv.height, conv.width}); }
+double outputs(const Conv2dProblem& conv) {
+  return product({conv.batch, conv.out_channels, conv.out_height(), conv.out_width()});
+}
+double weights(const Conv2dProblem& conv) {
+  return product({conv.out_channels, conv.in_channels_per_group(), conv.kernel[0], conv.kernel[1]});
+}
+
+// Input, output, weights and the float64 reference of the largest stage must fit before anything is measured.
 void check_memory(const std::vector<Group>& groups, const Session& session) {
+  const auto available = static_cast<double>(session.memory_bytes());
   for (const Group& group : groups) {
     const Conv2dProblem& conv = group.layer.conv;
-    std::int64_t reference = conv.output_elements() * 8;
+    double stages = 0;
     for (const Dictionary& dictionary : group.layer.dictionaries) {
       const LookupProblem problem{conv, dictionary.size, group.layer.granularity};
-      reference = std::max(reference, (conv.output_elements() + problem.dictionary_stage().output_elements()) * 8);
+      const Conv2dProblem stage = problem.dictionary_stage();
+      const Pair places = problem.lookup_stage().kernel;
+      const double lookups = dictionary.sparsity * product({conv.out_channels, places[0], places[1]});
+      stages = std::max(stages, outputs(stage) * 8 + weights(stage) * 4 + lookups * 8);
     }
-    if (session.device() == Device::cpu) reference += conv.input_elements() * 8;
-    const std::int64_t needed = 2 * input_output_bytes(conv, group.precision) + reference;
-    if (needed > session.memory_bytes()) {
+    double needed = 2 * (inputs(conv) + outputs(conv)) * static_cast<double>(element_bytes(group.precision)) +
+                    outputs(conv) * 8 + weights(conv) * 4 + stages;
+    if (session.device() == Device::cpu) needed += inputs(conv) * 8;
+    if (!(needed <= available)) {
       throw std::invalid_argument(fmt::format("out of memory: {} needs {:.1f} GiB, the device has {:.1f} GiB", group.title(),
-                                              static_cast<double>(needed) / (1 << 30),
-                                              static_cast<double>(session.memory_bytes()) / (1 << 30)));
+                                              needed / (1 << 30), available / (1 << 30)));
     }
   }
 }
@@ -124,8 +145,10 @@ class Runner {
       measure_ = {.mode = options.mode, .seed = options.seed, .min_seconds = 0.3, .max_seconds = 6.0,
                   .uncertainty_goal = 0.01, .min_samples = 9};
     }
-    if (options.min_seconds) measure_.min_seconds = *options.min_seconds;
-    measure_.max_seconds = std::max(measure_.max_seconds, measure_.min_seconds);
+    if (options.min_seconds) {  // patience follows what is asked for at least
+      measure_.max_seconds *= *options.min_seconds / measure_.min_seconds;
+      measure_.min_seconds = *options.min_seconds;
+    }
     observer_ = {.progress = [this](std::string_view what) { progress_.show(what); },
                  .stop = [] { return stop_requested != 0; }};
   }
@@ -221,8 +244,11 @@ class Runner {
 void run_google_benchmark(const Options& options) {
   std::string program = "lcnn_bench";
   std::vector<std::string> arguments = options.benchmark_arguments;
-  // Rows were selected already, with their baselines: Google Benchmark runs what is registered.
-  std::erase_if(arguments, [](const std::string& argument) { return argument.starts_with("--benchmark_filter"); });
+  // Rows were selected already, with their baselines: Google Benchmark runs what is registered. Its versions read
+  // --benchmark_min_time differently, and it has no use for it.
+  std::erase_if(arguments, [](const std::string& argument) {
+    return argument.starts_with("--benchmark_filter") || argument.starts_with("--benchmark_min_time");
+  });
   std::vector<char*> argv{program.data()};
   for (std::string& argument : arguments) argv.push_back(argument.data());
   int argc = static_cast<int>(argv.size());
@@ -251,7 +277,7 @@ int run(const Options& options) {
 
   const auto session = Session::open(device, options.threads);
   check_memory(groups, *session);
-  make_reporter(options.format);  // an unknown format is refused before anything is measured
+  if (!options.out.empty()) require_writable("--benchmark_out", options.out);
   const MachineLimits limits = session->measure_limits();
   nlohmann::ordered_json context = make_context(*session, options, limits);
   Report report = options.resume ? Report::resume(options.report, std::move(context), options.repetitions)

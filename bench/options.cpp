@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cctype>
+#include <charconv>
 #include <map>
 #include <stdexcept>
 
@@ -27,10 +30,27 @@ T named(const std::map<std::string, T>& values, const char* option, const std::s
 
 std::string file_name(std::string_view path) { return std::string(path.substr(path.find_last_of('/') + 1)); }
 
-// Reports are read elsewhere: of a path, the file's name says enough.
+// Reports are read elsewhere: of a path, the file's name says enough. A filter keeps its slashes.
 std::string without_folder(const std::string& argument) {
+  if (argument.starts_with("--benchmark_filter=")) return argument;
   const std::size_t value = argument.find('=') + 1;  // 0 without '='
-  return argument.substr(0, value) + file_name(argument.substr(value));
+  std::string shown = argument.substr(0, value);
+  for (const std::string& path : CLI::detail::split(argument.substr(value), ',')) {
+    shown += (shown.size() > value ? "," : "") + file_name(path);
+  }
+  return shown;
+}
+
+// A number that counts something, at least `least`.
+template <typename T>
+T whole_number(const char* option, const std::string& given, T least) {
+  T value{};
+  const char* const last = given.data() + given.size();
+  const auto [end, error] = std::from_chars(given.data(), last, value);
+  if (error != std::errc{} || end != last || value < least) {
+    throw std::invalid_argument(fmt::format("--{}={}: a whole number from {} is accepted", option, given, least));
+  }
+  return value;
 }
 
 // "--benchmark_repetitions=3" -> "3" for name "repetitions"; a bare flag gives "true".
@@ -53,20 +73,31 @@ double number_of(const std::string& flag, std::string text) {
   } catch (const std::exception&) {
     used = 0;
   }
-  if (used != text.size() || !(value >= 0) || value > 1e6) {
+  if (text.empty() || used != text.size() || !(value >= 0) || value > 1e6) {
     throw std::invalid_argument(fmt::format("--benchmark_{}={}: a number is accepted", flag, text));
   }
   return value;
+}
+
+std::string format_of(const std::string& flag, const std::string& text) {
+  if (text == "console" || text == "json" || text == "csv") return text;
+  throw std::invalid_argument(fmt::format("--benchmark_{}={}: console, json or csv are accepted", flag, text));
+}
+
+// As Google Benchmark reads flags: all but a few words mean yes.
+bool is_yes(std::string text) {
+  std::ranges::transform(text, text.begin(), [](unsigned char letter) { return std::tolower(letter); });
+  return text != "false" && text != "f" && text != "no" && text != "n" && text != "off" && text != "0";
 }
 
 void read_benchmark_flags(Options& options) {
   const auto& arguments = options.benchmark_arguments;
   options.filter = benchmark_flag(arguments, "filter").value_or(".");
   if (options.filter.empty() || options.filter == "all") options.filter = ".";
-  options.list_tests = benchmark_flag(arguments, "list_tests").value_or("false") == "true";
-  options.format = benchmark_flag(arguments, "format").value_or(options.format);
+  options.list_tests = is_yes(benchmark_flag(arguments, "list_tests").value_or("no"));
+  options.format = format_of("format", benchmark_flag(arguments, "format").value_or(options.format));
   options.out = benchmark_flag(arguments, "out").value_or("");
-  options.out_format = benchmark_flag(arguments, "out_format").value_or(options.out_format);
+  options.out_format = format_of("out_format", benchmark_flag(arguments, "out_format").value_or(options.out_format));
   if (const auto text = benchmark_flag(arguments, "min_time")) options.min_seconds = number_of("min_time", *text);
   if (const auto text = benchmark_flag(arguments, "repetitions")) {
     options.repetitions = std::max(1, static_cast<int>(number_of("repetitions", *text)));
@@ -97,8 +128,8 @@ std::string_view to_string(TimingMode mode) {
 
 Options parse_options(int argc, const char* const* argv) {
   Options options;
-  std::vector<std::string> precisions, layouts;
-  std::string device, timing;
+  std::vector<std::string> batches, precisions, layouts;
+  std::string device, threads, timing, seed;
   CLI::App app{"Measures LookupConv2d against Conv2d, each row verified against a float64 reference before it is timed.",
                "lcnn_bench"};
   app.footer(kFooter);
@@ -107,14 +138,14 @@ Options parse_options(int argc, const char* const* argv) {
                  fmt::format("{}, or JSON files of layers", fmt::join(workload_names(), ", ")))->delimiter(',');
   app.add_option("--dictionary", options.dictionaries,
                  "fast, accurate, or SIZE:SPARSITY (such as 16:1.5); the layers' own, fast only, by default")->delimiter(',');
-  app.add_option("--batch", options.batches, "batch sizes, in place of the workload's")->delimiter(',');
+  app.add_option("--batch", batches, "batch sizes, in place of the workload's")->delimiter(',')->type_name("INT");
   app.add_option("--precision", precisions, "fp32, tf32, fp16, bf16")->delimiter(',');
   app.add_option("--layout", layouts, "nchw, nhwc")->delimiter(',');
   app.add_option("--device", device, "cpu or cuda; cuda where it can be used by default");
-  app.add_option("--threads", options.threads, "threads on the CPU; all cores by default");
+  app.add_option("--threads", threads, "threads on the CPU; all cores by default")->type_name("INT");
   app.add_flag("--full", options.full, "every dictionary and batch of the workload");
   app.add_option("--timing", timing, "rotated (default), hot, cold: what the caches hold before a run");
-  app.add_option("--seed", options.seed, "seed of weights, lookups and inputs");
+  app.add_option("--seed", seed, "seed of weights, lookups and inputs")->type_name("INT");
   app.add_option("--report", options.report, "JSON report to write, row by row");
   app.add_flag("--resume", options.resume, "continue the report: its finished rows are not measured again");
   try {
@@ -138,10 +169,9 @@ Options parse_options(int argc, const char* const* argv) {
   for (const std::string& name : layouts) options.layouts.push_back(named(kLayouts, "layout", name));
   if (!device.empty()) options.device = named(kDevices, "device", device);
   if (!timing.empty()) options.mode = named(kModes, "timing", timing);
-  for (const std::int64_t batch : options.batches) {
-    if (batch < 1) throw std::invalid_argument(fmt::format("--batch={}: it must be at least 1", batch));
-  }
-  if (options.threads < 0) throw std::invalid_argument(fmt::format("--threads={}: it must be at least 1", options.threads));
+  for (const std::string& batch : batches) options.batches.push_back(whole_number<std::int64_t>("batch", batch, 1));
+  if (!threads.empty()) options.threads = whole_number("threads", threads, 1);
+  if (!seed.empty()) options.seed = whole_number<std::uint64_t>("seed", seed, 0);
   if (options.resume && options.report.empty()) {
     throw std::invalid_argument("--resume needs --report: there is no report to continue");
   }

@@ -32,10 +32,24 @@ void add_rows(Group& group, const PlanOptions& options, bool baselines) {
     for (const Variant* variant : variant_table()) {
       if (variant->device != options.device || (variant->kind == VariantKind::conv2d) != baselines) continue;
       for (const Layout layout : options.layouts) {
-        group.rows.push_back({row_name(group, *variant, layout, group.layer.dictionaries[d]), variant, layout, d});
+        RowPlan row{row_name(group, *variant, layout, group.layer.dictionaries[d]), variant, layout, d};
+        if (std::ranges::find(group.rows, row.name, &RowPlan::name) == group.rows.end()) group.rows.push_back(std::move(row));
       }
     }
   }
+}
+
+// Whether another workload, or an option that repeats a value, asked for the same group. Throws where two different
+// layers would give rows of the same name.
+bool is_planned(const std::vector<Group>& groups, const Group& group) {
+  const auto earlier = std::ranges::find(groups, group.title(), &Group::title);
+  if (earlier == groups.end()) return false;
+  const Layer& layer = earlier->layer;
+  if (layer.conv != group.layer.conv || layer.granularity != group.layer.granularity ||
+      layer.dictionaries != group.layer.dictionaries) {
+    throw std::invalid_argument(fmt::format("layer {}: two different layers have this name", layer.path()));
+  }
+  return true;
 }
 
 bool is_baseline(const RowPlan& row) { return row.variant->kind == VariantKind::conv2d; }
@@ -78,7 +92,7 @@ std::vector<Group> make_plan(const PlanOptions& options) {
         }
         add_rows(group, options, /*baselines=*/true);
         add_rows(group, options, /*baselines=*/false);
-        groups.push_back(std::move(group));
+        if (!is_planned(groups, group)) groups.push_back(std::move(group));
       }
     }
   }

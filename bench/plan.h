@@ -35,7 +35,8 @@ struct PlanOptions {
   std::vector<Layout> layouts;
 };
 
-// All groups, in the order of the layers. Throws std::invalid_argument when a layer's problem is not valid.
+// All groups, in the order of the layers, each row once. Throws std::invalid_argument when a layer's problem is not
+// valid, or when two different layers have one name.
 std::vector<Group> make_plan(const PlanOptions& options);
 
 // Keeps the rows whose name the filter selects, and the baselines of every group that keeps any: what is measured is

@@ -93,7 +93,8 @@ std::string date_now() {
   char text[64];
   std::strftime(text, sizeof text, "%FT%T%z", std::localtime(&now));
   std::string date = text;
-  return date.insert(date.size() - 2, ":");  // as Google Benchmark writes it
+  date.insert(date.end() - 2, ':');  // as Google Benchmark writes it
+  return date;
 }
 
 json limits_json(const MachineLimits& limits) {
@@ -197,14 +198,17 @@ std::vector<double> repetition_times(const Row& row, int repetitions) {
   return times;
 }
 
-Report::Report(std::string path, json context, int repetitions)
-    : path_(std::move(path)), context_(std::move(context)), repetitions_(repetitions) {
-  if (path_.empty()) return;
-  const std::filesystem::path target(path_);
+void require_writable(std::string_view option, const std::string& path) {
+  const std::filesystem::path target(path);
   const std::filesystem::path folder = target.has_parent_path() ? target.parent_path() : ".";
   if (std::filesystem::is_directory(target) || access(folder.c_str(), W_OK) != 0) {
-    throw std::runtime_error(fmt::format("--report={}: its folder cannot be written to, or it is a folder", path_));
+    throw std::runtime_error(fmt::format("{}={}: its folder cannot be written to, or it is a folder", option, path));
   }
+}
+
+Report::Report(std::string path, json context, int repetitions)
+    : path_(std::move(path)), context_(std::move(context)), repetitions_(repetitions) {
+  if (!path_.empty()) require_writable("--report", path_);
 }
 
 Report Report::resume(const std::string& path, json context, int repetitions) {
@@ -214,11 +218,13 @@ Report Report::resume(const std::string& path, json context, int repetitions) {
   json before;
   try {
     before = json::parse(file);
-  } catch (const json::parse_error&) {
+  } catch (const json::exception&) {
     throw std::invalid_argument(fmt::format("{}: cannot be resumed, it is not JSON", path));
   }
+  const auto is_row = [](const json& row) { return row.is_object() && row.contains("name") && row["name"].is_string(); };
   if (!before.is_object() || !before.contains("context") || !before.contains("rows") || !before.contains("benchmarks") ||
-      !before["rows"].is_array() || !before["benchmarks"].is_array()) {
+      !before["context"].is_object() || !before["rows"].is_array() || !before["benchmarks"].is_array() ||
+      !std::ranges::all_of(before["rows"], is_row)) {
     throw std::invalid_argument(fmt::format("{}: cannot be resumed, it is not a report of lcnn_bench", path));
   }
   const auto differs = [&](const json::json_pointer& field) {
@@ -253,7 +259,7 @@ void Report::add(const std::vector<Row>& rows) {
 }
 
 void Report::write() const {
-  const std::string aside = fmt::format("{}.{}.tmp", path_, getpid());
+  const std::string aside = path_ + ".tmp";  // one name: what a killed run left behind is overwritten
   {
     std::ofstream file(aside);
     file << fmt::format("{{\n\"context\": {},\n\"benchmarks\": [\n{}\n],\n\"rows\": [\n{}\n]\n}}\n", context_.dump(2),

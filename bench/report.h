@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "bench/options.h"
@@ -23,6 +24,9 @@ nlohmann::ordered_json to_json(const Row& row);
 // A row's samples as the repetitions that Google Benchmark would have written: medians of `repetitions` consecutive
 // groups of samples, in microseconds.
 std::vector<double> repetition_times(const Row& row, int repetitions);
+
+// Throws std::runtime_error, one line that names the option, when no file can be made at `path`.
+void require_writable(std::string_view option, const std::string& path);
 
 // Rows are written as they come: the file is replaced as a whole by rename, so at any moment it is a valid report of
 // every finished row. Nothing is written before the first row.

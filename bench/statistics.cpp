@@ -8,7 +8,10 @@
 namespace lcnn::bench {
 
 double median(std::span<const double> samples) {
-  if (samples.empty()) return std::numeric_limits<double>::quiet_NaN();
+  // One NaN makes the median NaN: sorting would hide it.
+  if (samples.empty() || std::ranges::any_of(samples, [](double sample) { return std::isnan(sample); })) {
+    return std::numeric_limits<double>::quiet_NaN();
+  }
   std::vector<double> sorted(samples.begin(), samples.end());
   const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2);
   std::nth_element(sorted.begin(), middle, sorted.end());

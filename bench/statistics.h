@@ -5,7 +5,7 @@
 
 namespace lcnn::bench {
 
-// The middle sample (the mean of the two middle ones). NaN without samples.
+// The middle sample (the mean of the two middle ones). NaN without samples, and with a NaN among them.
 double median(std::span<const double> samples);
 
 // The median distance from the median.

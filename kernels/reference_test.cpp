@@ -64,6 +64,20 @@ TEST(Reference, LookupsEqualConv2dWithReconstructedWeights) {
   }
 }
 
+TEST(Reference, VectorFormComputesTheSameFunction) {
+  for (std::uint64_t seed = 0; seed < 100; ++seed) {
+    const TestProblem test = random_problem(seed);
+    const LookupWeights weights = test.weights(Precision::fp32);
+    const VectorForm form = vector_form(test.problem, weights);
+    ASSERT_EQ(form.problem.granularity, Granularity::vector);
+    ASSERT_NO_THROW(validate(form.weights.lookups, form.problem)) << test;
+    const std::vector<float> input = test.input(Precision::fp32);
+    const std::vector<double> x(input.begin(), input.end());
+    const std::vector<double> expected = reference_lookup_conv2d(test.problem, weights, x);
+    ASSERT_LE(rel_err(reference_lookup_conv2d(form.problem, form.weights, x), expected), 1e-14) << test;
+  }
+}
+
 TEST(Reference, ComparisonReportsRelativeError) {
   const std::vector<float> y{3.0f, 4.5f};
   const std::vector<double> reference{3.0, 4.0};

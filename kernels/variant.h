@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -85,8 +86,17 @@ class PreparedConvolution {
   // Whether a run leaves its result in memory of its own, and y to emit_output.
   virtual bool owns_output() const { return false; }
 
+  // Bytes of code that was compiled for this problem; it belongs to the prepared data.
+  virtual std::int64_t code_bytes() const { return 0; }
+
   // What preparation chose (engine, tile), for the report; empty when there was nothing to choose.
   virtual std::string choice() const { return {}; }
+};
+
+// Thrown by a preparation that finds in the weights what makes the problem unsupported; says why in one sentence.
+class Unsupported : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
 };
 
 enum class VariantKind { lookup, conv2d, peer };

@@ -159,6 +159,42 @@ DenseWeights dense_weights(const LookupProblem& problem, const LookupWeights& we
   return dense;
 }
 
+LookupProblem vector_form(const LookupProblem& problem) {
+  LookupProblem form = problem;
+  if (problem.granularity == Granularity::filter) form.dictionary_size *= problem.conv.taps();
+  form.granularity = Granularity::vector;
+  return form;
+}
+
+VectorForm vector_form(const LookupProblem& problem, const LookupWeights& weights) {
+  if (problem.granularity == Granularity::vector) return {problem, weights};
+  const std::int64_t taps = problem.conv.taps(), channels = problem.conv.in_channels_per_group();
+  VectorForm form{vector_form(problem),
+                  {.dictionary = std::vector<float>(weights.dictionary.size()), .bias = weights.bias}};
+  for (std::int64_t d = 0; d < problem.dictionary_size; ++d) {
+    for (std::int64_t c = 0; c < channels; ++c) {
+      for (std::int64_t tap = 0; tap < taps; ++tap) {
+        form.weights.dictionary[(d * taps + tap) * channels + c] = weights.dictionary[(d * channels + c) * taps + tap];
+      }
+    }
+  }
+  const LookupTable& table = weights.lookups;
+  LookupTable& spread = form.weights.lookups;
+  spread = {.out_channels = table.out_channels, .kernel = problem.conv.kernel,
+            .dictionary_size = form.problem.dictionary_size};
+  spread.row_offsets.push_back(0);
+  for (std::int64_t k = 0; k < table.out_channels; ++k) {
+    for (std::int64_t tap = 0; tap < taps; ++tap) {
+      for (std::int32_t i = table.row_offsets[k]; i < table.row_offsets[k + 1]; ++i) {
+        spread.indices.push_back(static_cast<std::uint32_t>(table.indices[i] * taps + tap));
+        spread.coefficients.push_back(table.coefficients[i]);
+      }
+      spread.row_offsets.push_back(static_cast<std::int32_t>(spread.indices.size()));
+    }
+  }
+  return form;
+}
+
 std::vector<float> dense_lookups(const LookupProblem& problem, const LookupTable& table) {
   const Conv2dProblem stage = problem.lookup_stage();
   const std::int64_t per_group = problem.dictionary_size_per_group(), taps = stage.taps();

@@ -37,6 +37,15 @@ LookupWeights random_weights(const LookupProblem& problem, double sparsity, Prec
 // W[k, :, r, c] = sum_t C[t] * D[I[t], :] (paper eq. 1), summed in float64, rounded to `precision`.
 DenseWeights dense_weights(const LookupProblem& problem, const LookupWeights& weights, Precision precision);
 
+// A `filter` dictionary written as a `vector` one: entry d at tap t becomes entry d * kh * kw + t, a lookup of d becomes
+// one lookup at every tap. The same function with the same dictionary multiplications; `vector` problems are unchanged.
+struct VectorForm {
+  LookupProblem problem;
+  LookupWeights weights;
+};
+VectorForm vector_form(const LookupProblem& problem, const LookupWeights& weights);
+LookupProblem vector_form(const LookupProblem& problem);  // the problem alone
+
 // P as the weight of a dense convolution with the problem's groups: [out_channels, dictionary_size / groups, kh, kw].
 std::vector<float> dense_lookups(const LookupProblem& problem, const LookupTable& table);
 

@@ -19,6 +19,8 @@ std::span<const Variant* const> variant_table() {
       &cuda::naive_sparse,
       &cuda::shared_tiled,
       &cuda::precompute_gather,
+      &cuda::baked_gather,
+      &cuda::baked_fused,
       &cuda::conv2d_libtorch,
       &cuda::conv2d_cudnn,
       &cuda::two_convolutions,

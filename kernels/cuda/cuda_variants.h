@@ -8,6 +8,8 @@ namespace lcnn::cuda {
 extern const Variant naive_sparse;
 extern const Variant shared_tiled;
 extern const Variant precompute_gather;
+extern const Variant baked_gather;
+extern const Variant baked_fused;
 
 // Why fp32 kernels without matrix units do not run as tf32; empty for other precisions.
 inline std::string why_not_tf32(Precision precision) {

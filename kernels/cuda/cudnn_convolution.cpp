@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <set>
 #include <stdexcept>
 #include <unordered_map>
@@ -107,6 +108,11 @@ struct Candidate {
   float milliseconds = 0.0f;
 };
 
+struct Tuned {
+  Candidate best;
+  std::size_t tried = 0;
+};
+
 }  // namespace
 
 class CudnnConvolution::Implementation {
@@ -118,22 +124,19 @@ class CudnnConvolution::Implementation {
                                                : channels_last(problem, weight),
                         precision, MemoryKind::weights, execution);
     bias_ = upload_as(bias, precision, MemoryKind::weights, execution);
-    const bool has_bias = !bias.empty();
-    std::vector<Candidate> candidates = list_candidates(has_bias, execution);
-    tried_ = candidates.size();
-    best_ = fastest(std::move(candidates), execution);
-    workspace_ = Buffer(*execution.allocator, std::max<std::int64_t>(best_.workspace_bytes, 1), MemoryKind::workspace);
+    tuned_ = &tuned_plan(!bias.empty(), execution);
+    workspace_ = Buffer(*execution.allocator, std::max<std::int64_t>(tuned_->best.workspace_bytes, 1), MemoryKind::workspace);
   }
 
   void run(const void* x, void* y, void* stream) {
-    if (!execute(best_, x, y, workspace_.as<void>(), as_stream(stream))) {
-      throw std::runtime_error(fmt::format("cuDNN plan {} failed to run", best_.name));
+    if (!execute(tuned_->best, x, y, workspace_.as<void>(), as_stream(stream))) {
+      throw std::runtime_error(fmt::format("cuDNN plan {} failed to run", tuned_->best.name));
     }
   }
 
   std::string choice() const {
-    return fmt::format("{}{}, fastest of {} plans", best_.name, bias_.as<void>() == nullptr ? ""
-                       : best_.fused_bias ? " with fused bias" : " then a bias pass", tried_);
+    return fmt::format("{}{}, fastest of {} plans", tuned_->best.name, bias_.as<void>() == nullptr ? ""
+                       : tuned_->best.fused_bias ? " with fused bias" : " then a bias pass", tuned_->tried);
   }
 
  private:
@@ -149,6 +152,22 @@ class CudnnConvolution::Implementation {
       }
     }
     return moved;
+  }
+
+  // Tuning takes seconds and several variants run the same convolution: its result is kept for the process. A plan
+  // belongs to no weights or buffers; those are given to it at every run.
+  const Tuned& tuned_plan(bool has_bias, const Execution& execution) const {
+    static std::map<std::string, Tuned> tuned;
+    const std::string key = fmt::format(
+        "{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}", problem_.batch, problem_.in_channels, problem_.height,
+        problem_.width, problem_.out_channels, problem_.kernel[0], problem_.kernel[1], problem_.stride[0], problem_.stride[1],
+        problem_.padding[0], problem_.padding[1], problem_.dilation[0], problem_.dilation[1], problem_.groups, has_bias,
+        to_string(precision_), to_string(layout_));
+    const auto found = tuned.find(key);
+    if (found != tuned.end()) return found->second;
+    std::vector<Candidate> candidates = list_candidates(has_bias, execution);
+    const std::size_t tried = candidates.size();
+    return tuned.emplace(key, Tuned{fastest(std::move(candidates), execution), tried}).first->second;
   }
 
   std::vector<Candidate> list_candidates(bool has_bias, const Execution& execution) const {
@@ -236,8 +255,7 @@ class CudnnConvolution::Implementation {
   Precision precision_;
   Layout layout_;
   Buffer weight_, bias_, workspace_;
-  Candidate best_;
-  std::size_t tried_ = 0;
+  const Tuned* tuned_ = nullptr;
 };
 
 CudnnConvolution::CudnnConvolution(const Conv2dProblem& problem, std::span<const float> weight,

@@ -1,0 +1,35 @@
+// S = conv(X, D) for a 1x1 dictionary: a skinny matrix product that streams X once, NCHW.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "kernels/variant.h"
+
+namespace lcnn::cuda {
+
+// Source: paper eq. 4. X [batch, C, H, W] -> S [batch, dictionary_size, H, W], both in `precision`'s storage type.
+class DictionaryStage {
+ public:
+  // `stage` is a LookupProblem's dictionary_stage(); `dictionary` is D [dictionary_size, C], rounded to `precision`.
+  DictionaryStage(const Conv2dProblem& stage, std::span<const float> dictionary, Precision precision,
+                  const Execution& execution);
+
+  // Enqueues on `stream`; allocates nothing.
+  void run(const void* x, void* s, void* stream) const;
+
+  // The tile that was chosen, for the report.
+  std::string choice() const;
+
+  // Why a stage cannot be computed, in one sentence; empty when it can.
+  static std::string why_unsupported(const Conv2dProblem& stage);
+
+ private:
+  Conv2dProblem stage_;
+  Precision precision_;
+  int vector_ = 1;     // consecutive positions a lane loads at once
+  int split_ = 1;      // warps that share the channels of one tile
+  Buffer dictionary_;  // D in the order in which lanes read it
+};
+
+}  // namespace lcnn::cuda

@@ -1,0 +1,48 @@
+// A kernel compiled at run time, cached on disk by its source, architecture and compiler version.
+//
+// Source: NVRTC (docs.nvidia.com/cuda/nvrtc) and the runtime's library API (cudaLibraryLoadData).
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace lcnn::cuda {
+
+// The binary of `source` for `target` ("sm_90a"); needs no GPU. Throws std::runtime_error with the first error.
+std::vector<char> nvrtc_compile(const std::string& source, const std::string& target);
+
+// Thrown for a kernel that needs more registers than a thread has: the caller takes a smaller tile.
+class RegistersSpilled : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+class NvrtcKernel {
+ public:
+  // Compiles `source` for the current device, or takes the binary from the cache folder: LCNN_CACHE_DIR, else
+  // $XDG_CACHE_HOME/lcnn, else ~/.cache/lcnn. A cache that cannot be written is done without. `name` is the kernel's,
+  // extern "C". Throws std::runtime_error with the compiler's first error, RegistersSpilled for a kernel that spills.
+  NvrtcKernel(const std::string& source, const std::string& name, int dynamic_shared_bytes);
+  NvrtcKernel(NvrtcKernel&& other) noexcept;
+  NvrtcKernel& operator=(NvrtcKernel&&) = delete;
+  ~NvrtcKernel();
+
+  // Enqueues a launch. With `overlap` it may begin before the kernel ahead of it on the stream ends: it must then wait
+  // by griddepcontrol.wait before it reads what that kernel wrote.
+  void launch(dim3 grid, dim3 block, void** arguments, bool overlap, cudaStream_t stream) const;
+
+  std::int64_t code_bytes() const { return code_bytes_; }
+  int registers() const { return registers_; }
+
+ private:
+  cudaLibrary_t library_ = nullptr;
+  cudaKernel_t kernel_ = nullptr;
+  int dynamic_shared_bytes_ = 0, registers_ = 0;
+  std::int64_t code_bytes_ = 0;
+};
+
+}  // namespace lcnn::cuda
