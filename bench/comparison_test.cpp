@@ -22,7 +22,8 @@ enum class Fault { none, slow, scaled, unwritten, prepare_throws, run_throws };
 template <VariantKind kKind, Fault kFault>
 class ByReference final : public PreparedConvolution {
  public:
-  ByReference(const LookupProblem& problem, const LookupWeights& weights, Precision precision, Layout, const Execution&)
+  ByReference(const LookupProblem& problem, const LookupWeights& weights, Precision precision, Layout,
+              const Execution&)
       : problem_(problem), weights_(weights), dense_(dense_weights(problem, weights, precision)) {
     if (kFault == Fault::prepare_throws) throw std::runtime_error("no engine for it\nbacktrace");
   }
@@ -37,9 +38,9 @@ class ByReference final : public PreparedConvolution {
   void compute(const void* x, void* y) const {
     const auto* first = static_cast<const float*>(x);
     const std::vector<double> input(first, first + problem_.conv.input_elements());
-    const std::vector<double> output = kKind == VariantKind::conv2d
-                                           ? reference_conv2d(problem_.conv, input, dense_.weight, dense_.bias)
-                                           : reference_lookup_conv2d(problem_, weights_, input);
+    const std::vector<double> output =
+        kKind == VariantKind::conv2d ? reference_conv2d(problem_.conv, input, dense_.weight, dense_.bias)
+                                     : reference_lookup_conv2d(problem_, weights_, input);
     const double factor = kFault == Fault::scaled ? 1.001 : 1.0;
     std::ranges::transform(output, static_cast<float*>(y),
                            [factor](double value) { return static_cast<float>(value * factor); });
@@ -51,10 +52,13 @@ class ByReference final : public PreparedConvolution {
 };
 
 template <VariantKind kKind, Fault kFault>
-const Variant kVariant{.name = "by_reference", .kind = kKind, .device = Device::cpu,
-                       .computes = kKind == VariantKind::conv2d ? Computes::dense_weights : Computes::lookups,
-                       .why_unsupported = [](const LookupProblem&, Precision, Layout) { return std::string(); },
-                       .prepare = prepare_as<ByReference<kKind, kFault>>};
+const Variant kVariant{
+    .name = "by_reference",
+    .kind = kKind,
+    .device = Device::cpu,
+    .computes = kKind == VariantKind::conv2d ? Computes::dense_weights : Computes::lookups,
+    .why_unsupported = [](const LookupProblem&, Precision, Layout) { return std::string(); },
+    .prepare = prepare_as<ByReference<kKind, kFault>>};
 
 template <Fault kFault>
 const Variant& kLookup = kVariant<VariantKind::lookup, kFault>;
@@ -63,23 +67,30 @@ const Variant& kConv2d = kVariant<VariantKind::conv2d, kFault>;
 
 class Comparing : public testing::Test {
  protected:
-  std::vector<Row> measure(const std::vector<std::pair<std::string, const Variant*>>& rows, const Observer& observer = {}) {
-    Group group{.layer = {.set = "mine", .name = "small",
-                          .conv = {.batch = 1, .in_channels = 4, .height = 5, .width = 6, .out_channels = 3, .kernel = {3, 3}},
-                          .dictionaries = {sized_dictionary(4, 1)}}};
+  std::vector<Row> measure(const std::vector<std::pair<std::string, const Variant*>>& rows,
+                           const Observer& observer = {}) {
+    Group group{
+        .layer = {
+            .set = "mine",
+            .name = "small",
+            .conv =
+                {.batch = 1, .in_channels = 4, .height = 5, .width = 6, .out_channels = 3, .kernel = {3, 3}},
+            .dictionaries = {sized_dictionary(4, 1)}}};
     for (const auto& [name, variant] : rows) group.rows.push_back({.name = name, .variant = variant});
     return measure_group(*session_, group, {.copy_bytes_per_s = 1e10, .fma_per_s = 1e10}, options_, observer);
   }
 
   std::unique_ptr<Session> session_ = Session::open(Device::cpu, 1);
-  const MeasureOptions options_{.mode = TimingMode::hot, .min_seconds = 0, .max_seconds = 0.01, .min_samples = 3,
-                                .max_samples = 5};
+  const MeasureOptions options_{
+      .mode = TimingMode::hot, .min_seconds = 0, .max_seconds = 0.01, .min_samples = 3, .max_samples = 5};
 };
 
 TEST_F(Comparing, CorrectRowsAreTimedAndComparedWithTheFastestBaseline) {
   const std::vector<Row> rows = measure({{"slow", &kConv2d<Fault::slow>}, {"library", &kConv2d<Fault::none>},
                                          {"lookup", &kLookup<Fault::none>}});
   ASSERT_EQ(rows.size(), 3u);
+  ASSERT_TRUE(rows[0].measured() && rows[1].measured());
+  const Row& fastest = rows[0].timing->median_us < rows[1].timing->median_us ? rows[0] : rows[1];
   for (const Row& row : rows) {
     ASSERT_TRUE(row.measured()) << row.name << ": " << row.reason;
     EXPECT_EQ(row.reason, "");
@@ -88,21 +99,23 @@ TEST_F(Comparing, CorrectRowsAreTimedAndComparedWithTheFastestBaseline) {
     EXPECT_DOUBLE_EQ(row.timing->median_us, median(row.timing->samples_us));
     EXPECT_EQ(row.memory->input, 1 * 4 * 5 * 6 * 4);
     EXPECT_EQ(row.memory->output, 1 * 3 * 3 * 4 * 4);
-    EXPECT_EQ(row.baseline, "library");
-    EXPECT_DOUBLE_EQ(*row.speedup, rows[1].timing->median_us / row.timing->median_us);
+    EXPECT_EQ(row.baseline, fastest.name);
+    EXPECT_DOUBLE_EQ(*row.speedup, fastest.timing->median_us / row.timing->median_us);
     EXPECT_DOUBLE_EQ(row.roofline->share, row.roofline->limit_us / row.timing->median_us);
   }
 }
 
 TEST_F(Comparing, ARowMayBeFourTimesAsFarOffAsTheBaseline) {
-  const std::vector<Row> rows = measure({{"library", &kConv2d<Fault::none>}, {"lookup", &kLookup<Fault::none>}});
+  const std::vector<Row> rows =
+      measure({{"library", &kConv2d<Fault::none>}, {"lookup", &kLookup<Fault::none>}});
   EXPECT_DOUBLE_EQ(rows.at(1).verification->tolerance, 4 * rows.at(0).verification->rel_err);
   EXPECT_EQ(rows.at(1).verification->tolerance_from, "library");
   EXPECT_EQ(rows.at(0).verification->tolerance_from, "precision");
 }
 
 TEST_F(Comparing, WhatIsWrongIsNeverTimed) {
-  const std::vector<Row> rows = measure({{"library", &kConv2d<Fault::none>}, {"scaled", &kLookup<Fault::scaled>}});
+  const std::vector<Row> rows =
+      measure({{"library", &kConv2d<Fault::none>}, {"scaled", &kLookup<Fault::scaled>}});
   const Row& row = rows.at(1);
   EXPECT_EQ(row.disposition, Disposition::incorrect);
   EXPECT_NEAR(row.verification->rel_err, 1e-3, 1e-6);
@@ -113,7 +126,8 @@ TEST_F(Comparing, WhatIsWrongIsNeverTimed) {
 }
 
 TEST_F(Comparing, OutputThatIsNotWrittenIsFound) {
-  const Row row = measure({{"library", &kConv2d<Fault::none>}, {"unwritten", &kLookup<Fault::unwritten>}}).at(1);
+  const Row row =
+      measure({{"library", &kConv2d<Fault::none>}, {"unwritten", &kLookup<Fault::unwritten>}}).at(1);
   EXPECT_EQ(row.disposition, Disposition::incorrect);
   EXPECT_EQ(row.verification->non_finite, 3 * 3 * 4);
   EXPECT_THAT(row.reason, HasSubstr("36 elements of the output are not finite"));
@@ -133,7 +147,8 @@ TEST_F(Comparing, WhatThrowsIsARowWithOneLineOfReason) {
 
 TEST_F(Comparing, AWrongBaselineIsNoBaseline) {
   // Far beyond what fp32 allows a library.
-  const std::vector<Row> rows = measure({{"wrong", &kConv2d<Fault::scaled>}, {"lookup", &kLookup<Fault::none>}});
+  const std::vector<Row> rows =
+      measure({{"wrong", &kConv2d<Fault::scaled>}, {"lookup", &kLookup<Fault::none>}});
   EXPECT_EQ(rows.at(0).disposition, Disposition::incorrect);
   EXPECT_TRUE(rows.at(1).measured());
   EXPECT_EQ(rows.at(1).verification->tolerance_from, "precision");
@@ -143,7 +158,9 @@ TEST_F(Comparing, AWrongBaselineIsNoBaseline) {
 
 TEST_F(Comparing, WhatIsNotSupportedSaysWhy) {
   Variant picky = kLookup<Fault::none>;
-  picky.why_unsupported = [](const LookupProblem&, Precision, Layout) { return std::string("only on Sundays"); };
+  picky.why_unsupported = [](const LookupProblem&, Precision, Layout) {
+    return std::string("only on Sundays");
+  };
   const Row row = measure({{"library", &kConv2d<Fault::none>}, {"picky", &picky}}).at(1);
   EXPECT_EQ(row.disposition, Disposition::unsupported);
   EXPECT_EQ(row.reason, "only on Sundays");
@@ -153,7 +170,8 @@ TEST_F(Comparing, WhatIsNotSupportedSaysWhy) {
 TEST_F(Comparing, AStopKeepsNothingOfTheGroup) {
   int asked = 0;
   const Observer observer{.stop = [&] { return ++asked > 3; }};
-  EXPECT_THROW(measure({{"library", &kConv2d<Fault::none>}, {"lookup", &kLookup<Fault::none>}}, observer), Interrupted);
+  EXPECT_THROW(measure({{"library", &kConv2d<Fault::none>}, {"lookup", &kLookup<Fault::none>}}, observer),
+               Interrupted);
 }
 
 TEST(RooflineOfRow, IsTheLongerOfBytesAndOperations) {
@@ -193,7 +211,7 @@ TEST(MemoryDifference, NamesTheItemThatDiffersMost) {
 }
 
 TEST(LibraryTolerance, IsTooStrictForTheNextLowerPrecision) {
-  // Rounding to 10 bits of mantissa costs some 2e-4, to 7 bits 2e-3: fp32 must not hide the one, nor fp16 the other.
+  // Rounding to 10 bits costs some 2e-4, to 7 bits 2e-3: fp32 may not hide the one, nor fp16 the other.
   EXPECT_LT(library_tolerance(Precision::fp32), 1e-4);
   EXPECT_LE(library_tolerance(Precision::tf32), 2e-3);
   EXPECT_LE(library_tolerance(Precision::fp16), 2e-3);

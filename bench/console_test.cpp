@@ -43,7 +43,8 @@ TEST(OriginalLines, AreTheOriginalsFour) {
   EXPECT_EQ(lines[2], "Speed difference: 0.03x");
   EXPECT_EQ(lines[3], "Memory difference: 1.20x");
   EXPECT_THAT(lines[4], AllOf(StartsWith("  ("), HasSubstr("Lookup/naive_sparse/set/layer/d4s1/n2/fp32"),
-                              HasSubstr("Conv2d/library/set/layer/n2/fp32"), HasSubstr("workspace: 24.79 MB against 37.03 MB")));
+                              HasSubstr("Conv2d/library/set/layer/n2/fp32"),
+                              HasSubstr("workspace: 24.79 MB against 37.03 MB")));
 }
 
 TEST(OriginalLines, CompareTheFastestOfEachKind) {
@@ -51,7 +52,8 @@ TEST(OriginalLines, CompareTheFastestOfEachKind) {
   Row quick = measured_row(VariantKind::lookup, "quick", 40);
   quick.speedup = 2;
   Row slow_library = measured_row(VariantKind::conv2d, "slow", 9000);
-  Row quicker_but_wrong = failed_row(VariantKind::lookup, "wrong", Disposition::incorrect, "above the tolerance");
+  Row quicker_but_wrong =
+      failed_row(VariantKind::lookup, "wrong", Disposition::incorrect, "above the tolerance");
   Row peer = measured_row(VariantKind::peer, "peer", 1);
   rows.insert(rows.end(), {quick, slow_library, quicker_but_wrong, peer});
   const std::vector<std::string> lines = lines_of(original_lines(rows));
@@ -71,16 +73,20 @@ TEST(OriginalLines, AreAbsentWhereNothingCanBeCompared) {
 
 TEST(SummaryTable, ListsTheFastestFirstAndFailuresWithTheirReasonsLast) {
   const std::vector<std::string> lines = lines_of(summary_table(
-      {failed_row(VariantKind::lookup, "wrong", Disposition::incorrect, "rel_err 5.00e-01 is above the tolerance"),
+      {failed_row(VariantKind::lookup, "wrong", Disposition::incorrect,
+                  "rel_err 5.00e-01 is above the tolerance"),
        measured_row(VariantKind::conv2d, "library", 50),
        failed_row(VariantKind::lookup, "picky", Disposition::unsupported, "dilation is not supported"),
        measured_row(VariantKind::lookup, "quick", 20.126)}));
   ASSERT_EQ(lines.size(), 5u);
-  EXPECT_THAT(lines[0], AllOf(HasSubstr("median us"), HasSubstr("rel_err"), HasSubstr("speed-up"), HasSubstr("peak MB")));
+  EXPECT_THAT(lines[0], AllOf(HasSubstr("median us"), HasSubstr("rel_err"), HasSubstr("speed-up"),
+                              HasSubstr("peak MB")));
   EXPECT_THAT(lines[1], StartsWith("Lookup/quick/"));
   EXPECT_THAT(lines[2], StartsWith("Conv2d/library/"));
-  EXPECT_THAT(lines[3], AllOf(StartsWith("Lookup/wrong/"), HasSubstr("incorrect: rel_err 5.00e-01 is above the tolerance")));
-  EXPECT_THAT(lines[4], AllOf(StartsWith("Lookup/picky/"), HasSubstr("unsupported: dilation is not supported")));
+  EXPECT_THAT(lines[3], AllOf(StartsWith("Lookup/wrong/"),
+                              HasSubstr("incorrect: rel_err 5.00e-01 is above the tolerance")));
+  EXPECT_THAT(lines[4],
+              AllOf(StartsWith("Lookup/picky/"), HasSubstr("unsupported: dilation is not supported")));
 }
 
 TEST(SummaryTable, ShowsARowsNumbersInItsUnits) {
@@ -105,7 +111,8 @@ TEST(SummaryTable, SaysWhichRowsWereThrottledOrHaveNoBaseline) {
 
 TEST(Reporters, OnlyKnownFormatsAreMade) {
   for (const char* format : {"console", "json", "csv"}) EXPECT_NE(make_reporter(format), nullptr);
-  EXPECT_THAT(refusal([] { make_reporter("xml"); }), AllOf(HasSubstr("xml"), HasSubstr("console, json or csv")));
+  EXPECT_THAT(refusal([] { make_reporter("xml"); }),
+              AllOf(HasSubstr("xml"), HasSubstr("console, json or csv")));
 }
 
 }  // namespace

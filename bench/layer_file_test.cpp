@@ -28,8 +28,8 @@ class LayerFile : public testing::Test {
 std::string layer_with(const std::string& field) {
   const std::string name = field.substr(0, field.find(':'));
   std::string text;
-  for (const char* given : {"\"in_channels\": 8", "\"out_channels\": 6", "\"kernel\": 3", "\"height\": 7", "\"width\": 9",
-                            "\"dictionary_size\": 4", "\"sparsity\": 1"}) {
+  for (const char* given : {"\"in_channels\": 8", "\"out_channels\": 6", "\"kernel\": 3", "\"height\": 7",
+                            "\"width\": 9", "\"dictionary_size\": 4", "\"sparsity\": 1"}) {
     if (!std::string(given).starts_with(name + ":")) text += std::string(given) + ", ";
   }
   return "[{" + text + field + "}]";
@@ -38,7 +38,8 @@ std::string layer_with(const std::string& field) {
 // Every required field but one.
 std::string layer_without(const std::string& field) {
   std::string text;
-  for (const char* required : {"in_channels", "out_channels", "kernel", "height", "width", "dictionary_size"}) {
+  for (const char* required :
+       {"in_channels", "out_channels", "kernel", "height", "width", "dictionary_size"}) {
     if (required != field) text += fmt::format("{}\"{}\": 4", text.empty() ? "" : ", ", required);
   }
   return "[{" + text + "}]";
@@ -46,15 +47,23 @@ std::string layer_without(const std::string& field) {
 
 TEST_F(LayerFile, TheDesignsExampleIsReadAsItStands) {
   const std::vector<Layer> layers = layers_of(
-      R"([{"name": "odd", "in_channels": 37, "out_channels": 53, "kernel": [3,5], "stride": [2,1], "padding": [2,3],
-           "dilation": [1,2], "groups": 1, "height": 29, "width": 41, "batch": 3, "bias": true, "dictionary_size": 11,
-           "sparsity": 2, "granularity": "vector"}])");
+      R"([{"name": "odd", "in_channels": 37, "out_channels": 53, "kernel": [3,5], "stride": [2,1],
+           "padding": [2,3], "dilation": [1,2], "groups": 1, "height": 29, "width": 41, "batch": 3,
+           "bias": true, "dictionary_size": 11, "sparsity": 2, "granularity": "vector"}])");
   ASSERT_EQ(layers.size(), 1u);
   const Layer& layer = layers[0];
   EXPECT_EQ(layer.path(), "mine/odd");
-  EXPECT_EQ(layer.conv, (Conv2dProblem{.batch = 3, .in_channels = 37, .height = 29, .width = 41, .out_channels = 53,
-                                       .kernel = {3, 5}, .stride = {2, 1}, .padding = {2, 3}, .dilation = {1, 2},
-                                       .groups = 1, .bias = true}));
+  EXPECT_EQ(layer.conv, (Conv2dProblem{.batch = 3,
+                                       .in_channels = 37,
+                                       .height = 29,
+                                       .width = 41,
+                                       .out_channels = 53,
+                                       .kernel = {3, 5},
+                                       .stride = {2, 1},
+                                       .padding = {2, 3},
+                                       .dilation = {1, 2},
+                                       .groups = 1,
+                                       .bias = true}));
   EXPECT_EQ(layer.granularity, Granularity::vector);
   EXPECT_THAT(layer.dictionaries, ElementsAre(Dictionary{"d11s2", 11, 2}));
   EXPECT_THAT(layer.batches, ElementsAre(3));
@@ -62,19 +71,29 @@ TEST_F(LayerFile, TheDesignsExampleIsReadAsItStands) {
 
 TEST_F(LayerFile, WhatIsAbsentTakesConv2dsDefaults) {
   const std::vector<Layer> layers = layers_of(
-      R"([{"in_channels": 8, "out_channels": 6, "kernel": 3, "height": 7, "width": 9, "dictionary_size": 4}])");
+      R"([{"in_channels": 8, "out_channels": 6, "kernel": 3, "height": 7, "width": 9,
+           "dictionary_size": 4}])");
   ASSERT_EQ(layers.size(), 1u);
-  EXPECT_EQ(layers[0].conv, (Conv2dProblem{.batch = 1, .in_channels = 8, .height = 7, .width = 9, .out_channels = 6,
-                                           .kernel = {3, 3}, .stride = {1, 1}, .padding = {0, 0}, .dilation = {1, 1},
-                                           .groups = 1, .bias = true}));
+  EXPECT_EQ(layers[0].conv, (Conv2dProblem{.batch = 1,
+                                           .in_channels = 8,
+                                           .height = 7,
+                                           .width = 9,
+                                           .out_channels = 6,
+                                           .kernel = {3, 3},
+                                           .stride = {1, 1},
+                                           .padding = {0, 0},
+                                           .dilation = {1, 1},
+                                           .groups = 1,
+                                           .bias = true}));
   EXPECT_EQ(layers[0].name, "layer0");
   EXPECT_EQ(layers[0].granularity, Granularity::vector);
   EXPECT_THAT(layers[0].dictionaries, ElementsAre(Dictionary{"d4s1", 4, 1}));
 }
 
 TEST_F(LayerFile, EveryOptionalFieldIsRead) {
-  const Layer layer = layers_of(layer_with(
-      R"("stride": [3, 2], "padding": 1, "dilation": 2, "groups": 2, "batch": 5, "bias": false, "granularity": "filter")"))[0];
+  const std::vector<Layer> layers = layers_of(layer_with(R"("stride": [3, 2], "padding": 1, "dilation": 2,
+      "groups": 2, "batch": 5, "bias": false, "granularity": "filter")"));
+  const Layer& layer = layers.at(0);
   EXPECT_EQ(layer.conv.stride, (Pair{3, 2}));
   EXPECT_EQ(layer.conv.padding, (Pair{1, 1}));
   EXPECT_EQ(layer.conv.dilation, (Pair{2, 2}));
@@ -85,9 +104,12 @@ TEST_F(LayerFile, EveryOptionalFieldIsRead) {
 }
 
 TEST_F(LayerFile, SparsityMayBeFractional) {
-  EXPECT_THAT(layers_of(layer_with("\"sparsity\": 0.25"))[0].dictionaries, ElementsAre(Dictionary{"d4s0.25", 4, 0.25}));
-  EXPECT_THAT(layers_of(layer_with("\"sparsity\": 0"))[0].dictionaries, ElementsAre(Dictionary{"d4s0", 4, 0}));
-  EXPECT_THAT(layers_of(layer_with("\"sparsity\": 4"))[0].dictionaries, ElementsAre(Dictionary{"d4s4", 4, 4}));
+  EXPECT_THAT(layers_of(layer_with("\"sparsity\": 0.25"))[0].dictionaries,
+              ElementsAre(Dictionary{"d4s0.25", 4, 0.25}));
+  EXPECT_THAT(layers_of(layer_with("\"sparsity\": 0"))[0].dictionaries,
+              ElementsAre(Dictionary{"d4s0", 4, 0}));
+  EXPECT_THAT(layers_of(layer_with("\"sparsity\": 4"))[0].dictionaries,
+              ElementsAre(Dictionary{"d4s4", 4, 4}));
 }
 
 TEST_F(LayerFile, AListAndAnObjectOfLayersAreTheSame) {
@@ -119,7 +141,8 @@ TEST_F(LayerFile, BadFieldsAreRefusedByFileLayerAndField) {
       {layer_with("\"stride\": {\"height\": 1}"), {"layer 0", "stride is {", "[height, width]"}},
       {layer_with("\"padding\": [1, true]"), {"layer 0", "padding is true", "whole number"}},
       {layer_with("\"bias\": 1"), {"layer 0", "bias is 1", "true or false"}},
-      {layer_with("\"granularity\": \"row\""), {"layer 0", "granularity is \"row\"", "\"vector\" or \"filter\""}},
+      {layer_with("\"granularity\": \"row\""),
+       {"layer 0", "granularity is \"row\"", "\"vector\" or \"filter\""}},
       {layer_with("\"sparsity\": [1]"), {"layer 0", "sparsity is [1]", "number"}},
       {layer_with("\"name\": 5"), {"layer 0", "name is 5", "text"}},
       {layer_with("\"name\": \"\""), {"layer 0", "name is \"\"", "text"}},
@@ -135,7 +158,8 @@ TEST_F(LayerFile, BadFieldsAreRefusedByFileLayerAndField) {
 
 TEST_F(LayerFile, MissingFieldsAreRefusedByName) {
   for (const char* field : {"in_channels", "out_channels", "kernel", "height", "width", "dictionary_size"}) {
-    EXPECT_EQ(refusal([&] { layers_of(layer_without(field)); }), fmt::format("{}: layer 0 lacks {}", path(), field));
+    EXPECT_EQ(refusal([&] { layers_of(layer_without(field)); }),
+              fmt::format("{}: layer 0 lacks {}", path(), field));
   }
 }
 
@@ -150,7 +174,8 @@ TEST_F(LayerFile, LayersThatCannotBeComputedAreRefused) {
       {layer_with("\"dictionary_size\": 0"), {"layer 0", "dictionary_size is 0", "at least 1"}},
       {layer_with("\"dictionary_size\": -4"), {"layer 0", "dictionary_size is -4", "at least 1"}},
       {layer_with("\"sparsity\": 4.5"), {"layer 0", "sparsity is 4.5", "dictionary_size / groups = 4"}},
-      {layer_with("\"sparsity\": 3, \"groups\": 2"), {"layer 0", "sparsity is 3", "dictionary_size / groups = 2"}},
+      {layer_with("\"sparsity\": 3, \"groups\": 2"),
+       {"layer 0", "sparsity is 3", "dictionary_size / groups = 2"}},
       {layer_with("\"sparsity\": -0.5"), {"layer 0", "sparsity is -0.5"}},
       {layer_with("\"stride\": 0"), {"layer 0", "stride height is 0", "at least 1"}},
       {layer_with("\"padding\": -1"), {"layer 0", "padding height is -1", "at least 0"}},
@@ -167,7 +192,8 @@ TEST_F(LayerFile, LayersThatCannotBeComputedAreRefused) {
 TEST_F(LayerFile, NumbersThatNoLayerHasAreRefusedAsTheyWereWritten) {
   const BadFile files[] = {
       {layer_with("\"in_channels\": 2147483649"), {"layer 0", "in_channels is 2147483649", "2147483648"}},
-      {layer_with("\"in_channels\": 18446744073709551615"), {"layer 0", "in_channels is 18446744073709551615"}},
+      {layer_with("\"in_channels\": 18446744073709551615"),
+       {"layer 0", "in_channels is 18446744073709551615"}},
       {layer_with("\"in_channels\": 18446744073709551617"), {"layer 0", "in_channels is 1.8446744073709"}},
       {layer_with("\"batch\": 1e30"), {"layer 0", "batch is 1e+30"}},
       {layer_with("\"batch\": -9223372036854775808"), {"layer 0", "batch is -9223372036854775808"}},

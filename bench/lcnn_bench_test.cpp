@@ -95,8 +95,8 @@ Outcome run(const std::vector<std::string>& arguments) { return Program(argument
 
 // A small layer of a file, with some fields added or replaced.
 json small_layer(const std::string& name, const json& fields = json::object()) {
-  json layer{{"name", name}, {"in_channels", 8}, {"out_channels", 8}, {"kernel", 3}, {"padding", 1}, {"height", 8},
-             {"width", 8}, {"dictionary_size", 4}};
+  json layer{{"name", name}, {"in_channels", 8}, {"out_channels", 8}, {"kernel", 3},
+             {"padding", 1}, {"height", 8},      {"width", 8},        {"dictionary_size", 4}};
   layer.update(fields);
   return layer;
 }
@@ -109,8 +109,10 @@ class LcnnBench : public testing::Test {
     return folder_ / name;
   }
   // What every measuring run here has: one thread, short samples.
-  std::vector<std::string> measuring(const std::string& workload, const std::vector<std::string>& more = {}) const {
-    std::vector<std::string> arguments{"--device=cpu", "--threads=1", "--benchmark_min_time=0.01", "--workload=" + workload};
+  std::vector<std::string> measuring(const std::string& workload,
+                                     const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> arguments{"--device=cpu", "--threads=1", "--benchmark_min_time=0.01",
+                                       "--workload=" + workload};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return arguments;
   }
@@ -158,8 +160,10 @@ void expect_valid(const json& report) {
 }
 
 TEST_F(LcnnBench, TheOriginalsLayerAtSmallSizeIsMeasuredByEveryVariant) {
-  const json layer{{"name", "64-128@28"}, {"in_channels", 64}, {"out_channels", 128}, {"kernel", 3}, {"padding", 1},
-                   {"height", 28}, {"width", 28}, {"dictionary_size", 10}, {"sparsity", 1}, {"granularity", "filter"}};
+  const json layer{
+      {"name", "64-128@28"}, {"in_channels", 64},      {"out_channels", 128}, {"kernel", 3},
+      {"padding", 1},        {"height", 28},           {"width", 28},         {"dictionary_size", 10},
+      {"sparsity", 1},       {"granularity", "filter"}};
   const std::string workload = layers({layer}, "seed.json");
   const Outcome outcome = run(measuring(workload, {"--report=" + report_path()}));
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
@@ -167,22 +171,26 @@ TEST_F(LcnnBench, TheOriginalsLayerAtSmallSizeIsMeasuredByEveryVariant) {
   std::set<std::string> measured;
   const json report = written();
   for (const json& row : report["rows"]) {
-    EXPECT_THAT((std::vector<std::string>{"measured", "unsupported"}), Contains(row["disposition"])) << row["reason"];
+    EXPECT_THAT((std::vector<std::string>{"measured", "unsupported"}), Contains(row["disposition"]))
+        << row["reason"];
     if (row["disposition"] != "measured") continue;
     measured.insert(row["variant"]);
-    EXPECT_LE(row["verification"]["rel_err"].get<double>(), row["verification"]["tolerance"].get<double>()) << row["name"];
+    EXPECT_LE(row["verification"]["rel_err"].get<double>(), row["verification"]["tolerance"].get<double>())
+        << row["name"];
     EXPECT_EQ(row["operations"]["dictionary_multiplications"], 10.0 * 64 * 9 * 28 * 28);
     EXPECT_EQ(row["operations"]["lookups"], 128.0 * 28 * 28);
     EXPECT_EQ(row["memory"]["input_bytes"], 64 * 28 * 28 * 4);
     EXPECT_EQ(row["memory"]["output_bytes"], 128 * 28 * 28 * 4);
   }
-  for (const char* variant : {"naive_sparse", "shared_tiled", "precompute_gather", "onednn", "onednn_blocked", "two_convolutions"}) {
+  for (const char* variant : {"naive_sparse", "shared_tiled", "precompute_gather", "onednn", "onednn_blocked",
+                              "two_convolutions"}) {
     EXPECT_THAT(measured, Contains(variant));
   }
   expect_valid(report);
 
   // The original's four lines, and the table.
-  for (const char* line : {"\nConv2d - Avg time: ", "\nLookupConv2d - Avg time: ", "\nSpeed difference: ", "\nMemory difference: "}) {
+  for (const char* line : {"\nConv2d - Avg time: ", "\nLookupConv2d - Avg time: ", "\nSpeed difference: ",
+                           "\nMemory difference: "}) {
     EXPECT_THAT(outcome.out, HasSubstr(line));
   }
   EXPECT_THAT(outcome.out, HasSubstr("Lookup/naive_sparse/seed/64-128@28/d10s1/n1/fp32"));
@@ -191,7 +199,8 @@ TEST_F(LcnnBench, TheOriginalsLayerAtSmallSizeIsMeasuredByEveryVariant) {
 
 TEST_F(LcnnBench, AFilterForLookupStillMeasuresTheBaselines) {
   const std::string workload = layers({small_layer("a")});
-  const Outcome outcome = run(measuring(workload, {"--benchmark_filter=Lookup", "--layout=nchw", "--report=" + report_path()}));
+  const Outcome outcome =
+      run(measuring(workload, {"--benchmark_filter=Lookup", "--layout=nchw", "--report=" + report_path()}));
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   std::map<std::string, int> measured;
   const json report = written();
@@ -208,12 +217,13 @@ TEST_F(LcnnBench, AFilterForLookupStillMeasuresTheBaselines) {
 
 TEST_F(LcnnBench, RowsAreListedWithoutMeasuring) {
   const std::string workload = layers({small_layer("a"), small_layer("b")});
-  const Outcome outcome = run({"--device=cpu", "--workload=" + workload, "--benchmark_list_tests", "--benchmark_filter=naive",
-                               "--report=" + report_path()});
+  const Outcome outcome = run({"--device=cpu", "--workload=" + workload, "--benchmark_list_tests",
+                               "--benchmark_filter=naive", "--report=" + report_path()});
   EXPECT_EQ(outcome.exit_code, 0);
   EXPECT_EQ(outcome.err, "");
-  EXPECT_THAT(lines_of(outcome.out), AllOf(Contains("Lookup/naive_sparse/mine/a/d4s1/n1/fp32"),
-                                           Contains("Conv2d/onednn/mine/b/n1/fp32"), Each(HasSubstr("/mine/"))));
+  EXPECT_THAT(lines_of(outcome.out),
+              AllOf(Contains("Lookup/naive_sparse/mine/a/d4s1/n1/fp32"),
+                    Contains("Conv2d/onednn/mine/b/n1/fp32"), Each(HasSubstr("/mine/"))));
   EXPECT_FALSE(std::filesystem::exists(report_path()));
 }
 
@@ -226,8 +236,9 @@ TEST_F(LcnnBench, HelpIsPrinted) {
 
 TEST_F(LcnnBench, GoogleBenchmarksJsonHasOurNamesWithoutSuffixes) {
   const std::string workload = layers({small_layer("a")}), out = folder_ / "benchmark.json";
-  const Outcome outcome = run(measuring(workload, {"--benchmark_filter=naive", "--layout=nchw", "--benchmark_format=json",
-                                                   "--benchmark_out=" + out, "--benchmark_repetitions=3"}));
+  const Outcome outcome =
+      run(measuring(workload, {"--benchmark_filter=naive", "--layout=nchw", "--benchmark_format=json",
+                               "--benchmark_out=" + out, "--benchmark_repetitions=3"}));
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   for (const std::string& text : {outcome.out, read_text(out)}) {
     const json report = json::parse(text, nullptr, /*allow_exceptions=*/false);
@@ -273,17 +284,18 @@ class LcnnBenchRefuses : public LcnnBench {
 
 TEST_F(LcnnBenchRefuses, OptionsThatItDoesNotKnowOrCannotUse) {
   const std::string cpu = "--device=cpu", small = "--workload=" + layers({small_layer("a")});
-  for (const BadInput& bad : {BadInput{{"--reprot=x"}, {"--reprot=x", "--help"}},
-                              {{cpu, small, "--benchmark_fliter=x"}, {"--benchmark_fliter=x", "--help"}},
-                              {{cpu, small, "--benchmark_filter=("}, {"--benchmark_filter=("}},
-                              {{cpu, small, "--benchmark_filter=nothing"}, {"nothing", "--benchmark_list_tests"}},
-                              {{cpu, small, "--benchmark_out_format=xml"}, {"xml", "console, json or csv"}},
-                              {{cpu, small, "--benchmark_out=/no/such/folder/x.json"}, {"/no/such/folder/x.json"}},
-                              {{cpu, small, "--report=/no/such/folder/x.json"}, {"/no/such/folder/x.json"}},
-                              {{cpu, small, "--dictionary=10"}, {"--dictionary=10", "SIZE:SPARSITY"}},
-                              {{cpu, small, "--dictionary=0:1"}, {"dictionary_size is 0"}},
-                              {{cpu, small, "--dictionary=accurate"}, {"--dictionary=accurate", "mine/a"}},
-                              {{cpu, small, "--precision=fp64"}, {"--precision=fp64", "fp32"}}}) {
+  for (const BadInput& bad :
+       {BadInput{{"--reprot=x"}, {"--reprot=x", "--help"}},
+        {{cpu, small, "--benchmark_fliter=x"}, {"--benchmark_fliter=x", "--help"}},
+        {{cpu, small, "--benchmark_filter=("}, {"--benchmark_filter=("}},
+        {{cpu, small, "--benchmark_filter=nothing"}, {"nothing", "--benchmark_list_tests"}},
+        {{cpu, small, "--benchmark_out_format=xml"}, {"xml", "console, json or csv"}},
+        {{cpu, small, "--benchmark_out=/no/such/folder/x.json"}, {"/no/such/folder/x.json"}},
+        {{cpu, small, "--report=/no/such/folder/x.json"}, {"/no/such/folder/x.json"}},
+        {{cpu, small, "--dictionary=10"}, {"--dictionary=10", "SIZE:SPARSITY"}},
+        {{cpu, small, "--dictionary=0:1"}, {"dictionary_size is 0"}},
+        {{cpu, small, "--dictionary=accurate"}, {"--dictionary=accurate", "mine/a"}},
+        {{cpu, small, "--precision=fp64"}, {"--precision=fp64", "fp32"}}}) {
     expect_refused(bad);
   }
 }
@@ -295,7 +307,8 @@ TEST_F(LcnnBenchRefuses, LayersAndWorkloadsThatItDoesNotKnow) {
 
 TEST_F(LcnnBenchRefuses, FilesThatAreNoLayers) {
   write_text(folder_ / "cut.json", "[{\"name\": \"a\", \"in_ch");
-  expect_refused({{"--device=cpu", "--workload=" + folder_ / "cut.json"}, {"cut.json", "not JSON", "byte 22"}});
+  expect_refused(
+      {{"--device=cpu", "--workload=" + folder_ / "cut.json"}, {"cut.json", "not JSON", "byte 22"}});
   expect_refused({{"--device=cpu", "--workload=" + layers({small_layer("a", {{"strides", 2}})})},
                   {"mine.json", "layer 0", "strides"}});
 }
@@ -305,23 +318,28 @@ TEST_F(LcnnBenchRefuses, LayersThatCannotBeComputed) {
   for (const auto& [fields, says] : {std::pair<json, std::string>{{{"kernel", 11}}, "kernel height 11"},
                                      {{{"groups", 3}}, "groups 3 does not divide"},
                                      {{{"dictionary_size", 0}}, "dictionary_size is 0"}}) {
-    expect_refused({{"--device=cpu", "--workload=" + layers({good, small_layer("b", fields)})}, {"mine.json", "layer 1", says}});
+    expect_refused({{"--device=cpu", "--workload=" + layers({good, small_layer("b", fields)})},
+                    {"mine.json", "layer 1", says}});
   }
 }
 
 TEST_F(LcnnBenchRefuses, LayersThatNeedMoreMemoryThanThereIs) {
   constexpr std::int64_t kMost = std::int64_t{1} << 31;
   // Terabytes of input and output; of weights; and more than 64 bits count.
-  for (const json& fields : {json{{"batch", 1000000}, {"height", 1000}, {"width", 1000}},
-                             json{{"in_channels", 1000000}, {"out_channels", 1000000}},
-                             json{{"batch", kMost}, {"height", kMost}, {"width", kMost}, {"in_channels", kMost}}}) {
-    expect_refused({{"--device=cpu", "--workload=" + layers({small_layer("large", fields)})}, {"out of memory", "mine/large"}});
+  for (const json& fields :
+       {json{{"batch", 1000000}, {"height", 1000}, {"width", 1000}},
+        json{{"in_channels", 1000000}, {"out_channels", 1000000}},
+        json{{"batch", kMost}, {"height", kMost}, {"width", kMost}, {"in_channels", kMost}}}) {
+    expect_refused({{"--device=cpu", "--workload=" + layers({small_layer("large", fields)})},
+                    {"out of memory", "mine/large"}});
   }
 }
 
 TEST_F(LcnnBenchRefuses, CudaWhereThereIsNone) {
   const std::string workload = "--workload=" + layers({small_layer("a")});
-  if (run({"--device=cuda", workload, "--benchmark_list_tests"}).exit_code == 0) GTEST_SKIP() << "there is a CUDA device";
+  if (run({"--device=cuda", workload, "--benchmark_list_tests"}).exit_code == 0) {
+    GTEST_SKIP() << "there is a CUDA device";
+  }
   expect_refused({{"--device=cuda", workload}, {"--device=cuda"}});
 }
 
@@ -336,7 +354,8 @@ class LcnnBenchStopped : public LcnnBench {
   std::vector<std::string> arguments() const {
     std::vector<json> list;
     for (int i = 0; i < 8; ++i) list.push_back(small_layer(fmt::format("layer{}", i)));
-    return measuring(layers(list), {"--benchmark_filter=shared_tiled", "--layout=nchw", "--report=" + report_path()});
+    return measuring(layers(list),
+                     {"--benchmark_filter=shared_tiled", "--layout=nchw", "--report=" + report_path()});
   }
   std::vector<std::string> with(const std::string& option) const {
     std::vector<std::string> all = arguments();

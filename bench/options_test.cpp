@@ -42,9 +42,10 @@ TEST(Options, WithoutAnyADefaultRunIsMeasured) {
 }
 
 TEST(Options, EveryOneIsRead) {
-  const Options options = parse({"--workload=alexnet", "--dictionary=accurate", "--batch=32", "--precision=bf16",
-                                 "--layout=nhwc", "--device=cuda", "--threads=3", "--full", "--timing=cold",
-                                 "--seed=18446744073709551615", "--report=out/report.json", "--resume"});
+  const Options options =
+      parse({"--workload=alexnet", "--dictionary=accurate", "--batch=32", "--precision=bf16", "--layout=nhwc",
+             "--device=cuda", "--threads=3", "--full", "--timing=cold", "--seed=18446744073709551615",
+             "--report=out/report.json", "--resume"});
   EXPECT_THAT(options.workloads, ElementsAre("alexnet"));
   EXPECT_THAT(options.dictionaries, ElementsAre("accurate"));
   EXPECT_THAT(options.batches, ElementsAre(32));
@@ -70,7 +71,8 @@ TEST(Options, EveryNamedValueIsRead) {
 }
 
 TEST(Options, ListsAreGivenByCommaOrByRepetition) {
-  EXPECT_THAT(parse({"--workload=seed,a.json", "--workload", "race"}).workloads, ElementsAre("seed", "a.json", "race"));
+  EXPECT_THAT(parse({"--workload=seed,a.json", "--workload", "race"}).workloads,
+              ElementsAre("seed", "a.json", "race"));
   EXPECT_THAT(parse({"--batch=1,32", "--batch", "256"}).batches, ElementsAre(1, 32, 256));
   EXPECT_THAT(parse({"--dictionary=fast,16:1.5"}).dictionaries, ElementsAre("fast", "16:1.5"));
 }
@@ -81,8 +83,9 @@ TEST(Options, HelpNamesEveryOptionAndTheExitCodes) {
       parse({flag});
       ADD_FAILURE() << flag << " was not answered";
     } catch (const HelpRequested& help) {
-      for (const char* part : {"--workload", "--dictionary", "--batch", "--precision", "--layout", "--device", "--threads",
-                               "--full", "--timing", "--seed", "--report", "--resume", "--benchmark_filter", "Exit codes"}) {
+      for (const char* part :
+           {"--workload", "--dictionary", "--batch", "--precision", "--layout", "--device", "--threads",
+            "--full", "--timing", "--seed", "--report", "--resume", "--benchmark_filter", "Exit codes"}) {
         EXPECT_THAT(help.text, HasSubstr(part));
       }
     }
@@ -91,7 +94,8 @@ TEST(Options, HelpNamesEveryOptionAndTheExitCodes) {
 
 TEST(Options, UnknownOnesAreRefusedByName) {
   for (const char* argument : {"--workloads=seed", "--filter=Lookup", "-x", "stray"}) {
-    EXPECT_THAT(refusal([&] { parse({argument}); }), AllOf(HasSubstr(argument), HasSubstr("--help"))) << argument;
+    EXPECT_THAT(refusal([&] { parse({argument}); }), AllOf(HasSubstr(argument), HasSubstr("--help")))
+        << argument;
   }
 }
 
@@ -123,7 +127,8 @@ TEST(Options, BadValuesAreRefusedWithWhatIsAccepted) {
                          {"--benchmark_repetitions=x", "a number"}}) {
     const std::string argument = bad.argument;
     const std::string option = argument.substr(0, argument.find('='));
-    EXPECT_THAT(refusal([&] { parse({bad.argument}); }), AllOf(HasSubstr(option), HasSubstr(bad.accepted))) << argument;
+    EXPECT_THAT(refusal([&] { parse({bad.argument}); }), AllOf(HasSubstr(option), HasSubstr(bad.accepted)))
+        << argument;
   }
 }
 
@@ -160,14 +165,16 @@ TEST(Options, GoogleBenchmarksFlagsAreReadAsItsVersionsReadThem) {
   EXPECT_EQ(parse({"--benchmark_filter=a", "--benchmark_filter=b"}).filter, "b");
   EXPECT_TRUE(parse({"--benchmark_list_tests=1"}).list_tests);
   EXPECT_TRUE(parse({"--benchmark_list_tests=Yes"}).list_tests);
-  for (const char* no : {"--benchmark_list_tests=false", "--benchmark_list_tests=0", "--benchmark_list_tests=Off"}) {
+  for (const char* no :
+       {"--benchmark_list_tests=false", "--benchmark_list_tests=0", "--benchmark_list_tests=Off"}) {
     EXPECT_FALSE(parse({no}).list_tests) << no;
   }
 }
 
 TEST(Options, TheCommandLineNamesFilesWithoutTheirFoldersAndKeepsTheFilter) {
-  EXPECT_EQ(parse({"--workload=/home/me/a.json,sub/b.json,seed", "--report", "/tmp/r.json", "--full"}).command_line,
-            "lcnn_bench --workload=a.json,b.json,seed --report r.json --full");
+  EXPECT_EQ(
+      parse({"--workload=/home/me/a.json,sub/b.json,seed", "--report", "/tmp/r.json", "--full"}).command_line,
+      "lcnn_bench --workload=a.json,b.json,seed --report r.json --full");
   EXPECT_EQ(parse({"--benchmark_filter=Lookup/naive_sparse/.*/fp16"}).command_line,
             "lcnn_bench --benchmark_filter=Lookup/naive_sparse/.*/fp16");
 }

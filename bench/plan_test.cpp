@@ -40,8 +40,12 @@ Layer small_layer(const std::string& name) {
           .dictionaries = {sized_dictionary(4, 1)}, .batches = {2}};
 }
 
-std::vector<Group> plan(std::vector<Layer> layers, std::vector<Layout> layouts = {Layout::nchw, Layout::nhwc}) {
-  return make_plan({.device = Device::cpu, .layers = std::move(layers), .precisions = {Precision::fp32}, .layouts = layouts});
+std::vector<Group> plan(std::vector<Layer> layers,
+                        std::vector<Layout> layouts = {Layout::nchw, Layout::nhwc}) {
+  return make_plan({.device = Device::cpu,
+                    .layers = std::move(layers),
+                    .precisions = {Precision::fp32},
+                    .layouts = layouts});
 }
 
 bool is_baseline(const std::string& name) { return name.starts_with("Conv2d/"); }
@@ -50,11 +54,13 @@ TEST(Plan, RowsAreNamedAsTheDesignSays) {
   std::vector<Layer> layers = workload_layers("resnet18", Device::cpu);
   std::erase_if(layers, [](const Layer& layer) { return layer.name != "64@56"; });
   layers.at(0).batches = {32};
-  const std::vector<std::string> found =
-      names(make_plan({.device = Device::cpu, .layers = layers, .precisions = {Precision::fp32, Precision::fp16},
-                       .layouts = {Layout::nchw, Layout::nhwc}}));
+  const std::vector<std::string> found = names(make_plan({.device = Device::cpu,
+                                                          .layers = layers,
+                                                          .precisions = {Precision::fp32, Precision::fp16},
+                                                          .layouts = {Layout::nchw, Layout::nhwc}}));
   for (const char* name :
-       {"Lookup/naive_sparse/resnet18/64@56/fast/n32/fp16", "Lookup/naive_sparse/resnet18/64@56/accurate/n32/fp32",
+       {"Lookup/naive_sparse/resnet18/64@56/fast/n32/fp16",
+        "Lookup/naive_sparse/resnet18/64@56/accurate/n32/fp32",
         "Lookup/precompute_gather/resnet18/64@56/fast/n32/fp32/nhwc", "Conv2d/onednn/resnet18/64@56/n32/fp32",
         "Conv2d/onednn/resnet18/64@56/n32/fp32/nhwc", "Peer/two_convolutions/resnet18/64@56/fast/n32/fp32"}) {
     EXPECT_EQ(std::ranges::count(found, name), 1) << name;
@@ -75,17 +81,20 @@ TEST(Plan, EveryVariantOfTheDeviceIsPlannedBaselinesFirst) {
   for (const Variant* variant : variant_table()) {
     if (variant->device == Device::cpu) of_device.push_back(variant);
   }
-  EXPECT_TRUE(std::ranges::is_partitioned(planned, [](const Variant* v) { return v->kind == VariantKind::conv2d; }));
+  EXPECT_TRUE(
+      std::ranges::is_partitioned(planned, [](const Variant* v) { return v->kind == VariantKind::conv2d; }));
   EXPECT_THAT(planned, testing::UnorderedElementsAreArray(of_device));
 }
 
 TEST(Plan, AGroupIsOneLayerBatchAndPrecision) {
   Layer layer = small_layer("a");
   layer.batches = {1, 7};
-  const std::vector<Group> groups = make_plan({.device = Device::cpu, .layers = {layer, small_layer("b")},
-                                               .precisions = {Precision::fp32, Precision::bf16}, .layouts = {Layout::nchw}});
-  EXPECT_THAT(titles(groups), ElementsAre("mine/a n1 fp32", "mine/a n1 bf16", "mine/a n7 fp32", "mine/a n7 bf16",
-                                          "mine/b n2 fp32", "mine/b n2 bf16"));
+  const std::vector<Group> groups = make_plan({.device = Device::cpu,
+                                               .layers = {layer, small_layer("b")},
+                                               .precisions = {Precision::fp32, Precision::bf16},
+                                               .layouts = {Layout::nchw}});
+  EXPECT_THAT(titles(groups), ElementsAre("mine/a n1 fp32", "mine/a n1 bf16", "mine/a n7 fp32",
+                                          "mine/a n7 bf16", "mine/b n2 fp32", "mine/b n2 bf16"));
   EXPECT_EQ(groups[2].layer.conv.batch, 7);
 }
 
@@ -107,7 +116,9 @@ TEST(Plan, WhatIsAskedForTwiceIsPlannedOnce) {
   Layer twice = small_layer("a");
   twice.dictionaries.push_back(twice.dictionaries[0]);
   twice.batches = {2, 2};
-  EXPECT_EQ(names(make_plan({.device = Device::cpu, .layers = {twice, twice}, .precisions = {Precision::fp32, Precision::fp32},
+  EXPECT_EQ(names(make_plan({.device = Device::cpu,
+                             .layers = {twice, twice},
+                             .precisions = {Precision::fp32, Precision::fp32},
                              .layouts = {Layout::nchw, Layout::nchw}})),
             names(plan({small_layer("a")}, {Layout::nchw})));
 }
@@ -134,7 +145,8 @@ TEST(Plan, AFilterKeepsTheBaselinesThatItsRowsAreComparedWith) {
   const std::vector<std::string> found = names(select(all, "Lookup/naive.*/a/"));
   std::vector<std::string> baselines, others;
   std::ranges::partition_copy(found, std::back_inserter(baselines), std::back_inserter(others), is_baseline);
-  EXPECT_THAT(others, ElementsAre("Lookup/naive_sparse/mine/a/d4s1/n2/fp32", "Lookup/naive_sparse/mine/a/d4s1/n2/fp32/nhwc"));
+  EXPECT_THAT(others, ElementsAre("Lookup/naive_sparse/mine/a/d4s1/n2/fp32",
+                                  "Lookup/naive_sparse/mine/a/d4s1/n2/fp32/nhwc"));
   EXPECT_THAT(baselines, Each(HasSubstr("/mine/a/")));
   EXPECT_THAT(baselines, Contains("Conv2d/onednn/mine/a/n2/fp32"));
   EXPECT_THAT(baselines, Contains("Conv2d/onednn/mine/a/n2/fp32/nhwc"));
@@ -145,7 +157,8 @@ TEST(Plan, AFilterMaySelectBaselinesAlone) {
 }
 
 TEST(Plan, ALeadingMinusNegatesTheFilter) {
-  const std::vector<std::string> found = names(select(plan({small_layer("a"), small_layer("b")}), "-naive_sparse|/b/"));
+  const std::vector<std::string> found =
+      names(select(plan({small_layer("a"), small_layer("b")}), "-naive_sparse|/b/"));
   EXPECT_THAT(found, Each(Not(HasSubstr("/b/"))));
   EXPECT_THAT(found, Each(Not(HasSubstr("naive_sparse"))));
   EXPECT_THAT(found, Contains("Lookup/shared_tiled/mine/a/d4s1/n2/fp32"));

@@ -37,14 +37,17 @@ json written(const std::vector<Row>& rows) {
   const auto session = Session::open(Device::cpu, 1);
   Options options;
   options.command_line = "lcnn_bench";
-  Report(path, make_context(*session, options, {.copy_bytes_per_s = 5e10, .fma_per_s = 1e11}), options.repetitions).add(rows);
+  Report(path, make_context(*session, options, {.copy_bytes_per_s = 5e10, .fma_per_s = 1e11}),
+         options.repetitions)
+      .add(rows);
   return json::parse(read_text(path));
 }
 
 std::vector<Row> rows_of_every_kind() {
   Row on_gpu = measured_row(VariantKind::peer, "clocked", 10);
   on_gpu.clocks = Clocks{.sm_mhz_min = 1200, .sm_mhz_median = 1980, .throttle_reasons = {"power_cap"}};
-  Row not_finite = failed_row(VariantKind::lookup, "poisoned", Disposition::incorrect, "7 elements are not finite");
+  Row not_finite =
+      failed_row(VariantKind::lookup, "poisoned", Disposition::incorrect, "7 elements are not finite");
   not_finite.verification->rel_err = std::numeric_limits<double>::quiet_NaN();
   not_finite.verification->non_finite = 7;
   Row unprepared = failed_row(VariantKind::lookup, "unprepared", Disposition::error, "out of memory");
@@ -84,9 +87,10 @@ struct Violation {
 };
 
 TEST_F(ReportSchema, PlantedViolationsAreFound) {
-  const json valid = written({measured_conv2d(),
-                              failed_row(VariantKind::lookup, "wrong", Disposition::incorrect, "above the tolerance"),
-                              failed_row(VariantKind::lookup, "picky", Disposition::unsupported, "no dilation")});
+  const json valid =
+      written({measured_conv2d(),
+               failed_row(VariantKind::lookup, "wrong", Disposition::incorrect, "above the tolerance"),
+               failed_row(VariantKind::lookup, "picky", Disposition::unsupported, "no dilation")});
   ASSERT_THAT(*schema_violations(valid), IsEmpty());
   const Violation violations[] = {
       {"no rows", [](json& r) { r.erase("rows"); }},
@@ -109,13 +113,14 @@ TEST_F(ReportSchema, PlantedViolationsAreFound) {
       {"a kind that its name belies", [](json& r) { r["rows"][0]["kind"] = "lookup"; }},
       {"an unknown precision", [](json& r) { r["rows"][0]["precision"] = "fp8"; }},
       {"an unknown disposition", [](json& r) { r["rows"][0]["disposition"] = "skipped"; }},
-      {"a kernel of three extents", [](json& r) { r["rows"][0]["problem"]["kernel"] = {3, 3, 3}; }},
+      {"a kernel of three", [](json& r) { r["rows"][0]["problem"]["kernel"] = {3, 3, 3}; }},
       {"a measured row without timing", [](json& r) { r["rows"][0]["timing"] = nullptr; }},
       {"a measured row without verification", [](json& r) { r["rows"][0]["verification"] = nullptr; }},
       {"a measured row without memory", [](json& r) { r["rows"][0]["memory"] = nullptr; }},
       {"a measured row without roofline", [](json& r) { r["rows"][0]["roofline"] = nullptr; }},
       {"a measured row with a reason", [](json& r) { r["rows"][0]["reason"] = "none"; }},
-      {"a measured row whose error is not finite", [](json& r) { r["rows"][0]["verification"]["rel_err"] = nullptr; }},
+      {"a measured row whose error is not finite",
+       [](json& r) { r["rows"][0]["verification"]["rel_err"] = nullptr; }},
       {"a measured row that is not finite", [](json& r) { r["rows"][0]["verification"]["non_finite"] = 1; }},
       {"a median that is not finite", [](json& r) { r["rows"][0]["timing"]["median_us"] = nullptr; }},
       {"a sample that is not finite", [](json& r) { r["rows"][0]["timing"]["samples_us"][2] = nullptr; }},

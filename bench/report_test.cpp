@@ -29,7 +29,8 @@ const MachineLimits kLimits{.copy_bytes_per_s = 5e10, .fma_per_s = 1e11};
 Row conv2d() { return measured_row(VariantKind::conv2d, "library", 50); }
 Row lookup() { return measured_row(VariantKind::lookup, "quick", 20); }
 Row incorrect() {
-  return failed_row(VariantKind::lookup, "wrong", Disposition::incorrect, "rel_err 5.00e-01 is above the tolerance");
+  return failed_row(VariantKind::lookup, "wrong", Disposition::incorrect,
+                    "rel_err 5.00e-01 is above the tolerance");
 }
 Row unsupported() {
   return failed_row(VariantKind::lookup, "picky", Disposition::unsupported, "dilation is not supported");
@@ -37,7 +38,9 @@ Row unsupported() {
 
 class ReportFile : public testing::Test {
  protected:
-  nlohmann::ordered_json context(const Options& options = {}) { return make_context(*session_, options, kLimits); }
+  nlohmann::ordered_json context(const Options& options = {}) {
+    return make_context(*session_, options, kLimits);
+  }
   Report start() { return Report(path(), context(), kRepetitions); }
   std::string path() const { return folder_ / "report.json"; }
   json written() const { return json::parse(read_text(path())); }
@@ -65,7 +68,8 @@ TEST_F(ReportFile, AMeasuredRowIsReadBackAsItWas) {
   EXPECT_EQ(row["dictionary"], "d4s1");
   EXPECT_EQ(row["precision"], "fp32");
   EXPECT_EQ(row["layout"], "nchw");
-  EXPECT_EQ(row["problem"], json::parse(R"({"batch": 2, "in_channels": 8, "height": 6, "width": 5, "out_channels": 16,
+  EXPECT_EQ(row["problem"],
+            json::parse(R"({"batch": 2, "in_channels": 8, "height": 6, "width": 5, "out_channels": 16,
       "kernel": [3, 3], "stride": [1, 1], "padding": [1, 1], "dilation": [1, 1], "groups": 1, "bias": true,
       "granularity": "vector", "dictionary_size": 4, "sparsity": 1.0, "stored_lookups": 144})"));
   EXPECT_EQ(row["disposition"], "measured");
@@ -96,8 +100,10 @@ TEST_F(ReportFile, AMeasuredRowIsReadBackAsItWas) {
 
 TEST_F(ReportFile, ClocksAreWrittenWhereTheDeviceTells) {
   Row row = lookup();
-  row.clocks = Clocks{.sm_mhz_min = 1200, .sm_mhz_median = 1980, .throttle_reasons = {"hw_thermal"}, .throttled = true};
-  EXPECT_EQ(json::parse(to_json(row).dump())["clocks"], json::parse(R"({"sm_mhz_min": 1200, "sm_mhz_median": 1980,
+  row.clocks = Clocks{
+      .sm_mhz_min = 1200, .sm_mhz_median = 1980, .throttle_reasons = {"hw_thermal"}, .throttled = true};
+  EXPECT_EQ(json::parse(to_json(row).dump())["clocks"],
+            json::parse(R"({"sm_mhz_min": 1200, "sm_mhz_median": 1980,
       "throttled": true, "throttle_reasons": ["hw_thermal"]})"));
 }
 
@@ -112,7 +118,8 @@ TEST_F(ReportFile, ARowThatFailedHasItsReasonAndNoTime) {
   EXPECT_EQ(rows.at(1)["prepare_ms"], nullptr);
   EXPECT_EQ(rows.at(1)["memory"], nullptr);
   for (const json& row : rows) {
-    for (const char* field : {"timing", "roofline", "baseline", "speedup", "memory_ratio", "memory_difference"}) {
+    for (const char* field :
+         {"timing", "roofline", "baseline", "speedup", "memory_ratio", "memory_difference"}) {
       EXPECT_EQ(row[field], nullptr) << field;
     }
   }
@@ -226,7 +233,8 @@ TEST_F(ReportFile, ResumingKeepsWhatIsThereToTheByte) {
   EXPECT_EQ(read_text(path()), before) << "nothing is written before the next row";
   resumed.add({lookup()});
   EXPECT_THAT(written_names(), ElementsAre(awkward.name, incorrect().name, lookup().name));
-  const std::string rows_before = before.substr(before.find("\"rows\": ["), before.rfind("\n]\n}") - before.find("\"rows\": ["));
+  const std::string rows_before =
+      before.substr(before.find("\"rows\": ["), before.rfind("\n]\n}") - before.find("\"rows\": ["));
   EXPECT_THAT(read_text(path()), HasSubstr(rows_before));
   EXPECT_EQ(written()["benchmarks"].size(), 2u * kRepetitions + 1);
 }
@@ -242,15 +250,20 @@ TEST_F(ReportFile, ResumingRefusesAReportOfOtherConditions) {
   start().add({conv2d()});
   const std::string before = read_text(path());
   for (const auto& [pointer, other] :
-       {std::pair<const char*, json>{"/lcnn_schema_version", kReportSchemaVersion + 1}, {"/device/name", "another machine"},
-        {"/timing/mode", "hot"}, {"/timing/seed", 2}, {"/timing/threads", 64}, {"/git/commit", "0123456789abcdef"}}) {
+       {std::pair<const char*, json>{"/lcnn_schema_version", kReportSchemaVersion + 1},
+        {"/device/name", "another machine"},
+        {"/timing/mode", "hot"},
+        {"/timing/seed", 2},
+        {"/timing/threads", 64},
+        {"/git/commit", "0123456789abcdef"}}) {
     json report = json::parse(before);
     const json here = report["context"][json::json_pointer(pointer)];
     report["context"][json::json_pointer(pointer)] = other;
     const std::string text = report.dump();
     write_text(path(), text);
-    EXPECT_THAT(refusal([&] { Report::resume(path(), context(), kRepetitions); }),
-                AllOf(HasSubstr(path()), HasSubstr(pointer + 1), HasSubstr(other.dump()), HasSubstr(here.dump())));
+    EXPECT_THAT(
+        refusal([&] { Report::resume(path(), context(), kRepetitions); }),
+        AllOf(HasSubstr(path()), HasSubstr(pointer + 1), HasSubstr(other.dump()), HasSubstr(here.dump())));
     EXPECT_EQ(read_text(path()), text) << "what is refused is not touched";
   }
 }
@@ -261,9 +274,11 @@ TEST_F(ReportFile, ResumingRefusesWhatIsNoReport) {
   without_names["rows"][0].erase("name");
   without_context["context"] = nullptr;
   for (const std::string& text :
-       {std::string(), std::string("not a report"), read_text(path()).substr(0, 900), std::string("[]"), std::string("{}"),
-        std::string(R"({"context": {}, "benchmarks": []})"), std::string(R"({"context": {}, "benchmarks": [], "rows": 5})"),
-        std::string(R"({"context": {}, "benchmarks": [], "rows": [5]})"), without_names.dump(), without_context.dump(),
+       {std::string(), std::string("not a report"), read_text(path()).substr(0, 900), std::string("[]"),
+        std::string("{}"), std::string(R"({"context": {}, "benchmarks": []})"),
+        std::string(R"({"context": {}, "benchmarks": [], "rows": 5})"),
+        std::string(R"({"context": {}, "benchmarks": [], "rows": [5]})"), without_names.dump(),
+        without_context.dump(),
         std::string(R"({"context": {}, "benchmarks": [], "rows": [], "huge": 1e999})")}) {
     write_text(path(), text);
     EXPECT_THAT(refusal([&] { Report::resume(path(), context(), kRepetitions); }),

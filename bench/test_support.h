@@ -34,7 +34,8 @@ class TemporaryFolder {
   std::string operator/(const std::string& name) const { return (path_ / name).string(); }
   std::vector<std::string> names() const {
     std::vector<std::string> found;
-    for (const auto& entry : std::filesystem::directory_iterator(path_)) found.push_back(entry.path().filename().string());
+    for (const auto& entry : std::filesystem::directory_iterator(path_))
+      found.push_back(entry.path().filename().string());
     std::ranges::sort(found);
     return found;
   }
@@ -74,7 +75,12 @@ std::string refusal(const Action& action) {
 inline Row measured_row(VariantKind kind, const std::string& variant, double median_us) {
   Row row{.kind = kind, .variant = variant, .set = "set", .layer = "layer", .dictionary = {"d4s1", 4, 1},
           .disposition = Disposition::measured};
-  row.problem.conv = {.batch = 2, .in_channels = 8, .height = 6, .width = 5, .out_channels = 16, .kernel = {3, 3},
+  row.problem.conv = {.batch = 2,
+                      .in_channels = 8,
+                      .height = 6,
+                      .width = 5,
+                      .out_channels = 16,
+                      .kernel = {3, 3},
                       .padding = {1, 1}};
   row.problem.dictionary_size = 4;
   row.computes = kind == VariantKind::conv2d ? Computes::dense_weights : Computes::lookups;
@@ -86,8 +92,12 @@ inline Row measured_row(VariantKind kind, const std::string& variant, double med
   }
   row.choice = "strip of 8 rows";
   row.prepare_ms = 0.25;
-  row.verification = Verification{.rel_err = 1e-7, .tolerance = 4e-7, .tolerance_from = "Conv2d/library/set/layer/n2/fp32"};
-  row.timing = Timing{.median_us = median_us, .mad_us = median_us / 100, .relative_uncertainty = 0.004, .stable = true,
+  row.verification =
+      Verification{.rel_err = 1e-7, .tolerance = 4e-7, .tolerance_from = "Conv2d/library/set/layer/n2/fp32"};
+  row.timing = Timing{.median_us = median_us,
+                      .mad_us = median_us / 100,
+                      .relative_uncertainty = 0.004,
+                      .stable = true,
                       .runs_per_sample = 10};
   for (int i = -9; i <= 9; ++i) row.timing->samples_us.push_back(median_us * (1 + 0.01 * i));
   row.memory = Memory{.weights = 1000, .input = 2000, .output = 3000, .workspace = 400, .prepared = 50};
@@ -102,7 +112,8 @@ inline Row measured_row(VariantKind kind, const std::string& variant, double med
 }
 
 // The same row, with nothing of what `disposition` has not.
-inline Row failed_row(VariantKind kind, const std::string& variant, Disposition disposition, const std::string& reason) {
+inline Row failed_row(VariantKind kind, const std::string& variant, Disposition disposition,
+                      const std::string& reason) {
   Row row = measured_row(kind, variant, 1);
   row.disposition = disposition;
   row.reason = reason;

@@ -24,8 +24,9 @@ std::string shape(const Layer& layer) {
   EXPECT_EQ(conv.out_height(), conv.out_width());
   EXPECT_EQ(conv.dilation, (Pair{1, 1}));
   EXPECT_EQ(conv.groups, 1);
-  return fmt::format("{}: {}-{} {}x{}/{} p{} @{} -> {}", layer.name, conv.in_channels, conv.out_channels, conv.kernel[0],
-                     conv.kernel[1], conv.stride[0], conv.padding[0], conv.height, conv.out_height());
+  return fmt::format("{}: {}-{} {}x{}/{} p{} @{} -> {}", layer.name, conv.in_channels, conv.out_channels,
+                     conv.kernel[0], conv.kernel[1], conv.stride[0], conv.padding[0], conv.height,
+                     conv.out_height());
 }
 
 std::vector<std::string> shapes(std::string_view set) {
@@ -63,20 +64,22 @@ TEST(Workload, AlexnetHasTfLcnnsShapesSizesAndDensities) {
                           "fc7: 4096-4096 1x1/1 p0 @1 -> 1"));
   std::vector<std::string> lines;
   for (const Layer& layer : workload_layers("alexnet", Device::cpu)) lines.push_back(dictionaries(layer));
-  EXPECT_THAT(lines, ElementsAre("fast 3 x 0.083, accurate 3 x 0.129", "fast 30 x 0.034, accurate 500 x 0.04",
-                                 "fast 30 x 0.008, accurate 500 x 0.029", "fast 30 x 0.013, accurate 500 x 0.034",
-                                 "fast 30 x 0.027, accurate 30 x 0.071", "fast 512 x 0.001, accurate 1024 x 0.006",
-                                 "fast 512 x 0.002, accurate 1024 x 0.007"));
+  EXPECT_THAT(lines,
+              ElementsAre("fast 3 x 0.083, accurate 3 x 0.129", "fast 30 x 0.034, accurate 500 x 0.04",
+                          "fast 30 x 0.008, accurate 500 x 0.029", "fast 30 x 0.013, accurate 500 x 0.034",
+                          "fast 30 x 0.027, accurate 30 x 0.071", "fast 512 x 0.001, accurate 1024 x 0.006",
+                          "fast 512 x 0.002, accurate 1024 x 0.007"));
 }
 
 TEST(Workload, Resnet18HasItsBlocksAndShortcuts) {
-  EXPECT_THAT(shapes("resnet18"),
-              ElementsAre("conv1: 3-64 7x7/2 p3 @224 -> 112", "64@56: 64-64 3x3/1 p1 @56 -> 56",
-                          "64-128@56: 64-128 3x3/2 p1 @56 -> 28", "shortcut64-128@56: 64-128 1x1/2 p0 @56 -> 28",
-                          "128@28: 128-128 3x3/1 p1 @28 -> 28", "128-256@28: 128-256 3x3/2 p1 @28 -> 14",
-                          "shortcut128-256@28: 128-256 1x1/2 p0 @28 -> 14", "256@14: 256-256 3x3/1 p1 @14 -> 14",
-                          "256-512@14: 256-512 3x3/2 p1 @14 -> 7", "shortcut256-512@14: 256-512 1x1/2 p0 @14 -> 7",
-                          "512@7: 512-512 3x3/1 p1 @7 -> 7"));
+  EXPECT_THAT(
+      shapes("resnet18"),
+      ElementsAre("conv1: 3-64 7x7/2 p3 @224 -> 112", "64@56: 64-64 3x3/1 p1 @56 -> 56",
+                  "64-128@56: 64-128 3x3/2 p1 @56 -> 28", "shortcut64-128@56: 64-128 1x1/2 p0 @56 -> 28",
+                  "128@28: 128-128 3x3/1 p1 @28 -> 28", "128-256@28: 128-256 3x3/2 p1 @28 -> 14",
+                  "shortcut128-256@28: 128-256 1x1/2 p0 @28 -> 14", "256@14: 256-256 3x3/1 p1 @14 -> 14",
+                  "256-512@14: 256-512 3x3/2 p1 @14 -> 7", "shortcut256-512@14: 256-512 1x1/2 p0 @14 -> 7",
+                  "512@7: 512-512 3x3/1 p1 @7 -> 7"));
 }
 
 TEST(Workload, Resnet18HasThePapersDictionariesForItsFourBlockTypes) {
@@ -85,7 +88,8 @@ TEST(Workload, Resnet18HasThePapersDictionariesForItsFourBlockTypes) {
     for (const auto& [name, size_fast, size_accurate] :
          {std::tuple{"64@56", 16, 128}, {"128@28", 32, 256}, {"256@14", 64, 512}, {"512@7", 128, 1024}}) {
       if (layer.name != name) continue;
-      EXPECT_THAT(layer.dictionaries, ElementsAre(Dictionary{"fast", size_fast, 1}, Dictionary{"accurate", size_accurate, 3}));
+      EXPECT_THAT(layer.dictionaries,
+                  ElementsAre(Dictionary{"fast", size_fast, 1}, Dictionary{"accurate", size_accurate, 3}));
       EXPECT_FALSE(layer.conv.bias) << "batch normalisation follows";
       ++blocks;
     }
@@ -111,7 +115,8 @@ TEST(Workload, PublishedSetsAreMeasuredAtThreeBatchesWithValidDictionaries) {
       EXPECT_EQ(layer.dictionaries[0].name, "fast");
       EXPECT_EQ(layer.dictionaries[1].name, "accurate");
       for (const Dictionary& dictionary : layer.dictionaries) {
-        EXPECT_NO_THROW(validate(LookupProblem{layer.conv, dictionary.size, layer.granularity})) << layer.path();
+        EXPECT_NO_THROW(validate(LookupProblem{layer.conv, dictionary.size, layer.granularity}))
+            << layer.path();
         EXPECT_GT(dictionary.sparsity, 0) << layer.path();
         EXPECT_LE(dictionary.sparsity, static_cast<double>(dictionary.size)) << layer.path();
       }
@@ -122,7 +127,8 @@ TEST(Workload, PublishedSetsAreMeasuredAtThreeBatchesWithValidDictionaries) {
 TEST(Workload, NamesAreUniqueInEverySet) {
   for (const std::string& set : workload_names()) {
     std::set<std::string> paths;
-    for (const Layer& layer : workload_layers(set, Device::cpu)) EXPECT_TRUE(paths.insert(layer.path()).second) << layer.path();
+    for (const Layer& layer : workload_layers(set, Device::cpu))
+      EXPECT_TRUE(paths.insert(layer.path()).second) << layer.path();
     EXPECT_FALSE(paths.empty()) << set;
   }
 }
@@ -132,7 +138,8 @@ TEST(Workload, DefaultIsSeedAndFourBlocksAtTheDevicesBatch) {
     const std::vector<Layer> layers = workload_layers(kDefaultWorkload, device);
     std::vector<std::string> paths;
     for (const Layer& layer : layers) paths.push_back(layer.path());
-    EXPECT_THAT(paths, ElementsAre("seed/64-128@224", "resnet18/64@56", "resnet18/128@28", "resnet18/256@14", "resnet18/512@7"));
+    EXPECT_THAT(paths, ElementsAre("seed/64-128@224", "resnet18/64@56", "resnet18/128@28", "resnet18/256@14",
+                                   "resnet18/512@7"));
     EXPECT_THAT(layers.at(0).batches, ElementsAre(1));
     for (std::size_t i = 1; i < layers.size(); ++i) EXPECT_THAT(layers[i].batches, ElementsAre(batch));
   }
@@ -183,8 +190,9 @@ TEST(Workload, RaceHasTheWorkOfTheDesignsTable) {
   for (const Layer& layer : workload_layers("race", Device::cuda)) {
     for (const std::int64_t batch : layer.batches) {
       EXPECT_TRUE(asked.insert({layer.path(), batch}).second) << layer.path() << " n" << batch;
-      const RaceLine* line = std::ranges::find_if(
-          kRace, [&](const RaceLine& candidate) { return candidate.layer == layer.path() && candidate.batch == batch; });
+      const RaceLine* line = std::ranges::find_if(kRace, [&](const RaceLine& candidate) {
+        return candidate.layer == layer.path() && candidate.batch == batch;
+      });
       ASSERT_NE(line, std::end(kRace)) << layer.path() << " n" << batch << " is not in the table";
       LookupProblem problem{layer.conv, layer.dictionaries.at(0).size, layer.granularity};
       problem.conv.batch = batch;
