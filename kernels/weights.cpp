@@ -20,6 +20,8 @@ float round_to_bf16(float value) {
 
 float round_to_fp16(float value) { return static_cast<float>(static_cast<_Float16>(value)); }
 
+constexpr double kMostLookups = 2e9;  // below 2^31 whatever the draw
+
 // Distinct streams of one seed.
 enum Stream : std::uint64_t { kDictionary = 1, kPattern, kCoefficients, kBias };
 std::uint64_t stream(std::uint64_t seed, Stream id) { return random_bits(seed, id); }
@@ -97,6 +99,10 @@ LookupWeights random_weights(const LookupProblem& problem, double sparsity, Prec
   }
   const Conv2dProblem dictionary_stage = problem.dictionary_stage();
   const Conv2dProblem lookup_stage = problem.lookup_stage();
+  if (sparsity * static_cast<double>(lookup_stage.out_channels * lookup_stage.taps()) > kMostLookups) {
+    throw std::invalid_argument(fmt::format("sparsity {} gives more than the {:.0f} lookups that 32-bit offsets reach",
+                                            sparsity, kMostLookups));
+  }
   LookupWeights weights;
 
   const std::int64_t dictionary_fan_in = dictionary_stage.in_channels_per_group() * dictionary_stage.taps();

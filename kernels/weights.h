@@ -30,7 +30,8 @@ std::uint16_t bits_of(Precision precision, float value);
 // Every entry of P is non-zero with the probability that gives `sparsity` lookups per (output channel, r, c) on
 // average, so counts vary and some are 0; granularity `filter` with a whole-numbered sparsity draws exactly that
 // many per output channel, which is the original's format. Scaled so that outputs have a variance near 1.
-// Throws std::invalid_argument when sparsity is negative, not finite or above dictionary_size / groups.
+// Throws std::invalid_argument when sparsity is negative, not finite or above dictionary_size / groups, or would give
+// more lookups than 32-bit offsets reach.
 LookupWeights random_weights(const LookupProblem& problem, double sparsity, Precision precision,
                              std::uint64_t seed);
 

@@ -65,6 +65,10 @@ TEST(Weights, RefusesASparsityBeyondTheDictionary) {
   EXPECT_THROW(random_weights(resnet_block(), 16.5, Precision::fp32, 1), std::invalid_argument);
   EXPECT_THROW(random_weights(resnet_block(), -1.0, Precision::fp32, 1), std::invalid_argument);
   EXPECT_THROW(random_weights(resnet_block(), std::nan(""), Precision::fp32, 1), std::invalid_argument);
+  LookupProblem huge = resnet_block();
+  huge.conv.out_channels = 1 << 20;
+  huge.dictionary_size = 1024;
+  EXPECT_THROW(random_weights(huge, 1000, Precision::fp32, 1), std::invalid_argument);
 }
 
 TEST(Weights, DenseWeightsSumDictionaryEntries) {
