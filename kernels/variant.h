@@ -67,6 +67,7 @@ struct Execution {
   Allocator* allocator = nullptr;
   void* stream = nullptr;        // cudaStream_t for CUDA, unused on the CPU
   HostGemm host_gemm = nullptr;  // CPU only
+  bool tune = true;              // false takes a library's own first choice: quick, for tests of what is computed
 };
 
 // One problem with its weights, ready to run.

@@ -15,7 +15,7 @@ class Conv2dLibtorch final : public PreparedConvolution {
  public:
   Conv2dLibtorch(const LookupProblem& problem, const LookupWeights& weights, Precision precision, Layout layout,
                  const Execution& execution)
-      : problem_(problem.conv), precision_(precision), layout_(layout) {
+      : problem_(problem.conv), precision_(precision), layout_(layout), tune_(execution.tune) {
     const c10::InferenceMode no_autograd;
     const CurrentStream current(execution.stream);
     at::globalContext().setBenchmarkLimitCuDNN(0);  // every engine, not ten
@@ -32,7 +32,7 @@ class Conv2dLibtorch final : public PreparedConvolution {
     const CurrentStream current(stream);
     at::Tensor out = view_output(problem_, y, precision_, layout_, device_);
     at::cudnn_convolution_out(out, view_input(problem_, x, precision_, layout_, device_), weight_, problem_.padding,
-                              problem_.stride, problem_.dilation, problem_.groups, /*benchmark=*/true,
+                              problem_.stride, problem_.dilation, problem_.groups, /*benchmark=*/tune_,
                               /*deterministic=*/false, /*allow_tf32=*/precision_ == Precision::tf32);
     if (bias_.defined()) out.add_(bias_);
   }
@@ -51,6 +51,7 @@ class Conv2dLibtorch final : public PreparedConvolution {
   Conv2dProblem problem_;
   Precision precision_;
   Layout layout_;
+  bool tune_;
   at::Device device_{at::kCUDA, 0};
   at::Tensor weight_, bias_;
 };

@@ -64,7 +64,7 @@ fe::graph::Tensor_attributes tensor(const char* name, std::int64_t id, const Dim
 }
 
 std::shared_ptr<fe::graph::Graph> build_graph(const Conv2dProblem& p, Precision precision, Layout layout,
-                                              bool fuse_bias, cudnnHandle_t handle) {
+                                              bool fuse_bias, bool every_engine, cudnnHandle_t handle) {
   auto graph = std::make_shared<fe::graph::Graph>();
   graph->set_io_data_type(data_type(precision))
       .set_intermediate_data_type(fe::DataType_t::FLOAT)
@@ -88,7 +88,7 @@ std::shared_ptr<fe::graph::Graph> build_graph(const Conv2dProblem& p, Precision 
     (void)graph->create_execution_plans({mode});  // a mode without configurations is no error: others may have some
   }
   std::int64_t engines = 0;
-  if (graph->get_engine_count(engines).is_good()) {
+  if (every_engine && graph->get_engine_count(engines).is_good()) {
     for (std::int64_t engine = 0; engine < engines; ++engine) (void)graph->create_execution_plan(engine, {});
   }
   if (precision == Precision::fp32) {
@@ -162,11 +162,12 @@ class CudnnConvolution::Implementation {
         "{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}", problem_.batch, problem_.in_channels, problem_.height,
         problem_.width, problem_.out_channels, problem_.kernel[0], problem_.kernel[1], problem_.stride[0], problem_.stride[1],
         problem_.padding[0], problem_.padding[1], problem_.dilation[0], problem_.dilation[1], problem_.groups, has_bias,
-        to_string(precision_), to_string(layout_));
+        to_string(precision_), to_string(layout_)) + (execution.tune ? "" : " untuned");
     const auto found = tuned.find(key);
     if (found != tuned.end()) return found->second;
     std::vector<Candidate> candidates = list_candidates(has_bias, execution);
     const std::size_t tried = candidates.size();
+    if (!execution.tune) return tuned.emplace(key, Tuned{candidates.front(), tried}).first->second;
     return tuned.emplace(key, Tuned{fastest(std::move(candidates), execution), tried}).first->second;
   }
 
@@ -174,7 +175,7 @@ class CudnnConvolution::Implementation {
     cudnnHandle_t handle = handle_for(as_stream(execution.stream));
     std::vector<Candidate> candidates;
     for (const bool fuse_bias : has_bias ? std::vector<bool>{true, false} : std::vector<bool>{false}) {
-      const auto graph = build_graph(problem_, precision_, layout_, fuse_bias, handle);
+      const auto graph = build_graph(problem_, precision_, layout_, fuse_bias, execution.tune, handle);
       if (graph == nullptr) continue;
       std::set<std::string> seen;
       for (std::int64_t i = 0; i < graph->get_execution_plan_count(); ++i) {
@@ -183,6 +184,7 @@ class CudnnConvolution::Implementation {
         if (graph->get_plan_name_at_index(i, candidate.name).is_bad() || !seen.insert(candidate.name).second) continue;
         if (graph->get_workspace_size_plan_at_index(i, candidate.workspace_bytes).is_bad()) continue;
         if (candidate.workspace_bytes <= kWorkspaceLimit) candidates.push_back(std::move(candidate));
+        if (!execution.tune && !candidates.empty()) return candidates;
       }
     }
     if (candidates.empty()) {

@@ -1,0 +1,41 @@
+// What is read of a report to compare it: reports of lcnn_bench, and Google Benchmark's own JSON.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace lcnn::reports {
+
+// The version of reports/schema.json that is read. A later version that can still be read has its home in read_report.
+inline constexpr int kSchemaVersion = 1;
+
+// One row. What the report does not tell is absent.
+struct Row {
+  std::string name;
+  std::string disposition;  // measured, incorrect, error or unsupported
+  std::string reason;       // why it is not measured
+  std::string precision;
+  std::vector<double> samples_us;  // in the order in which they were taken
+  std::optional<double> peak_bytes, rel_err, prepare_ms, speedup, sm_mhz_median;
+  bool throttled = false;
+
+  bool measured() const { return disposition == "measured"; }
+};
+
+struct Report {
+  std::string path;
+  bool google_benchmark = false;               // has no rows of ours: each row's repetitions are its samples
+  std::map<std::string, std::string> context;  // scalars by their path, such as "device/name"; strings without quotes
+  std::vector<Row> rows;                       // names are unique
+
+  // A scalar of the context as text, empty where it is absent.
+  std::string_view field(const std::string& path_in_context) const {
+    const auto found = context.find(path_in_context);
+    return found == context.end() ? std::string_view() : std::string_view(found->second);
+  }
+};
+
+}  // namespace lcnn::reports

@@ -1,0 +1,141 @@
+#include "reports/report_parser.h"
+
+#include <fmt/format.h>
+
+#include "reports/read_report.h"
+
+namespace lcnn::reports {
+namespace {
+
+// Deeper than any report, and shallow enough for what handles JSON recursively.
+constexpr int kMostDepth = 64;
+// std::regex, which thresholds use, recurses over a name.
+constexpr std::size_t kLongestName = 4096;
+
+// nlohmann says "[json.exception.parse_error.101] parse error at line 1, column 5: syntax error while ...".
+std::string without_prefix(const std::string& message) {
+  const std::size_t end = message.find("] ");
+  return end == std::string::npos ? message : message.substr(end + 2);
+}
+
+}  // namespace
+
+void ReportParser::enter() {
+  if (++depth_ > kMostDepth) throw UnusableInput(fmt::format("{}: is nested more than {} deep", report_.path, kMostDepth));
+  if (keys_.size() < static_cast<std::size_t>(depth_) + 1) keys_.resize(depth_ + 1);
+  keys_[depth_].clear();
+}
+
+bool ReportParser::start_object(std::size_t) {
+  enter();
+  if (in_row(3)) report_.rows.emplace_back();
+  if (in_benchmark()) benchmarks_.emplace_back();
+  return true;
+}
+
+bool ReportParser::end_object() {
+  if (in_row(3)) {
+    const Row& row = report_.rows.back();
+    if (row.name.empty() || row.disposition.empty())
+      throw UnusableInput(fmt::format("{}: row {} has no name or no disposition", report_.path, report_.rows.size()));
+  }
+  --depth_;
+  return true;
+}
+
+bool ReportParser::start_array(std::size_t) {
+  enter();
+  if (depth_ == 1) throw UnusableInput(fmt::format("{}: is no report: it is a list", report_.path));
+  if (depth_ == 2 && section_ == Section::rows) has_rows_ = true;
+  if (depth_ == 2 && section_ == Section::benchmarks) has_benchmarks_ = true;
+  return true;
+}
+
+bool ReportParser::end_array() {
+  --depth_;
+  return true;
+}
+
+bool ReportParser::key(std::string& name) {
+  keys_[depth_].swap(name);
+  if (depth_ == 1) {
+    const std::string& section = keys_[1];
+    section_ = section == "context"      ? Section::context
+               : section == "benchmarks" ? Section::benchmarks
+               : section == "rows"       ? Section::rows
+                                         : Section::other;
+    // lcnn_bench writes its version first; its entries for Google Benchmark say nothing that its rows do not.
+    if (section_ == Section::benchmarks && report_.context.contains("lcnn_schema_version")) section_ = Section::other;
+  }
+  return true;
+}
+
+void ReportParser::keep_in_context(std::string text) {
+  std::string path;
+  for (int depth = 2; depth <= depth_; ++depth) path += (depth == 2 ? "" : "/") + keys_[depth];
+  report_.context[path] = std::move(text);
+}
+
+bool ReportParser::number(double value) {
+  if (section_ == Section::context) {
+    keep_in_context(fmt::format("{}", value));
+  } else if (in_row(5)) {
+    if (keys_[4] == "samples_us" && keys_[3] == "timing") report_.rows.back().samples_us.push_back(value);
+  } else if (in_row(4)) {
+    Row& row = report_.rows.back();
+    const std::string& parent = keys_[3];
+    const std::string& field = keys_[4];
+    if (field == "peak_bytes" && parent == "memory") row.peak_bytes = value;
+    if (field == "rel_err" && parent == "verification") row.rel_err = value;
+    if (field == "sm_mhz_median" && parent == "clocks") row.sm_mhz_median = value;
+  } else if (in_row(3)) {
+    Row& row = report_.rows.back();
+    if (keys_[3] == "prepare_ms") row.prepare_ms = value;
+    if (keys_[3] == "speedup") row.speedup = value;
+  } else if (in_benchmark()) {
+    if (keys_[3] == "real_time") benchmarks_.back().real_time = value;
+  }
+  return true;
+}
+
+bool ReportParser::boolean(bool value) {
+  if (section_ == Section::context) keep_in_context(value ? "true" : "false");
+  if (in_row(4) && keys_[3] == "clocks" && keys_[4] == "throttled") report_.rows.back().throttled = value;
+  if (in_benchmark() && keys_[3] == "error_occurred") benchmarks_.back().failed = value;
+  if (in_benchmark() && keys_[3] == "skipped") benchmarks_.back().skipped = value;
+  return true;
+}
+
+bool ReportParser::string(std::string& value) {
+  if (section_ == Section::context) {
+    keep_in_context(value);
+    return true;
+  }
+  const bool row = in_row(3);
+  if (!row && !in_benchmark()) return true;
+  const std::string& field = keys_[3];
+  if (field == "name" && value.size() > kLongestName) {
+    throw UnusableInput(
+        fmt::format("{}: a name has {} characters, more than {}", report_.path, value.size(), kLongestName));
+  }
+  if (row) {
+    Row& into = report_.rows.back();
+    if (field == "name") into.name = value;
+    if (field == "disposition") into.disposition = value;
+    if (field == "reason") into.reason = value;
+    if (field == "precision") into.precision = value;
+  } else {
+    BenchmarkEntry& into = benchmarks_.back();
+    if (field == "name") into.name = value;
+    if (field == "run_type") into.run_type = value;
+    if (field == "time_unit") into.time_unit = value;
+    if (field == "error_message" || field == "skip_message") into.error_message = value;
+  }
+  return true;
+}
+
+bool ReportParser::parse_error(std::size_t, const std::string&, const nlohmann::json::exception& error) {
+  throw UnusableInput(fmt::format("{}: is no JSON: {}", report_.path, without_prefix(error.what())));
+}
+
+}  // namespace lcnn::reports
