@@ -13,7 +13,8 @@
 namespace lcnn::reports {
 namespace {
 
-// With more rows, intervals are estimated only where the verdict needs them: 100,000 bootstraps take a minute.
+// With more rows, intervals are estimated only where the verdict needs them: 100,000 bootstraps take a
+// minute.
 constexpr std::size_t kMostRowsWithAllIntervals = 2000;
 
 std::string commit_of(const Report& report) {
@@ -31,18 +32,23 @@ double change_of(const ComparedRow& row) {
 int place_of(const ComparedRow& row) {
   if (row.disposition == Verdict::worse) return 0;
   switch (row.overall()) {
-    case Verdict::worse: return 1;
-    case Verdict::unknown: return 2;
-    case Verdict::better: return 3;
-    default: return 4;
+    case Verdict::worse:
+      return 1;
+    case Verdict::unknown:
+      return 2;
+    case Verdict::better:
+      return 3;
+    default:
+      return 4;
   }
 }
 
 void check_conditions(const Report& base, const Report& now, const std::set<std::string>& allowed,
                       Comparison& comparison) {
   if (base.google_benchmark != now.google_benchmark) {
-    throw UnusableInput(fmt::format("{} and {} cannot be compared: one is lcnn_bench's, the other Google Benchmark's",
-                                    base.path, now.path));
+    throw UnusableInput(
+        fmt::format("{} and {} cannot be compared: one is lcnn_bench's, the other Google Benchmark's",
+                    base.path, now.path));
   }
   std::vector<std::string> refused;
   std::set<std::string> kinds;
@@ -53,8 +59,9 @@ void check_conditions(const Report& base, const Report& now, const std::set<std:
     kinds.insert(difference.kind);
   }
   if (!refused.empty()) {
-    throw UnusableInput(fmt::format("{} and {} were measured under different conditions (--allow-different={}): {}",
-                                    base.path, now.path, fmt::join(kinds, ","), fmt::join(refused, "; ")));
+    throw UnusableInput(
+        fmt::format("{} and {} were measured under different conditions (--allow-different={}): {}",
+                    base.path, now.path, fmt::join(kinds, ","), fmt::join(refused, "; ")));
   }
 }
 
@@ -81,8 +88,8 @@ Comparison compare(const Report& base, const Report& now, const Thresholds& thre
 
   std::unordered_map<std::string_view, const Row*> of_base;
   for (const Row& row : base.rows) of_base.emplace(row.name, &row);
-  const Intervals intervals = now.rows.size() <= kMostRowsWithAllIntervals ? Intervals::all
-                                                                           : Intervals::where_the_verdict_needs_them;
+  const Intervals intervals =
+      now.rows.size() <= kMostRowsWithAllIntervals ? Intervals::all : Intervals::where_the_verdict_needs_them;
   for (const Row& row : now.rows) {
     const auto found = of_base.find(row.name);
     if (found == of_base.end()) {
@@ -99,8 +106,8 @@ Comparison compare(const Report& base, const Report& now, const Thresholds& thre
     throw UnusableInput(fmt::format("{} and {} have no row in common", base.path, now.path));
   if (std::ranges::none_of(comparison.rows, says_something)) {
     const Finding& first = comparison.rows.front().findings.front();
-    throw UnusableInput(fmt::format("{} and {}: nothing can be said of any row; of {}: {}", base.path, now.path,
-                                    visible(comparison.rows.front().name), first.note));
+    throw UnusableInput(fmt::format("{} and {}: nothing can be said of any row; of {}: {}", base.path,
+                                    now.path, visible(comparison.rows.front().name), first.note));
   }
   std::ranges::stable_sort(comparison.rows, [](const ComparedRow& a, const ComparedRow& b) {
     const int place_a = place_of(a), place_b = place_of(b);

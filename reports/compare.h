@@ -21,9 +21,9 @@ struct Comparison {
   bool regressed() const { return count(Verdict::worse) > 0; }
 };
 
-// Pairs rows by name. Throws UnusableInput, one line, where nothing can be compared: conditions that differ and are not
-// in `allowed` (kinds of context_differences), one report of lcnn_bench and one of Google Benchmark, no row in common,
-// or no row on which anything can be said.
+// Pairs rows by name. Throws UnusableInput, one line, where nothing can be compared: conditions that differ
+// and are not in `allowed` (kinds of context_differences), one report of lcnn_bench and one of Google
+// Benchmark, no row in common, or no row on which anything can be said.
 Comparison compare(const Report& base, const Report& now, const Thresholds& thresholds,
                    const std::set<std::string>& allowed);
 

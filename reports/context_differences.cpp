@@ -19,11 +19,15 @@ struct Field {
   const char* path;
 };
 
-constexpr Field kOurs[] = {{"device", "device/kind"}, {"device", "device/name"}, {"device", "device/threads"},
-                           {"driver", "device/driver"}, {"mode", "timing/mode"}};
-// Google Benchmark does not name the processor. Its mhz_per_cpu is what the clock was at the start, no property.
-constexpr Field kGoogleBenchmark[] = {{"device", "host_name"}, {"device", "num_cpus"},
-                                      {"mode", "library_build_type"}};
+constexpr Field kOurs[] = {{"device", "device/kind"},
+                           {"device", "device/name"},
+                           {"device", "device/threads"},
+                           {"driver", "device/driver"},
+                           {"mode", "timing/mode"}};
+// Google Benchmark does not name the processor. Its mhz_per_cpu is what the clock was at the start, no
+// property.
+constexpr Field kGoogleBenchmark[] = {
+    {"device", "host_name"}, {"device", "num_cpus"}, {"mode", "library_build_type"}};
 
 std::string shown(std::string_view value) { return value.empty() ? "(not told)" : visible(value); }
 
@@ -34,7 +38,8 @@ std::vector<ContextDifference> context_differences(const Report& base, const Rep
   const auto compare = [&](const Field& field) {
     const std::string_view before = base.field(field.path), after = now.field(field.path);
     if (before == after) return;
-    differences.push_back({field.kind, fmt::format("{}: {} and {}", field.path, shown(before), shown(after))});
+    differences.push_back(
+        {field.kind, fmt::format("{}: {} and {}", field.path, shown(before), shown(after))});
   };
   if (base.google_benchmark) {
     for (const Field& field : kGoogleBenchmark) compare(field);
@@ -60,8 +65,9 @@ std::vector<ContextDifference> context_differences(const Report& base, const Rep
     differences.push_back({"clocks", fmt::format("median SM clock: {} and {} MHz", before, after)});
   if (other_precision != nullptr) {
     differences.push_back(
-        {"precision", fmt::format("precision of {}: {} and {}", visible(other_precision->name),
-                                  shown(of_base[other_precision->name]->precision), shown(other_precision->precision))});
+        {"precision",
+         fmt::format("precision of {}: {} and {}", visible(other_precision->name),
+                     shown(of_base[other_precision->name]->precision), shown(other_precision->precision))});
   }
   return differences;
 }

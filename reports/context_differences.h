@@ -15,8 +15,8 @@ struct ContextDifference {
 
 inline constexpr const char* kContextKinds[] = {"device", "driver", "clocks", "mode", "precision"};
 
-// What makes times incomparable. The clocks differ when the median over the rows that both have differs by more than
-// 5%; of a precision, only rows of one name are looked at. Empty where the conditions are the same.
+// What makes times incomparable. The clocks differ when the median over the rows that both have differs by
+// more than 5%; of a precision, only rows of one name are looked at. Empty where the conditions are the same.
 std::vector<ContextDifference> context_differences(const Report& base, const Report& now);
 
 }  // namespace lcnn::reports

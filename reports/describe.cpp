@@ -38,7 +38,8 @@ std::string describe(const Finding& finding) {
     text += fmt::format(": {} to {}", value_text(finding.metric, *finding.base),
                         value_text(finding.metric, *finding.now));
     const std::string change = change_text(finding), interval = interval_text(finding);
-    if (!change.empty()) text += fmt::format(" ({}{}{})", change, interval.empty() ? "" : ", surely ", interval);
+    if (!change.empty())
+      text += fmt::format(" ({}{}{})", change, interval.empty() ? "" : ", 99% interval ", interval);
   }
   if (!finding.note.empty()) text += fmt::format(", {}", finding.note);
   return text;
@@ -48,18 +49,23 @@ std::string describe(const Finding& finding) {
 
 std::string summary(const Comparison& comparison) {
   return fmt::format("{} of {} rows are worse, {} better, {} unknown, {} the same; {} added, {} removed",
-                     comparison.count(Verdict::worse), comparison.rows.size(), comparison.count(Verdict::better),
-                     comparison.count(Verdict::unknown), comparison.count(Verdict::same), comparison.added.size(),
-                     comparison.removed.size());
+                     comparison.count(Verdict::worse), comparison.rows.size(),
+                     comparison.count(Verdict::better), comparison.count(Verdict::unknown),
+                     comparison.count(Verdict::same), comparison.added.size(), comparison.removed.size());
 }
 
 std::string value_text(Metric metric, double value) {
   switch (metric) {
-    case Metric::time: return with_unit(value, {"us", "ms", "s"});
-    case Metric::memory: return with_unit(value / 1000, {"kB", "MB", "GB"});
-    case Metric::prepare: return with_unit(value, {"ms", "s", "ks"});
-    case Metric::rel_err: return fmt::format("{:.2e}", value);
-    case Metric::speedup: return fmt::format("{:.2f}x", value);
+    case Metric::time:
+      return with_unit(value, {"us", "ms", "s"});
+    case Metric::memory:
+      return with_unit(value / 1000, {"kB", "MB", "GB"});
+    case Metric::prepare:
+      return with_unit(value, {"ms", "s", "ks"});
+    case Metric::rel_err:
+      return fmt::format("{:.2e}", value);
+    case Metric::speedup:
+      return fmt::format("{:.2f}x", value);
   }
   return "?";
 }
@@ -74,8 +80,9 @@ std::string interval_text(const Finding& finding) {
 std::string describe(const ComparedRow& row) {
   std::vector<std::string> parts;
   if (row.base_disposition != row.now_disposition) {
-    parts.push_back(fmt::format("was {}, is {}{}{}", visible(row.base_disposition), visible(row.now_disposition),
-                                row.note.empty() ? "" : ": ", visible(row.note)));
+    parts.push_back(fmt::format("was {}, is {}{}{}", visible(row.base_disposition),
+                                visible(row.now_disposition), row.note.empty() ? "" : ": ",
+                                visible(row.note)));
   }
   for (const Finding& finding : row.findings) {
     if (finding.verdict == Verdict::informational) continue;

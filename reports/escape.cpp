@@ -33,23 +33,22 @@ std::string markdown_text(std::string_view text) {
 }
 
 // <code> keeps GitHub from making a mention of 64@56; backticks would not keep a | from ending the cell.
-std::string markdown_code(std::string_view text) { return fmt::format("<code>{}</code>", markdown_text(text)); }
+std::string markdown_code(std::string_view text) {
+  return fmt::format("<code>{}</code>", markdown_text(text));
+}
 
 std::string xml(std::string_view text) {
   std::string out;
   for (const char c : visible(text)) {
-    switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      case '\'': out += "&apos;"; break;
-      default: out += c;
+    if (std::string_view("&<>\"'").find(c) != std::string_view::npos)
+      out += fmt::format("&#{};", static_cast<int>(c));
+    else
+      out += c;
+    // U+FFFE and U+FFFF: UTF-8 has them, XML has not.
+    if (out.ends_with("\xef\xbf\xbe") || out.ends_with("\xef\xbf\xbf")) {
+      out.resize(out.size() - 3);
+      out += '?';
     }
-  }
-  // The two code points that UTF-8 has and XML has not.
-  for (const std::string_view forbidden : {"\xef\xbf\xbe", "\xef\xbf\xbf"}) {
-    for (std::size_t at = 0; (at = out.find(forbidden, at)) != std::string::npos;) out.replace(at, 3, "?");
   }
   return out;
 }

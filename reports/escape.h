@@ -9,7 +9,8 @@ namespace lcnn::reports {
 // Control characters, newlines among them, as \x1b: nothing moves a terminal's cursor or ends a line.
 std::string visible(std::string_view text);
 
-// Fit for a cell of a Markdown table, as code: whatever Markdown, HTML or GitHub (@user, #1) would read is spelled out.
+// Fit for a cell of a Markdown table, as code: whatever Markdown, HTML or GitHub (@user, #1) would read is
+// spelled out.
 std::string markdown_code(std::string_view text);
 
 // The same as plain text.

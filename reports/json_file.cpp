@@ -9,7 +9,8 @@
 
 namespace lcnn::reports {
 
-JsonFile::JsonFile(const std::string& path) : path_(path), file_(std::fopen(path.c_str(), "rb")), buffer_(1 << 20) {
+JsonFile::JsonFile(const std::string& path)
+    : path_(path), file_(std::fopen(path.c_str(), "rb")), buffer_(1 << 20) {
   if (!file_) throw UnusableInput(fmt::format("{}: {}", path, std::strerror(errno)));
   refill();
   if (next_ == end_) throw UnusableInput(fmt::format("{}: is empty", path));

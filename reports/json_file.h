@@ -1,4 +1,5 @@
-// A file as the characters of a JSON text, read in pieces: a report of 100,000 rows has hundreds of megabytes.
+// A file as the characters of a JSON text, read in pieces: a report of 100,000 rows has hundreds of
+// megabytes.
 #pragma once
 
 #include <cstdio>
@@ -33,7 +34,9 @@ class JsonFile {
       ++*this;
       return *this;
     }
-    bool operator==(const Iterator&) const { return file_->next_ == file_->end_; }  // only compared with end()
+    bool operator==(const Iterator&) const {
+      return file_->next_ == file_->end_;
+    }  // only compared with end()
     bool operator!=(const Iterator&) const { return file_->next_ != file_->end_; }
 
    private:

@@ -18,7 +18,8 @@ constexpr int kResamples = 2000;
 constexpr double kTail = 0.005;  // of a two-sided 99% interval
 constexpr double kNormalQuantile = 2.5758293;
 
-// Ranks, so that one outlier does not decide; samples of one value, such as a coarse clock's, keep their order.
+// Ranks, so that one outlier does not decide; samples of one value, such as a coarse clock's, keep their
+// order.
 std::vector<std::uint32_t> ranks_of(std::span<const double> samples) {
   std::vector<std::uint32_t> order(samples.size()), ranks(samples.size());
   std::iota(order.begin(), order.end(), 0U);
@@ -44,8 +45,8 @@ std::size_t block_length(double correlation, std::size_t samples) {
   return std::clamp<std::size_t>(std::llround(std::ceil(length)), 1, std::max<std::size_t>(1, samples / 4));
 }
 
-// The 99.5% quantile of Student's t over the normal one's: Cornish and Fisher's expansion, 3% off at three degrees of
-// freedom.
+// The 99.5% quantile of Student's t over the normal one's: Cornish and Fisher's expansion, 3% off at three
+// degrees of freedom.
 double student_widening(double degrees) {
   const double z = kNormalQuantile, z3 = z * z * z, z5 = z3 * z * z, z7 = z5 * z * z;
   const double t = z + (z3 + z) / (4 * degrees) + (5 * z5 + 16 * z3 + 3 * z) / (96 * degrees * degrees) +
@@ -99,7 +100,8 @@ std::optional<std::string> why_not_judged(std::span<const double> samples) {
                        kFewestSamples);
   }
   for (const double sample : samples) {
-    if (!(sample > 0 && std::isfinite(sample))) return fmt::format("has a sample that is no time: {}", sample);
+    if (!(sample > 0 && std::isfinite(sample)))
+      return fmt::format("has a sample that is no time: {}", sample);
   }
   return std::nullopt;
 }

@@ -20,7 +20,8 @@ double microseconds_in(const std::string& unit, const std::string& path) {
   throw UnusableInput(fmt::format("{}: unknown time_unit '{}'", path, visible(unit)));
 }
 
-// Google Benchmark's entries of one name are one row; the aggregates among them say nothing that repetitions do not.
+// Google Benchmark's entries of one name are one row; the aggregates among them say nothing that repetitions
+// do not.
 std::vector<Row> rows_of(const std::vector<BenchmarkEntry>& entries, const std::string& path) {
   std::vector<Row> rows;
   std::unordered_map<std::string, std::size_t> index;
@@ -59,7 +60,8 @@ Report read_report(const std::string& path) {
     throw UnusableInput(fmt::format("{}: is no report: it has neither rows nor benchmarks", path));
   if (parser.has_rows()) {
     const std::string_view version = report.field("lcnn_schema_version");
-    if (version.empty()) throw UnusableInput(fmt::format("{}: is no report: it has no lcnn_schema_version", path));
+    if (version.empty())
+      throw UnusableInput(fmt::format("{}: is no report: it has no lcnn_schema_version", path));
     if (version != fmt::format("{}", kSchemaVersion)) {
       throw UnusableInput(fmt::format("{}: has schema version {}, this program reads version {}", path,
                                       visible(version), kSchemaVersion));

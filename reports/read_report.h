@@ -14,8 +14,9 @@ struct UnusableInput : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Reads the report of lcnn_bench, or of Google Benchmark, at `path`. Throws UnusableInput when it cannot be opened, is
-// not JSON (NaN and Infinity are none), is no report, is of another schema version, or names two rows alike.
+// Reads the report of lcnn_bench, or of Google Benchmark, at `path`. Throws UnusableInput when it cannot be
+// opened, is not JSON (NaN and Infinity are none), is no report, is of another schema version, or names two
+// rows alike.
 Report read_report(const std::string& path);
 
 // Reads all of a JSON file, its fields in their order. Throws UnusableInput.

@@ -9,7 +9,8 @@
 
 namespace lcnn::reports {
 
-// The version of reports/schema.json that is read. A later version that can still be read has its home in read_report.
+// The version of reports/schema.json that is read. A later version that can still be read has its home in
+// read_report.
 inline constexpr int kSchemaVersion = 1;
 
 // One row. What the report does not tell is absent.
@@ -27,9 +28,10 @@ struct Row {
 
 struct Report {
   std::string path;
-  bool google_benchmark = false;               // has no rows of ours: each row's repetitions are its samples
-  std::map<std::string, std::string> context;  // scalars by their path, such as "device/name"; strings without quotes
-  std::vector<Row> rows;                       // names are unique
+  bool google_benchmark = false;  // has no rows of ours: each row's repetitions are its samples
+  std::map<std::string, std::string>
+      context;            // scalars by their path, such as "device/name"; strings without quotes
+  std::vector<Row> rows;  // names are unique
 
   // A scalar of the context as text, empty where it is absent.
   std::string_view field(const std::string& path_in_context) const {

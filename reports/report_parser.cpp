@@ -21,7 +21,8 @@ std::string without_prefix(const std::string& message) {
 }  // namespace
 
 void ReportParser::enter() {
-  if (++depth_ > kMostDepth) throw UnusableInput(fmt::format("{}: is nested more than {} deep", report_.path, kMostDepth));
+  if (++depth_ > kMostDepth)
+    throw UnusableInput(fmt::format("{}: is nested more than {} deep", report_.path, kMostDepth));
   if (keys_.size() < static_cast<std::size_t>(depth_) + 1) keys_.resize(depth_ + 1);
   keys_[depth_].clear();
 }
@@ -37,7 +38,8 @@ bool ReportParser::end_object() {
   if (in_row(3)) {
     const Row& row = report_.rows.back();
     if (row.name.empty() || row.disposition.empty())
-      throw UnusableInput(fmt::format("{}: row {} has no name or no disposition", report_.path, report_.rows.size()));
+      throw UnusableInput(
+          fmt::format("{}: row {} has no name or no disposition", report_.path, report_.rows.size()));
   }
   --depth_;
   return true;
@@ -65,7 +67,8 @@ bool ReportParser::key(std::string& name) {
                : section == "rows"       ? Section::rows
                                          : Section::other;
     // lcnn_bench writes its version first; its entries for Google Benchmark say nothing that its rows do not.
-    if (section_ == Section::benchmarks && report_.context.contains("lcnn_schema_version")) section_ = Section::other;
+    if (section_ == Section::benchmarks && report_.context.contains("lcnn_schema_version"))
+      section_ = Section::other;
   }
   return true;
 }

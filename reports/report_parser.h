@@ -34,7 +34,8 @@ class ReportParser {
   bool start_array(std::size_t);
   bool end_array();
   bool key(std::string& name);
-  bool parse_error(std::size_t position, const std::string& last_token, const nlohmann::json::exception& error);
+  bool parse_error(std::size_t position, const std::string& last_token,
+                   const nlohmann::json::exception& error);
 
   bool has_rows() const { return has_rows_; }
   bool has_benchmarks() const { return has_benchmarks_; }

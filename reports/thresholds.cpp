@@ -31,13 +31,20 @@ void apply(const json& object, const std::string& where, Limits& limits) {
       if (value.is_null()) return std::nullopt;
       return number(value, place, least);
     };
-    if (field == "time") limits.time = optional_limit(0);
-    else if (field == "memory") limits.memory = optional_limit(0);
-    else if (field == "rel_err") limits.rel_err = optional_limit(1);
-    else if (field == "prepare") limits.prepare = optional_limit(0);
-    else if (field == "prepare_at_least_ms") limits.prepare_at_least_ms = number(value, place, 0);
-    else if (field == "speedup") limits.speedup = optional_limit(0);
-    else if (field != "name" || where == "default") refuse(place, "is unknown");
+    if (field == "time")
+      limits.time = optional_limit(0);
+    else if (field == "memory")
+      limits.memory = optional_limit(0);
+    else if (field == "rel_err")
+      limits.rel_err = optional_limit(1);
+    else if (field == "prepare")
+      limits.prepare = optional_limit(0);
+    else if (field == "prepare_at_least_ms")
+      limits.prepare_at_least_ms = number(value, place, 0);
+    else if (field == "speedup")
+      limits.speedup = optional_limit(0);
+    else if (field != "name" || where == "default")
+      refuse(place, "is unknown");
   }
 }
 

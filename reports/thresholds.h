@@ -25,11 +25,13 @@ class Thresholds {
   // The defaults above.
   Thresholds() = default;
 
-  // Of {"default": {"time": 0.1}, "rows": [{"name": "regex", "time": 0.2}]}; reports/README.md documents it. Throws
-  // std::invalid_argument, one line, at an unknown field, a wrong value or a regular expression that is none.
+  // Of {"default": {"time": 0.1}, "rows": [{"name": "regex", "time": 0.2}]}; reports/README.md documents it.
+  // Throws std::invalid_argument, one line, at an unknown field, a wrong value or a regular expression that
+  // is none.
   static Thresholds parse(const nlohmann::json& document);
 
-  // Those of a row: the default, then every entry of "rows" whose expression is found in the name, in their order.
+  // Those of a row: the default, then every entry of "rows" whose expression is found in the name, in their
+  // order.
   Limits of(std::string_view row_name) const;
 
  private:

@@ -22,7 +22,8 @@ std::optional<double> ratio_of(double base, double now) {
 }
 
 // The part that all metrics share: what is missing, and the ratio. Nothing when neither row tells.
-std::optional<Finding> begin(Metric metric, const std::optional<double>& base, const std::optional<double>& now) {
+std::optional<Finding> begin(Metric metric, const std::optional<double>& base,
+                             const std::optional<double>& now) {
   if (!base && !now) return std::nullopt;
   Finding finding{.metric = metric, .base = base, .now = now};
   if (base && now) {
@@ -34,8 +35,9 @@ std::optional<Finding> begin(Metric metric, const std::optional<double>& base, c
 }
 
 // `limit`: a relative change. Smaller is better.
-std::optional<Finding> relative(Metric metric, const std::optional<double>& base, const std::optional<double>& now,
-                                const std::optional<double>& limit, double least_change) {
+std::optional<Finding> relative(Metric metric, const std::optional<double>& base,
+                                const std::optional<double>& now, const std::optional<double>& limit,
+                                double least_change) {
   std::optional<Finding> finding = begin(metric, base, now);
   if (!finding || !base || !now) return finding;
   if (!limit) {
@@ -59,16 +61,15 @@ std::optional<Finding> judge_rel_err(const Row& base, const Row& now, const Limi
 std::optional<Finding> judge_speedup(const Row& base, const Row& now, const Limits& limits) {
   std::optional<Finding> finding = begin(Metric::speedup, base.speedup, now.speedup);
   if (!finding || !base.speedup || !now.speedup) return finding;
-  finding->verdict = limits.speedup
-                         ? by_limits(1 / *now.speedup, 1 / (*base.speedup * (1 + *limits.speedup)),
-                                     (1 + *limits.speedup) / *base.speedup)
-                         : Verdict::informational;
+  finding->verdict = limits.speedup ? by_limits(1 / *now.speedup, 1 / (*base.speedup * (1 + *limits.speedup)),
+                                                (1 + *limits.speedup) / *base.speedup)
+                                    : Verdict::informational;
   return finding;
 }
 
-// Slower (faster) is what is surely beyond the threshold: all of the interval lies there. A difference between two
-// processes has a part that no samples of either can show (where memory lies, what else ran), so the interval has to
-// clear the threshold and not only 1.
+// Slower (faster) is what is surely beyond the threshold: all of the interval lies there. A difference
+// between two processes has a part that no samples of either can show (where memory lies, what else ran), so
+// the interval has to clear the threshold and not only 1.
 void decide_time(Finding& time, double threshold) {
   const double bound = 1 + threshold;
   const auto [low, high] = *time.interval;
@@ -87,7 +88,8 @@ void decide_time(Finding& time, double threshold) {
 
 Finding judge_time(const Row& base, const Row& now, const Limits& limits, Intervals intervals) {
   Finding time{.metric = Metric::time};
-  for (const auto& [row, side, value] : {std::tuple(&base, "BASE", &time.base), std::tuple(&now, "NEW", &time.now)}) {
+  for (const auto& [row, side, value] :
+       {std::tuple(&base, "BASE", &time.base), std::tuple(&now, "NEW", &time.now)}) {
     if (const auto reason = why_not_judged(row->samples_us)) {
       time.note += fmt::format("{}{} {}", time.note.empty() ? "" : "; ", side, *reason);
     }
@@ -116,11 +118,16 @@ Finding judge_time(const Row& base, const Row& now, const Limits& limits, Interv
 
 std::string_view to_string(Metric metric) {
   switch (metric) {
-    case Metric::time: return "time";
-    case Metric::memory: return "memory";
-    case Metric::rel_err: return "rel_err";
-    case Metric::prepare: return "prepare";
-    case Metric::speedup: return "speedup";
+    case Metric::time:
+      return "time";
+    case Metric::memory:
+      return "memory";
+    case Metric::rel_err:
+      return "rel_err";
+    case Metric::prepare:
+      return "prepare";
+    case Metric::speedup:
+      return "speedup";
   }
   return "?";
 }
@@ -128,11 +135,16 @@ std::string_view to_string(Metric metric) {
 std::string_view to_string(Metric metric, Verdict verdict) {
   const bool time = metric == Metric::time;
   switch (verdict) {
-    case Verdict::same: return "same";
-    case Verdict::better: return time ? "faster" : "better";
-    case Verdict::worse: return time ? "slower" : "worse";
-    case Verdict::unknown: return "unknown";
-    case Verdict::informational: return "informational";
+    case Verdict::same:
+      return "same";
+    case Verdict::better:
+      return time ? "faster" : "better";
+    case Verdict::worse:
+      return time ? "slower" : "worse";
+    case Verdict::unknown:
+      return "unknown";
+    case Verdict::informational:
+      return "informational";
   }
   return "?";
 }
@@ -152,7 +164,8 @@ const Finding* ComparedRow::find(Metric metric) const {
 }
 
 ComparedRow compare_rows(const Row& base, const Row& now, const Limits& limits, Intervals intervals) {
-  ComparedRow row{.name = base.name, .base_disposition = base.disposition, .now_disposition = now.disposition};
+  ComparedRow row{
+      .name = base.name, .base_disposition = base.disposition, .now_disposition = now.disposition};
   if (!base.measured() || !now.measured()) {
     if (base.measured()) row.disposition = Verdict::worse;
     if (now.measured()) row.disposition = Verdict::better;

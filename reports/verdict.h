@@ -15,7 +15,7 @@ namespace lcnn::reports {
 enum class Metric { time, memory, rel_err, prepare, speedup };
 
 enum class Verdict {
-  same,           // no difference, or one within the noise or the threshold
+  same,  // no difference, or one within the noise or the threshold
   better,
   worse,          // a regression
   unknown,        // cannot be said; the note says why

@@ -28,8 +28,8 @@ std::string summary(const Comparison& comparison);
 // A number as people read it: three significant digits and a unit, such as "1.21 ms" or "35.0 MB".
 std::string value_text(Metric metric, double value);
 
-// What there is to say of a row, one line: "slower: 8.10 us to 9.02 us (+11.4%, +10.2% to +12.6%); memory worse: ...".
-// Findings that are the same are left out; empty when all are.
+// What there is to say of a row, one line: "slower: 8.10 us to 9.02 us (+11.4%, 99% interval +10.2% to
+// +12.6%); memory worse: ...". Findings that are the same are left out; empty when all are.
 std::string describe(const ComparedRow& row);
 
 // "+11.4%", and "+10.2% to +12.6%"; empty where it is not known.

@@ -6,10 +6,11 @@
 namespace lcnn::reports {
 
 std::string console(const Comparison& comparison) {
-  std::string out = fmt::format("{} {} -> {} {} on {}\n", visible(comparison.base_path),
-                                visible(comparison.base_commit), visible(comparison.now_path),
-                                visible(comparison.now_commit), visible(comparison.device));
-  for (const std::string& difference : comparison.differences) out += fmt::format("DIFFERENT {}\n", difference);
+  std::string out =
+      fmt::format("{} {} -> {} {} on {}\n", visible(comparison.base_path), visible(comparison.base_commit),
+                  visible(comparison.now_path), visible(comparison.now_commit), visible(comparison.device));
+  for (const std::string& difference : comparison.differences)
+    out += fmt::format("DIFFERENT {}\n", difference);
   std::size_t quiet = 0;
   for (const ComparedRow& row : comparison.rows) {
     const std::string said = describe(row);

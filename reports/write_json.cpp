@@ -7,9 +7,13 @@ namespace {
 
 using ordered_json = nlohmann::ordered_json;
 
-ordered_json number(const std::optional<double>& value) { return value ? ordered_json(*value) : ordered_json(nullptr); }
+ordered_json number(const std::optional<double>& value) {
+  return value ? ordered_json(*value) : ordered_json(nullptr);
+}
 
-ordered_json text(const std::string& value) { return value.empty() ? ordered_json(nullptr) : ordered_json(value); }
+ordered_json text(const std::string& value) {
+  return value.empty() ? ordered_json(nullptr) : ordered_json(value);
+}
 
 ordered_json finding_json(const Finding& finding) {
   ordered_json interval;
@@ -24,7 +28,8 @@ ordered_json finding_json(const Finding& finding) {
 
 ordered_json row_json(const ComparedRow& row) {
   ordered_json metrics = ordered_json::object();
-  for (const Finding& finding : row.findings) metrics[std::string(to_string(finding.metric))] = finding_json(finding);
+  for (const Finding& finding : row.findings)
+    metrics[std::string(to_string(finding.metric))] = finding_json(finding);
   return {{"name", row.name},
           {"verdict", to_string(Metric::memory, row.overall())},
           {"disposition", {{"base", row.base_disposition}, {"new", row.now_disposition}}},

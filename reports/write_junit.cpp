@@ -12,10 +12,14 @@ std::string test_case(const ComparedRow& row) {
                                        xml(name.substr(0, name.find('/'))), xml(name));
   const std::string said = xml(describe(row));
   switch (row.overall()) {
-    case Verdict::worse: return fmt::format("{}>\n      <failure message=\"{}\"/>\n    </testcase>\n", head, said);
-    case Verdict::unknown: return fmt::format("{}>\n      <skipped message=\"{}\"/>\n    </testcase>\n", head, said);
-    default: return said.empty() ? fmt::format("{}/>\n", head)
-                                 : fmt::format("{}>\n      <system-out>{}</system-out>\n    </testcase>\n", head, said);
+    case Verdict::worse:
+      return fmt::format("{}>\n      <failure message=\"{}\"/>\n    </testcase>\n", head, said);
+    case Verdict::unknown:
+      return fmt::format("{}>\n      <skipped message=\"{}\"/>\n    </testcase>\n", head, said);
+    default:
+      return said.empty()
+                 ? fmt::format("{}/>\n", head)
+                 : fmt::format("{}>\n      <system-out>{}</system-out>\n    </testcase>\n", head, said);
   }
 }
 
@@ -26,7 +30,8 @@ std::string junit(const Comparison& comparison) {
       fmt::format("tests=\"{}\" failures=\"{}\" errors=\"0\" skipped=\"{}\"", comparison.rows.size(),
                   comparison.count(Verdict::worse), comparison.count(Verdict::unknown));
   std::string out = fmt::format(
-      "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites {}>\n  <testsuite name=\"lcnn_report compare\" {}>\n"
+      "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites {}>\n  <testsuite name=\"lcnn_report "
+      "compare\" {}>\n"
       "    <properties>\n",
       counts, counts);
   const auto property = [&](std::string_view name, std::string_view value) {

@@ -38,24 +38,26 @@ std::string time_cells(const ComparedRow& row) {
 }
 
 std::string changed_row(const ComparedRow& row) {
-  return fmt::format("| {} | {} | {} |\n", row.overall() == Verdict::worse ? "**worse**"
-                                           : std::string(to_string(Metric::memory, row.overall())),
-                     markdown_code(row.name), markdown_text(describe(row)));
+  return fmt::format(
+      "| {} | {} | {} |\n",
+      row.overall() == Verdict::worse ? "**worse**" : std::string(to_string(Metric::memory, row.overall())),
+      markdown_code(row.name), markdown_text(describe(row)));
 }
 
 std::string full_row(const ComparedRow& row) {
   const Finding* memory = row.find(Metric::memory);
   const Finding* error = row.find(Metric::rel_err);
   return fmt::format("| {} | {} | {} | {} | {} |\n", markdown_code(row.name),
-                     to_string(Metric::memory, row.overall()), time_cells(row), value_cell(memory, &Finding::now),
-                     value_cell(error, &Finding::now));
+                     to_string(Metric::memory, row.overall()), time_cells(row),
+                     value_cell(memory, &Finding::now), value_cell(error, &Finding::now));
 }
 
 std::string names(std::string_view title, const std::vector<std::string>& names) {
   if (names.empty()) return "";
-  return fmt::format("\n{}: {}\n", title,
-                     lines(names, 1500, [](const std::string& name) { return markdown_code(name) + " "; },
-                           "and {} more"));
+  return fmt::format(
+      "\n{}: {}\n", title,
+      lines(
+          names, 1500, [](const std::string& name) { return markdown_code(name) + " "; }, "and {} more"));
 }
 
 }  // namespace
@@ -64,13 +66,12 @@ std::string markdown(const Comparison& comparison) {
   std::vector<ComparedRow> changed;
   std::ranges::copy_if(comparison.rows, std::back_inserter(changed),
                        [](const ComparedRow& row) { return row.overall() != Verdict::same; });
-  std::string out = fmt::format("### lcnn_report: {}\n\n{}.\n\n{} → {} on {}\n",
-                                comparison.regressed() ? "regression" : "no regression", summary(comparison),
-                                markdown_code(comparison.base_commit.empty() ? comparison.base_path
-                                                                             : comparison.base_commit),
-                                markdown_code(comparison.now_commit.empty() ? comparison.now_path
-                                                                            : comparison.now_commit),
-                                markdown_text(comparison.device));
+  std::string out = fmt::format(
+      "### lcnn_report: {}\n\n{}.\n\n{} → {} on {}\n",
+      comparison.regressed() ? "regression" : "no regression", summary(comparison),
+      markdown_code(comparison.base_commit.empty() ? comparison.base_path : comparison.base_commit),
+      markdown_code(comparison.now_commit.empty() ? comparison.now_path : comparison.now_commit),
+      markdown_text(comparison.device));
   for (const std::string& difference : comparison.differences)
     out += fmt::format("\n**Different** {}\n", markdown_text(difference));
   if (!changed.empty()) {
@@ -78,9 +79,11 @@ std::string markdown(const Comparison& comparison) {
            lines(changed, kMostForChanges, changed_row, "\n{} more rows changed.\n");
   }
   out += names("Added", comparison.added) + names("Removed", comparison.removed);
-  out += "\n<details><summary>All rows</summary>\n\n"
-         "| row | verdict | base | new | change | 99% interval | peak memory | rel_err |\n|---|---|---|---|---|---|---|---|\n" +
-         lines(comparison.rows, kMostForTable, full_row, "\n{} more rows.\n") + "\n</details>\n";
+  out +=
+      "\n<details><summary>All rows</summary>\n\n"
+      "| row | verdict | base | new | change | 99% interval | peak memory | rel_err "
+      "|\n|---|---|---|---|---|---|---|---|\n" +
+      lines(comparison.rows, kMostForTable, full_row, "\n{} more rows.\n") + "\n</details>\n";
   return out;
 }
 

@@ -12,6 +12,7 @@ std::span<const Variant* const> variant_table() {
       &cpu::naive_sparse,
       &cpu::shared_tiled,
       &cpu::precompute_gather,
+      &cpu::flat_gather,
       &cpu::conv2d_onednn,
       &cpu::conv2d_onednn_blocked,
       &cpu::two_convolutions,

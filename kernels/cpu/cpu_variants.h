@@ -8,5 +8,6 @@ namespace lcnn::cpu {
 extern const Variant naive_sparse;
 extern const Variant shared_tiled;
 extern const Variant precompute_gather;
+extern const Variant flat_gather;
 
 }  // namespace lcnn::cpu
