@@ -73,12 +73,13 @@ Merged merge(const std::vector<std::string>& paths) {
     }
     merged.report["context"] = std::move(document["context"]);
   }
-  json& benchmarks = merged.report["benchmarks"] = json::array();
-  json& rows = merged.report["rows"] = json::array();
+  json benchmarks = json::array(), rows = json::array();
   for (Entry& entry : entries) {
     rows.push_back(std::move(entry.row));
     for (json& benchmark : entry.benchmarks) benchmarks.push_back(std::move(benchmark));
   }
+  merged.report["benchmarks"] = std::move(benchmarks);
+  merged.report["rows"] = std::move(rows);
   return merged;
 }
 

@@ -3,13 +3,15 @@
 // Idea:    rows of the S tile are `pitch` apart with the padding's zeros between them; output pixels are computed in the
 //          same pitch. An output channel is then one list of (offset, coefficient), and each lookup one run of vector FMAs
 //          over registers of sums, whatever the row length; the few pixels in the gaps are computed and dropped.
-// Compute: the dictionary as a product of kEntries entries x kEntryVectors vectors held in registers, straight from X.
+// Compute: the dictionary as a product of a few entries x a few vectors held in registers, straight from X; a
+//          kh x kw dictionary reads X from a tile that is padded and flat in the same way.
 //          The gather takes all channels of a run of pixels in turn, so that the S under them stays in the L1.
 // Threads: a strip each where there are enough of them, else all threads share one strip: entries, then channels.
 // Bound:   one load an FMA in the gather, from L1 or L2.
 #include <omp.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "kernels/cpu/cpu_variants.h"
@@ -21,8 +23,11 @@ namespace {
 constexpr int kLanes = 16;
 using Lanes = float __attribute__((vector_size(4 * kLanes)));  // split by the compiler where registers are narrower
 
-constexpr int kEntries = 8, kEntryVectors = 3;   // dictionary entries x vectors of positions whose sums are in registers
-constexpr int kGatherVectors = 8;                // vectors of output pixels whose sums are in registers
+constexpr int kGatherVectors = 8;  // vectors of output pixels whose sums are in registers
+// Dictionary entries whose sums are in registers together, with vectors_for(entries) vectors of positions each: 20 to 24
+// of 32 registers hold sums.
+constexpr std::array kBlockSizes{8, 6, 5, 4};
+constexpr int vectors_for(int entries) { return entries == 8 ? 3 : entries == 4 ? 5 : 4; }
 constexpr std::int64_t kTileBytes = 768 * 1024;  // of S: most of a core's L2
 
 Lanes load(const float* values) {
@@ -43,12 +48,44 @@ void for_each_block(std::int64_t length, const Function& function) {
   if (start < length) function(length - kLanes, std::integral_constant<int, 1>{});
 }
 
+// The block size that computes the fewest entries that are not there, the larger one of equals.
+int block_size_for(std::int64_t entries) {
+  const auto computed = [&](int size) { return (entries + size - 1) / size * size; };
+  return *std::ranges::min_element(kBlockSizes, {}, computed);
+}
+
 std::int64_t at_least_a_vector(std::int64_t length) { return std::max<std::int64_t>(length, kLanes); }
 
 class FlatGather final : public PreparedConvolution {
  public:
   FlatGather(const LookupProblem& problem, const LookupWeights& weights, Precision, Layout, const Execution& execution)
-      : FlatGather(vector_form(problem, weights), execution) {}
+      : conv_(problem.conv),
+        dictionary_(problem.dictionary_stage()),
+        lookup_(problem.lookup_stage()),
+        from_tile_(problem.granularity == Granularity::filter),
+        weights_(weights, *execution.allocator) {
+    // One gap of zeros is the right padding of a row and the left padding of the next; output rows must fit, too.
+    pitch_ = std::max(conv_.width + conv_.padding[1], conv_.out_width());
+    block_size_ = block_size_for(dictionary_.out_channels_per_group());
+    const std::int64_t planes = dictionary_.out_channels + (from_tile_ ? conv_.in_channels : 0);
+    const std::int64_t halo = (conv_.kernel[0] - 1) * conv_.dilation[0];
+    strip_rows_ = std::clamp<std::int64_t>(kTileBytes / (planes * pitch_ * 4) - halo, 1, conv_.out_height());
+    strips_ = (conv_.out_height() + strip_rows_ - 1) / strip_rows_;
+    strip_rows_ = (conv_.out_height() + strips_ - 1) / strips_;  // even strips
+    x_rows_ = strip_rows_ + halo;
+    s_plane_ = (from_tile_ ? strip_rows_ : x_rows_) * pitch_;
+    x_plane_ = from_tile_ ? x_rows_ * pitch_ : 0;
+    // Behind the last plane: right padding, and what whole vectors read beyond it.
+    const std::int64_t slack = conv_.padding[1] + (conv_.kernel[1] - 1) * conv_.dilation[1] + 2 * kLanes;
+    x_elements_ = round_up(conv_.in_channels * x_plane_ + slack);
+    tile_elements_ = x_elements_ + round_up(dictionary_.out_channels * s_plane_ + slack);
+    run_elements_ = round_up(at_least_a_vector(x_rows_ * pitch_));
+    scratch_elements_ = tile_elements_ + block_size_ * run_elements_;
+    tiles_ = Buffer(*execution.allocator, omp_get_max_threads() * scratch_elements_ * 4, MemoryKind::workspace);
+    std::fill_n(tiles_.as<float>(), omp_get_max_threads() * scratch_elements_, 0.0f);
+    prepare_offsets(weights.lookups, execution);
+    pack_dictionary(weights.dictionary, execution);
+  }
 
   void run(const void* x, void* y, void*) override {
     const auto* in = static_cast<const float*>(x);
@@ -58,6 +95,7 @@ class FlatGather final : public PreparedConvolution {
 #pragma omp parallel for schedule(dynamic)
       for (std::int64_t unit = 0; unit < units; ++unit) {
         float* tile = tile_of(omp_get_thread_num());
+        if (from_tile_) copy_input(in, unit, 0, 1, tile);
         form_input_dictionary(in, unit, 0, 1, tile);
         gather(unit, 0, 1, tile, out);
       }
@@ -66,6 +104,10 @@ class FlatGather final : public PreparedConvolution {
 #pragma omp parallel
     for (std::int64_t unit = 0; unit < units; ++unit) {
       const int part = omp_get_thread_num(), parts = omp_get_num_threads();
+      if (from_tile_) {
+        copy_input(in, unit, part, parts, tile_of(0));
+#pragma omp barrier
+      }
       form_input_dictionary(in, unit, part, parts, tile_of(0));
 #pragma omp barrier
       gather(unit, part, parts, tile_of(0), out);
@@ -76,96 +118,119 @@ class FlatGather final : public PreparedConvolution {
   std::string choice() const override { return "strips of " + std::to_string(strip_rows_) + " rows"; }
 
  private:
-  FlatGather(const VectorForm& form, const Execution& execution)
-      : conv_(form.problem.conv), dictionary_size_(form.problem.dictionary_size), weights_(form.weights, *execution.allocator) {
-    // One gap of zeros is the right padding of a row and the left padding of the next; output rows must fit, too.
-    pitch_ = std::max(conv_.width + conv_.padding[1], conv_.out_width());
-    const std::int64_t row_bytes = dictionary_size_ * pitch_ * 4, halo = (conv_.kernel[0] - 1) * conv_.dilation[0];
-    strip_rows_ = std::clamp<std::int64_t>(kTileBytes / row_bytes - halo, 1, conv_.out_height());
-    strips_ = (conv_.out_height() + strip_rows_ - 1) / strip_rows_;
-    strip_rows_ = (conv_.out_height() + strips_ - 1) / strips_;  // even strips
-    tile_rows_ = strip_rows_ + halo;
-    plane_ = tile_rows_ * pitch_;
-    // Behind the last plane: right padding, and what whole vectors read beyond it.
-    tile_elements_ = (dictionary_size_ * plane_ + conv_.padding[1] + halo_columns() + 2 * kLanes + 63) / 64 * 64;
-    run_elements_ = (at_least_a_vector(tile_rows_ * conv_.width) + 63) / 64 * 64;
-    scratch_elements_ = tile_elements_ + kEntries * run_elements_;
-    tiles_ = Buffer(*execution.allocator, omp_get_max_threads() * scratch_elements_ * 4, MemoryKind::workspace);
-    prepare_offsets(form.weights.lookups, execution);
-    pack_dictionary(form.weights.dictionary, execution);
-  }
-
-  std::int64_t halo_columns() const { return (conv_.kernel[1] - 1) * conv_.dilation[1]; }
+  static std::int64_t round_up(std::int64_t elements) { return (elements + 63) / 64 * 64; }
   float* tile_of(int thread) const { return tiles_.as<float>() + thread * scratch_elements_; }
+  float* s_of(float* tile) const { return tile + x_elements_; }
   // Each thread's own, also where the tile is shared.
   float* run_of_this_thread() const { return tile_of(omp_get_thread_num()) + tile_elements_; }
 
+  // A lookup's place in the S tile, and an inner index's (channel, r, s) place in X or its tile.
   void prepare_offsets(const LookupTable& table, const Execution& execution) {
     offsets_ = Buffer(*execution.allocator, std::max<std::int64_t>(table.lookups(), 1) * 4, MemoryKind::prepared);
     for (std::int64_t row = 0; row < table.rows(); ++row) {
-      const std::int64_t tap = row % conv_.taps(), r = tap / conv_.kernel[1], s = tap % conv_.kernel[1];
+      const std::int64_t tap = row % lookup_.taps();
       for (std::int32_t i = table.row_offsets[row]; i < table.row_offsets[row + 1]; ++i) {
-        offsets_.as<std::int32_t>()[i] = static_cast<std::int32_t>(table.indices[i] * plane_ + r * conv_.dilation[0] * pitch_ +
-                                                                   s * conv_.dilation[1]);
+        offsets_.as<std::int32_t>()[i] = static_cast<std::int32_t>(table.indices[i] * s_plane_ + tap_offset(lookup_, tap));
       }
     }
+    const std::int64_t x_plane = from_tile_ ? x_plane_ : conv_.height * conv_.width;
+    inner_offsets_ = Buffer(*execution.allocator, inner() * 8, MemoryKind::prepared);
+    for (std::int64_t j = 0; j < inner(); ++j) {
+      inner_offsets_.as<std::int64_t>()[j] = j / dictionary_.taps() * x_plane + tap_offset(dictionary_, j % dictionary_.taps());
+    }
   }
+  std::int64_t tap_offset(const Conv2dProblem& stage, std::int64_t tap) const {
+    return tap / stage.kernel[1] * stage.dilation[0] * pitch_ + tap % stage.kernel[1] * stage.dilation[1];
+  }
+  std::int64_t inner() const { return dictionary_.in_channels_per_group() * dictionary_.taps(); }
 
-  // D as [block of kEntries][channel][kEntries]; blocks do not straddle groups, entries beyond a group are zero.
+  // D as [block][inner index][entry of the block]; blocks do not straddle groups, entries beyond a group are zero.
   void pack_dictionary(const std::vector<float>& dictionary, const Execution& execution) {
-    const std::int64_t channels = conv_.in_channels_per_group(), per_group = dictionary_size_ / conv_.groups;
-    blocks_per_group_ = (per_group + kEntries - 1) / kEntries;
-    const std::int64_t elements = conv_.groups * blocks_per_group_ * channels * kEntries;
+    const std::int64_t per_group = dictionary_.out_channels_per_group();
+    blocks_per_group_ = (per_group + block_size_ - 1) / block_size_;
+    const std::int64_t elements = conv_.groups * blocks_per_group_ * inner() * block_size_;
     packed_ = Buffer(*execution.allocator, elements * 4, MemoryKind::prepared);
     std::fill_n(packed_.as<float>(), elements, 0.0f);
-    for (std::int64_t entry = 0; entry < dictionary_size_; ++entry) {
+    for (std::int64_t entry = 0; entry < dictionary_.out_channels; ++entry) {
       const std::int64_t group = entry / per_group, in_group = entry % per_group;
-      float* block = packed_.as<float>() + (group * blocks_per_group_ + in_group / kEntries) * channels * kEntries;
-      for (std::int64_t c = 0; c < channels; ++c) block[c * kEntries + in_group % kEntries] = dictionary[entry * channels + c];
+      float* block = packed_.as<float>() + (group * blocks_per_group_ + in_group / block_size_) * inner() * block_size_;
+      for (std::int64_t j = 0; j < inner(); ++j) block[j * block_size_ + in_group % block_size_] = dictionary[entry * inner() + j];
     }
   }
 
-  // S of the unit's rows for every parts-th block of entries: tile [entry][tile row][padding, then width].
-  void form_input_dictionary(const float* x, std::int64_t unit, int part, int parts, float* tile) const {
+  // Input rows under a unit: [first, last) exist, `top` is the first one with its padding.
+  struct Rows {
+    std::int64_t top, first, last;
+  };
+  Rows rows_under(std::int64_t unit) const {
     const std::int64_t top = unit % strips_ * strip_rows_ - conv_.padding[0];
-    const std::int64_t first = std::max<std::int64_t>(top, 0), last = std::min(top + tile_rows_, conv_.height);
-    const std::int64_t per_group = dictionary_size_ / conv_.groups, channels = conv_.in_channels_per_group();
-    const std::int64_t positions = std::max<std::int64_t>(last - first, 0) * conv_.width;
+    const std::int64_t first = std::clamp<std::int64_t>(top, 0, conv_.height);
+    return {top, first, std::max(first, std::min(top + x_rows_, conv_.height))};
+  }
+
+  // Contiguous rows to a plane of the tile: rows `pitch` apart behind their padding, zeros elsewhere.
+  void place_rows(const float* from, const Rows& rows, float* plane) const {
+    std::fill_n(plane, x_rows_ * pitch_, 0.0f);
+    for (std::int64_t row = rows.first; row < rows.last; ++row, from += conv_.width) {
+      std::memcpy(plane + (row - rows.top) * pitch_ + conv_.padding[1], from, static_cast<std::size_t>(conv_.width) * 4);
+    }
+  }
+
+  // The unit's input, every parts-th channel.
+  void copy_input(const float* x, std::int64_t unit, int part, int parts, float* tile) const {
+    const Rows rows = rows_under(unit);
+    for (std::int64_t c = part; c < conv_.in_channels; c += parts) {
+      const float* from = x + ((unit / strips_ * conv_.in_channels + c) * conv_.height + rows.first) * conv_.width;
+      place_rows(from, rows, tile + c * x_plane_);
+    }
+  }
+
+  // S of the unit, every parts-th block of entries: [entry][tile row][padding, then width].
+  void form_input_dictionary(const float* x, std::int64_t unit, int part, int parts, float* tile) const {
+    const Rows rows = rows_under(unit);
+    const std::int64_t channels = conv_.in_channels_per_group(), per_group = dictionary_.out_channels_per_group();
+    const std::int64_t positions = from_tile_ ? s_plane_ : (rows.last - rows.first) * conv_.width;
     float* run = run_of_this_thread();
     for (std::int64_t block = part; block < conv_.groups * blocks_per_group_; block += parts) {
-      const std::int64_t group = block / blocks_per_group_, entry = group * per_group + block % blocks_per_group_ * kEntries;
-      const std::int64_t count = std::min<std::int64_t>(kEntries, (group + 1) * per_group - entry);
-      const float* in = x + ((unit / strips_ * conv_.in_channels + group * channels) * conv_.height + first) * conv_.width;
-      if (positions > 0) multiply(in, packed_.as<float>() + block * channels * kEntries, positions, run);
-      for (std::int64_t e = 0; e < count; ++e) {
-        float* plane = tile + (entry + e) * plane_;
-        std::fill_n(plane, plane_, 0.0f);
-        for (std::int64_t row = first; row < last; ++row) {
-          std::memcpy(plane + (row - top) * pitch_ + conv_.padding[1], run + e * run_elements_ + (row - first) * conv_.width,
-                      conv_.width * 4);
-        }
+      const std::int64_t group = block / blocks_per_group_, in_group = block % blocks_per_group_ * block_size_;
+      const float* in = from_tile_ ? tile + group * channels * x_plane_
+                                   : x + ((unit / strips_ * conv_.in_channels + group * channels) * conv_.height + rows.first) * conv_.width;
+      if (positions > 0) multiply(in, packed_.as<float>() + block * inner() * block_size_, positions, run);
+      for (std::int64_t e = 0; e < std::min<std::int64_t>(block_size_, per_group - in_group); ++e) {
+        float* plane = s_of(tile) + (group * per_group + in_group + e) * s_plane_;
+        if (from_tile_) std::memcpy(plane, run + e * run_elements_, static_cast<std::size_t>(positions) * 4);
+        else place_rows(run + e * run_elements_, rows, plane);
       }
     }
-    if (part == 0) std::fill(tile + dictionary_size_ * plane_, tile + tile_elements_, 0.0f);
   }
 
-  // run [kEntries][positions] = one packed block of D x X at contiguous positions.
+  // run [entry of the block][positions] = one packed block of D x X at contiguous positions.
   void multiply(const float* in, const float* block, std::int64_t positions, float* run) const {
-    const std::int64_t channels = conv_.in_channels_per_group(), plane = conv_.height * conv_.width;
+    switch (block_size_) {
+      case 8: return multiply<8>(in, block, positions, run);
+      case 6: return multiply<6>(in, block, positions, run);
+      case 5: return multiply<5>(in, block, positions, run);
+      default: return multiply<4>(in, block, positions, run);
+    }
+  }
+
+  template <int kEntries>
+  void multiply(const float* in, const float* block, std::int64_t positions, float* run) const {
+    const std::int64_t* offsets = inner_offsets_.as<std::int64_t>();
     if (positions < kLanes) {
       for (std::int64_t i = 0; i < kEntries * positions; ++i) {
         const std::int64_t e = i / positions, p = i % positions;
         float sum = 0.0f;
-        for (std::int64_t c = 0; c < channels; ++c) sum += block[c * kEntries + e] * in[c * plane + p];
+        for (std::int64_t j = 0; j < inner(); ++j) sum += block[j * kEntries + e] * in[offsets[j] + p];
         run[e * run_elements_ + p] = sum;
       }
       return;
     }
-    for_each_block<kEntryVectors>(positions, [&](std::int64_t start, auto count) {
+    for_each_block<vectors_for(kEntries)>(positions, [&](std::int64_t start, auto count) {
       Lanes sums[kEntries][count()] = {};
-      const float* pixels = in + start;
       const float* values = block;
-      for (std::int64_t c = 0; c < channels; ++c, pixels += plane, values += kEntries) {
+      for (std::int64_t j = 0; j < inner(); ++j, values += kEntries) {
+        const float* pixels = in + offsets[j] + start;
         Lanes x[count()];
         for (int v = 0; v < count(); ++v) {
           x[v] = load(pixels + v * kLanes);
@@ -183,19 +248,19 @@ class FlatGather final : public PreparedConvolution {
   }
 
   // Every parts-th output channel of the unit's rows.
-  void gather(std::int64_t unit, int part, int parts, const float* tile, float* y) const {
+  void gather(std::int64_t unit, int part, int parts, float* tile, float* y) const {
     const std::int64_t first = unit % strips_ * strip_rows_;
     const std::int64_t rows = std::min(strip_rows_, conv_.out_height() - first), out_w = conv_.out_width();
     const std::int64_t length = (rows - 1) * pitch_ + out_w, out_plane = conv_.out_height() * out_w;
     float* out = y + unit / strips_ * conv_.out_channels * out_plane + first * out_w;
     for_each_block<kGatherVectors>(at_least_a_vector(length), [&](std::int64_t start, auto count) {
       for (std::int64_t k = part; k < conv_.out_channels; k += parts) {
-        const std::int32_t* row_offsets = weights_.row_offsets() + k * conv_.taps();
+        const std::int32_t* row_offsets = weights_.row_offsets() + k * lookup_.taps();
         Lanes sums[count()];
         for (int v = 0; v < count(); ++v) sums[v] = weights_.bias(k) - Lanes{};
-        for (std::int32_t i = row_offsets[0]; i < row_offsets[conv_.taps()]; ++i) {
+        for (std::int32_t i = row_offsets[0]; i < row_offsets[lookup_.taps()]; ++i) {
           const float coefficient = weights_.coefficients()[i];
-          const float* s = tile + offsets_.as<std::int32_t>()[i] + start;
+          const float* s = s_of(tile) + offsets_.as<std::int32_t>()[i] + start;
           for (int v = 0; v < count(); ++v) sums[v] += coefficient * load(s + v * kLanes);
         }
         float pixels[count() * kLanes];
@@ -215,19 +280,21 @@ class FlatGather final : public PreparedConvolution {
     }
   }
 
-  Conv2dProblem conv_;
-  std::int64_t dictionary_size_;
+  Conv2dProblem conv_, dictionary_, lookup_;
+  bool from_tile_;  // a kh x kw dictionary: X is copied into a padded tile
   StoredWeights weights_;
-  std::int64_t pitch_, strip_rows_, strips_, tile_rows_, plane_;
-  std::int64_t tile_elements_, run_elements_, scratch_elements_, blocks_per_group_;
-  Buffer tiles_;    // per thread: the S tile, then kEntries runs of contiguous positions
-  Buffer offsets_;  // [lookups]
-  Buffer packed_;   // D
+  std::int64_t pitch_, strip_rows_, strips_, x_rows_, x_plane_, s_plane_;
+  std::int64_t x_elements_, tile_elements_, run_elements_, scratch_elements_, blocks_per_group_;
+  int block_size_;
+  Buffer tiles_;          // per thread: X tile, S tile, block_size_ runs of contiguous positions
+  Buffer offsets_;        // [lookups]
+  Buffer inner_offsets_;  // [channels of a group * taps of the dictionary]
+  Buffer packed_;         // D
 };
 
 std::string why_unsupported(const LookupProblem& problem, Precision precision, Layout layout) {
   if (problem.conv.stride != Pair{1, 1}) return "strides above 1 are not supported";
-  return why_not_fp32_nchw(vector_form(problem), precision, layout);
+  return why_not_fp32_nchw(problem, precision, layout);
 }
 
 }  // namespace
