@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -17,11 +18,36 @@ JsonFile::JsonFile(const std::string& path)
 }
 
 void JsonFile::refill() {
+  lines_before_ +=
+      std::count(static_cast<const char*>(buffer_.data()), end_ == nullptr ? buffer_.data() : end_, '\n');
   const std::size_t read = std::fread(buffer_.data(), 1, buffer_.size(), file_.get());
   if (read == 0 && std::ferror(file_.get()))
     throw UnusableInput(fmt::format("{}: {}", path_, std::strerror(errno)));
   next_ = buffer_.data();
   end_ = next_ + read;
+}
+
+std::size_t JsonFile::line() const {
+  return 1 + lines_before_ + std::count(static_cast<const char*>(buffer_.data()), next_, '\n');
+}
+
+void JsonFile::skip_array() {
+  int depth = 0;
+  bool in_string = false, escaped = false;
+  while (next_ != end_) {
+    const char c = *next_;
+    if (in_string) {
+      if (!escaped && c == '"') in_string = false;
+      escaped = !escaped && c == '\\';
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '[' || c == '{') {
+      ++depth;
+    } else if (c == ']' || c == '}') {
+      if (depth-- == 0) return;
+    }
+    if (++next_ == end_) refill();
+  }
 }
 
 }  // namespace lcnn::reports

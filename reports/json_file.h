@@ -46,6 +46,13 @@ class JsonFile {
   Iterator begin() { return Iterator(this); }
   Iterator end() { return Iterator(this); }
 
+  // Passes over what is left of an array whose '[' was read last, up to its ']'; does not check that it is
+  // JSON.
+  void skip_array();
+
+  // The line of the character that comes next, from 1.
+  std::size_t line() const;
+
  private:
   void refill();
 
@@ -57,6 +64,7 @@ class JsonFile {
   std::vector<char> buffer_;
   const char* next_ = nullptr;
   const char* end_ = nullptr;
+  std::size_t lines_before_ = 0;  // that ended before the buffer
 };
 
 }  // namespace lcnn::reports

@@ -114,6 +114,14 @@ double median_of(std::span<const double> samples) {
   return (sorted[(sorted.size() - 1) / 2] + sorted[sorted.size() / 2]) / 2;
 }
 
+double fast_of(std::span<const double> samples) {
+  std::vector<double> sorted(samples.begin(), samples.end());
+  std::ranges::sort(sorted);
+  return sorted[sorted.size() / 10];
+}
+
+bool disturbed(std::span<const double> samples) { return !(median_of(samples) <= 1.5 * fast_of(samples)); }
+
 Interval ratio_interval(std::span<const double> base, std::span<const double> now) {
   std::mt19937_64 random(1);
   MedianBootstrap of_base(base), of_now(now);

@@ -21,6 +21,13 @@ std::optional<std::string> why_not_judged(std::span<const double> samples);
 // samples.
 double median_of(std::span<const double> samples);
 
+// The sample that a tenth of them do not exceed: what the row takes while nothing else disturbs it. Not for
+// no samples.
+double fast_of(std::span<const double> samples);
+
+// Whether something held up most runs: the median sample takes over 1.5 times as long as the fast ones.
+bool disturbed(std::span<const double> samples);
+
 // A 99% confidence interval of median(now) / median(base), by a circular block bootstrap. Requires samples
 // that why_not_judged has nothing against. The same samples give the same interval.
 //

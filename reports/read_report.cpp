@@ -53,8 +53,8 @@ void require_unique_names(const Report& report) {
 
 Report read_report(const std::string& path) {
   Report report{.path = path};
-  ReportParser parser(report);
   JsonFile file(path);
+  ReportParser parser(report, file);
   nlohmann::json::sax_parse(file.begin(), file.end(), &parser);
   if (!parser.has_rows() && !parser.has_benchmarks())
     throw UnusableInput(fmt::format("{}: is no report: it has neither rows nor benchmarks", path));

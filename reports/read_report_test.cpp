@@ -58,6 +58,18 @@ TEST_F(ReadReportTest, UnknownFieldsAndAnotherOrderAreFine) {
   EXPECT_EQ(report.rows[0].samples_us, plain.rows[0].samples_us);
 }
 
+// Google Benchmark's entries in our reports are passed over as text.
+TEST_F(ReadReportTest, BracketsAndQuotesInEntriesThatAreSkipped) {
+  auto document = fixture();
+  document["benchmarks"][0]["name"] = "]}\"]\\";
+  document["benchmarks"][1]["name"] = "\\\"]}[{";
+  document["benchmarks"][0]["list"] = {{1, 2}, {{"a", {"]"}}}};
+  const std::string text = document.dump();
+  EXPECT_EQ(read_report(folder_.file("report.json", text)).rows.size(), 6);
+  EXPECT_THAT(refused(fmt::format("\n{}\n\n?", document.dump(0))),
+              HasSubstr(fmt::format("line {}: ", 4 + std::ranges::count(document.dump(0), '\n'))));
+}
+
 TEST_F(ReadReportTest, EveryTruncationIsOneLine) {
   const std::string text = fixture().dump();
   for (std::size_t size = 1; size + 1 < text.size(); size += 97)

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "reports/json_file.h"
 #include "reports/report.h"
 
 namespace lcnn::reports {
@@ -20,7 +21,7 @@ struct BenchmarkEntry {
 // nlohmann's SAX interface. It throws UnusableInput at the first thing that is no report.
 class ReportParser {
  public:
-  explicit ReportParser(Report& report) : report_(report) {}
+  ReportParser(Report& report, JsonFile& file) : report_(report), file_(file) {}
 
   bool null() { return true; }
   bool boolean(bool value);
@@ -52,6 +53,7 @@ class ReportParser {
   bool in_benchmark() const { return section_ == Section::benchmarks && depth_ == 3; }
 
   Report& report_;
+  JsonFile& file_;
   std::vector<BenchmarkEntry> benchmarks_;
   Section section_ = Section::other;
   int depth_ = 0;                  // objects and arrays that are open

@@ -21,68 +21,68 @@ std::optional<double> ratio_of(double base, double now) {
   return std::isfinite(ratio) ? std::optional(ratio) : std::nullopt;
 }
 
-// The part that all metrics share: what is missing, and the ratio. Nothing when neither row tells.
-std::optional<Finding> begin(Metric metric, const std::optional<double>& base,
-                             const std::optional<double>& now) {
+// What all metrics but the time share: what is missing, the ratio, and that without a limit there is no
+// verdict. `judge` is asked for the rest.
+template <typename Judge>
+std::optional<Finding> judge_metric(Metric metric, const std::optional<double>& base,
+                                    const std::optional<double>& now, const std::optional<double>& limit,
+                                    const Judge& judge) {
   if (!base && !now) return std::nullopt;
   Finding finding{.metric = metric, .base = base, .now = now};
-  if (base && now) {
-    finding.ratio = ratio_of(*base, *now);
-  } else {
-    finding.note = fmt::format("{} has no {}", base ? "NEW" : "BASE", to_string(metric));
-  }
-  return finding;
-}
-
-// `limit`: a relative change. Smaller is better.
-std::optional<Finding> relative(Metric metric, const std::optional<double>& base,
-                                const std::optional<double>& now, const std::optional<double>& limit,
-                                double least_change) {
-  std::optional<Finding> finding = begin(metric, base, now);
-  if (!finding || !base || !now) return finding;
+  if (!base || !now) finding.note = fmt::format("{} has no {}", base ? "NEW" : "BASE", to_string(metric));
+  if (base && now) finding.ratio = ratio_of(*base, *now);
   if (!limit) {
-    finding->verdict = Verdict::informational;
-  } else {
-    const double change = std::max(*base * *limit, least_change);
-    finding->verdict = by_limits(*now, std::min(*base / (1 + *limit), *base - least_change), *base + change);
+    finding.verdict = Verdict::informational;
+  } else if (base && now) {
+    finding.verdict = judge(*base, *now, *limit);
   }
   return finding;
 }
 
-std::optional<Finding> judge_rel_err(const Row& base, const Row& now, const Limits& limits) {
-  std::optional<Finding> finding = begin(Metric::rel_err, base.rel_err, now.rel_err);
-  if (!finding || !base.rel_err || !now.rel_err) return finding;
-  finding->verdict = limits.rel_err ? by_limits(*now.rel_err, *base.rel_err / *limits.rel_err,
-                                                *base.rel_err * *limits.rel_err)
-                                    : Verdict::informational;
-  return finding;
+Verdict judge_memory(double base, double now, double limit) {
+  return by_limits(now, base / (1 + limit), base * (1 + limit));
 }
 
-std::optional<Finding> judge_speedup(const Row& base, const Row& now, const Limits& limits) {
-  std::optional<Finding> finding = begin(Metric::speedup, base.speedup, now.speedup);
-  if (!finding || !base.speedup || !now.speedup) return finding;
-  finding->verdict = limits.speedup ? by_limits(1 / *now.speedup, 1 / (*base.speedup * (1 + *limits.speedup)),
-                                                (1 + *limits.speedup) / *base.speedup)
-                                    : Verdict::informational;
-  return finding;
+Verdict judge_rel_err(double base, double now, double factor) {
+  return by_limits(now, base / factor, base * factor);
+}
+
+// The one metric of which more is better.
+Verdict judge_speedup(double base, double now, double limit) {
+  return by_limits(1 / now, 1 / (base * (1 + limit)), (1 + limit) / base);
+}
+
+// The clock of a row whose own differs by more than 5%, though the reports' do not.
+std::string clock_note(const Row& base, const Row& now) {
+  if (!base.sm_mhz_median || !now.sm_mhz_median) return "";
+  if (std::abs(*now.sm_mhz_median - *base.sm_mhz_median) <= 0.05 * *base.sm_mhz_median) return "";
+  return fmt::format("the SM clock was {} and {} MHz", *base.sm_mhz_median, *now.sm_mhz_median);
+}
+
+void add_note(Finding& finding, const std::string& note) {
+  if (!note.empty()) finding.note += (finding.note.empty() ? "" : "; ") + note;
 }
 
 // Slower (faster) is what is surely beyond the threshold: all of the interval lies there. A difference
 // between two processes has a part that no samples of either can show (where memory lies, what else ran), so
-// the interval has to clear the threshold and not only 1.
-void decide_time(Finding& time, double threshold) {
+// the interval has to clear the threshold and not only 1. What else runs makes samples longer, but seldom all
+// of them: the fast ones have to have moved too.
+void decide_time(Finding& time, double threshold, double fast_ratio) {
   const double bound = 1 + threshold;
   const auto [low, high] = *time.interval;
+  time.verdict = Verdict::same;
   if (!(low <= bound)) {
-    time.verdict = Verdict::worse;
+    if (!(fast_ratio <= bound)) {
+      time.verdict = Verdict::worse;
+    } else {
+      time.note = "perhaps slower: the median is, the fastest tenth of the samples is not";
+    }
   } else if (high < 1 / bound) {
-    time.verdict = Verdict::better;
-  } else {
-    time.verdict = Verdict::same;
-    if (*time.ratio > bound)
-      time.note = "perhaps slower: the interval reaches to within the threshold";
-    else if (high / low > bound * bound)
-      time.note = "noisy: a change of the threshold's size could hide in the interval";
+    if (fast_ratio < 1 / bound) time.verdict = Verdict::better;
+  } else if (*time.ratio > bound) {
+    time.note = "perhaps slower: the interval reaches to within the threshold";
+  } else if (high / low > bound * bound) {
+    time.note = "noisy: a change of the threshold's size could hide in the interval";
   }
 }
 
@@ -90,27 +90,34 @@ Finding judge_time(const Row& base, const Row& now, const Limits& limits, Interv
   Finding time{.metric = Metric::time};
   for (const auto& [row, side, value] :
        {std::tuple(&base, "BASE", &time.base), std::tuple(&now, "NEW", &time.now)}) {
-    if (const auto reason = why_not_judged(row->samples_us)) {
-      time.note += fmt::format("{}{} {}", time.note.empty() ? "" : "; ", side, *reason);
-    }
+    if (const auto reason = why_not_judged(row->samples_us))
+      add_note(time, fmt::format("{} {}", side, *reason));
     if (const double median = median_of(row->samples_us); std::isfinite(median)) *value = median;
   }
   if (time.base && time.now) time.ratio = ratio_of(*time.base, *time.now);
-  if (time.note.empty() && !time.ratio) time.note = "the medians have no finite ratio";
+  if (time.note.empty() && !(time.ratio && *time.ratio > 0)) time.note = "the medians have no finite ratio";
   if (!time.note.empty()) return time;
+
   const double threshold = limits.time.value_or(0);
   const bool beyond = std::abs(std::log(*time.ratio)) > std::log1p(threshold);
   if (beyond || intervals == Intervals::all) time.interval = ratio_interval(base.samples_us, now.samples_us);
+  const bool base_disturbed = disturbed(base.samples_us), now_disturbed = disturbed(now.samples_us);
   if (!limits.time) {
     time.verdict = Verdict::informational;
+  } else if (base_disturbed || now_disturbed) {
+    time.note =
+        fmt::format("{} was measured on a busy machine: its median is over 1.5 times its fastest tenth",
+                    base_disturbed && now_disturbed ? "each"
+                    : base_disturbed                ? "BASE"
+                                                    : "NEW");
   } else if (!time.interval) {
     time.verdict = Verdict::same;
   } else {
-    decide_time(time, threshold);
+    decide_time(time, threshold, fast_of(now.samples_us) / fast_of(base.samples_us));
   }
-  for (const auto& [row, side] : {std::pair(&base, "BASE"), std::pair(&now, "NEW")}) {
-    if (row->throttled) time.note += fmt::format("{}{} was throttled", time.note.empty() ? "" : "; ", side);
-  }
+  if (base.throttled) add_note(time, "BASE was throttled");
+  if (now.throttled) add_note(time, "NEW was throttled");
+  add_note(time, clock_note(base, now));
   return time;
 }
 
@@ -173,11 +180,16 @@ ComparedRow compare_rows(const Row& base, const Row& now, const Limits& limits, 
     return row;
   }
   row.findings.push_back(judge_time(base, now, limits, intervals));
+  const auto judge_prepare = [&](double before, double after, double limit) {
+    const double least = limits.prepare_at_least_ms;
+    return by_limits(after, std::min(before / (1 + limit), before - least),
+                     std::max(before * (1 + limit), before + least));
+  };
   const std::optional<Finding> others[] = {
-      relative(Metric::memory, base.peak_bytes, now.peak_bytes, limits.memory, 0),
-      judge_rel_err(base, now, limits),
-      relative(Metric::prepare, base.prepare_ms, now.prepare_ms, limits.prepare, limits.prepare_at_least_ms),
-      judge_speedup(base, now, limits)};
+      judge_metric(Metric::memory, base.peak_bytes, now.peak_bytes, limits.memory, judge_memory),
+      judge_metric(Metric::rel_err, base.rel_err, now.rel_err, limits.rel_err, judge_rel_err),
+      judge_metric(Metric::prepare, base.prepare_ms, now.prepare_ms, limits.prepare, judge_prepare),
+      judge_metric(Metric::speedup, base.speedup, now.speedup, limits.speedup, judge_speedup)};
   for (const std::optional<Finding>& finding : others) {
     if (finding) row.findings.push_back(*finding);
   }

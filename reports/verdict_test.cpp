@@ -121,6 +121,22 @@ TEST(VerdictTest, IntervalsThatAreNotNeededChangeNoVerdict) {
   }
 }
 
+// Something else took the processor for most of the samples, as a build beside the run does.
+TEST(VerdictTest, ABusyMachineIsUnknownNotSlower) {
+  const std::vector<double> quiet = noisy_samples(1, 60, 50, kQuietNoise);
+  std::vector<double> busy = quiet, partly = quiet;
+  for (std::size_t i = 0; i < busy.size(); ++i) {
+    if (i % 4 != 0) busy[i] *= 20;
+    if (i % 4 != 0) partly[i] *= 1.2;
+  }
+  EXPECT_EQ(time_verdict(quiet, busy), Verdict::unknown);
+  EXPECT_EQ(time_verdict(busy, quiet), Verdict::unknown);
+  EXPECT_EQ(time_verdict(busy, busy), Verdict::unknown);
+  const ComparedRow row = compare_rows(measured("row", quiet), measured("row", partly), {}, Intervals::all);
+  EXPECT_EQ(row.overall(), Verdict::same);
+  EXPECT_THAT(row.findings[0].note, testing::HasSubstr("the fastest tenth of the samples is not"));
+}
+
 TEST(VerdictTest, NoiseThatCouldHideAChangeIsSaid) {
   std::vector<double> base, now;
   for (int i = 0; i < 10; ++i) {
@@ -171,6 +187,18 @@ TEST(VerdictTest, WhatOneReportDoesNotTellIsUnknownAndWhatNeitherTellsIsLeftOut)
   now.rel_err.reset();
   EXPECT_EQ(verdict_of(Metric::rel_err, base, now), Verdict::unknown);
   EXPECT_EQ(compare_rows(now, now, {}, Intervals::all).find(Metric::rel_err), nullptr);
+  now = base;
+  now.speedup.reset();  // has no threshold: its absence is no reason to doubt the row
+  EXPECT_EQ(compare_rows(base, now, {}, Intervals::all).overall(), Verdict::same);
+}
+
+TEST(VerdictTest, ClocksAndThrottlingAreNoted) {
+  Row base = measured("row", std::vector<double>(9, 5.0)), now = base;
+  base.sm_mhz_median = 1980;
+  now.sm_mhz_median = 1500;
+  now.throttled = true;
+  EXPECT_EQ(compare_rows(base, now, {}, Intervals::all).findings[0].note,
+            "NEW was throttled; the SM clock was 1980 and 1500 MHz");
 }
 
 TEST(VerdictTest, Dispositions) {

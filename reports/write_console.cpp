@@ -24,7 +24,8 @@ std::string console(const Comparison& comparison) {
   }
   for (const std::string& name : comparison.added) out += fmt::format("added    {}\n", visible(name));
   for (const std::string& name : comparison.removed) out += fmt::format("removed  {}\n", visible(name));
-  if (quiet > 0) out += fmt::format("same     {} row{} without anything to say\n", quiet, quiet == 1 ? "" : "s");
+  if (quiet > 0)
+    out += fmt::format("same     {} row{} without anything to say\n", quiet, quiet == 1 ? "" : "s");
   return out + summary(comparison) + "\n";
 }
 

@@ -81,8 +81,8 @@ class FlatGather final : public PreparedConvolution {
     tile_elements_ = x_elements_ + round_up(dictionary_.out_channels * s_plane_ + slack);
     run_elements_ = round_up(at_least_a_vector(x_rows_ * pitch_));
     scratch_elements_ = tile_elements_ + block_size_ * run_elements_;
-    tiles_ = Buffer(*execution.allocator, omp_get_max_threads() * scratch_elements_ * 4, MemoryKind::workspace);
-    std::fill_n(tiles_.as<float>(), omp_get_max_threads() * scratch_elements_, 0.0f);
+    tiles_ = Buffer(*execution.allocator, threads_ * scratch_elements_ * 4, MemoryKind::workspace);
+    std::fill_n(tiles_.as<float>(), threads_ * scratch_elements_, 0.0f);
     prepare_offsets(weights.lookups, execution);
     pack_dictionary(weights.dictionary, execution);
   }
@@ -91,8 +91,8 @@ class FlatGather final : public PreparedConvolution {
     const auto* in = static_cast<const float*>(x);
     auto* out = static_cast<float*>(y);
     const std::int64_t units = conv_.batch * strips_;
-    if (units >= omp_get_max_threads()) {
-#pragma omp parallel for schedule(dynamic)
+    if (units >= threads_) {
+#pragma omp parallel for schedule(dynamic) num_threads(threads_)
       for (std::int64_t unit = 0; unit < units; ++unit) {
         float* tile = tile_of(omp_get_thread_num());
         if (from_tile_) copy_input(in, unit, 0, 1, tile);
@@ -101,7 +101,7 @@ class FlatGather final : public PreparedConvolution {
       }
       return;
     }
-#pragma omp parallel
+#pragma omp parallel num_threads(threads_)
     for (std::int64_t unit = 0; unit < units; ++unit) {
       const int part = omp_get_thread_num(), parts = omp_get_num_threads();
       if (from_tile_) {
@@ -281,6 +281,7 @@ class FlatGather final : public PreparedConvolution {
   }
 
   Conv2dProblem conv_, dictionary_, lookup_;
+  int threads_ = omp_get_max_threads();  // at preparation: each has its own scratch
   bool from_tile_;  // a kh x kw dictionary: X is copied into a padded tile
   StoredWeights weights_;
   std::int64_t pitch_, strip_rows_, strips_, x_rows_, x_plane_, s_plane_;

@@ -38,7 +38,7 @@ class SharedTiled final : public PreparedConvolution {
               const Execution& execution)
       : problem_(problem), weights_(weights, *execution.allocator) {
     while (strip_rows_ > 1 && tile_elements() > kTileElements) strip_rows_ = (strip_rows_ + 1) / 2;
-    tiles_ = Buffer(*execution.allocator, omp_get_max_threads() * tile_elements() * 4, MemoryKind::workspace);
+    tiles_ = Buffer(*execution.allocator, threads_ * tile_elements() * 4, MemoryKind::workspace);
   }
 
   void run(const void* x, void* y, void*) override {
@@ -46,7 +46,7 @@ class SharedTiled final : public PreparedConvolution {
     const std::int64_t in_image = dictionary_.in_channels * dictionary_.height * dictionary_.width;
     const std::int64_t out_image = lookup_.out_channels * lookup_.out_height() * lookup_.out_width();
     const TileShape s_shape(lookup_, strip_rows_);
-#pragma omp parallel for collapse(2) schedule(static)
+#pragma omp parallel for collapse(2) schedule(static) num_threads(threads_)
     for (std::int64_t n = 0; n < lookup_.batch; ++n) {
       for (std::int64_t strip = 0; strip < strips; ++strip) {
         float* s_tile = tiles_.as<float>() + omp_get_thread_num() * tile_elements();
@@ -185,6 +185,7 @@ class SharedTiled final : public PreparedConvolution {
   Conv2dProblem dictionary_ = problem_.dictionary_stage();
   Conv2dProblem lookup_ = problem_.lookup_stage();
   StoredWeights weights_;
+  int threads_ = omp_get_max_threads();  // at preparation: each has its own tiles
   std::int64_t strip_rows_ = std::min<std::int64_t>(lookup_.out_height(), 8);
   Buffer tiles_;  // per thread: S tile [dictionary_size, rows, pitch], input tile [in_channels, rows, pitch]
 };
