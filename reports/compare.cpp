@@ -8,6 +8,7 @@
 
 #include "reports/context_differences.h"
 #include "reports/escape.h"
+#include "reports/machine_change.h"
 #include "reports/read_report.h"
 
 namespace lcnn::reports {
@@ -90,13 +91,16 @@ Comparison compare(const Report& base, const Report& now, const Thresholds& thre
   for (const Row& row : base.rows) of_base.emplace(row.name, &row);
   const Intervals intervals =
       now.rows.size() <= kMostRowsWithAllIntervals ? Intervals::all : Intervals::where_the_verdict_needs_them;
+  const MachineChange machine(base, now);
   for (const Row& row : now.rows) {
     const auto found = of_base.find(row.name);
     if (found == of_base.end()) {
       comparison.added.push_back(row.name);
       continue;
     }
-    comparison.rows.push_back(compare_rows(*found->second, row, thresholds.of(row.name), intervals));
+    comparison.rows.push_back(
+        compare_rows(*found->second, row, thresholds.of(row.name), intervals,
+                     {.slower = machine.beside(row).value_or(1), .scatter = machine.scatter()}));
     of_base.erase(found);
   }
   for (const Row& row : base.rows) {

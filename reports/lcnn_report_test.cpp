@@ -35,6 +35,20 @@ TEST_F(LcnnReportTest, SameIsZeroSlowerIsOneFasterIsZero) {
   EXPECT_EQ(compare(now).code, 0);
 }
 
+TEST_F(LcnnReportTest, WhereConv2dIsSlowerTooTheMachineWas) {
+  ordered_json now = fixture();
+  for (auto& row : now["rows"]) {
+    if (row["timing"].is_object()) slow_down(row, 1.2);
+  }
+  const Outcome outcome = compare(now);
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_THAT(outcome.output, HasSubstr("but so was the machine: Conv2d beside it took 1.20 times as long"));
+  slow_down(now["rows"][4], 1.1);
+  EXPECT_EQ(compare(now).code, 1);
+  now["context"]["device"]["cudnn"] = "92000";  // another library: Conv2d is no witness
+  EXPECT_THAT(compare(now).output, HasSubstr("5 of 6 rows are worse"));
+}
+
 TEST_F(LcnnReportTest, ARowThatFailsIsARegression) {
   ordered_json now = fixture();
   now["rows"][0]["disposition"] = "incorrect";

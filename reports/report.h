@@ -19,6 +19,8 @@ struct Row {
   std::string disposition;  // measured, incorrect, error or unsupported
   std::string reason;       // why it is not measured
   std::string precision;
+  std::string kind, set, layer;  // lookup, conv2d or peer, and what it was measured on
+  std::optional<double> batch;
   std::vector<double> samples_us;  // in the order in which they were taken
   std::optional<double> peak_bytes, rel_err, prepare_ms, speedup, sm_mhz_median;
   bool throttled = false;

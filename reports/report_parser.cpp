@@ -92,6 +92,7 @@ bool ReportParser::number(double value) {
     const std::string& parent = keys_[3];
     const std::string& field = keys_[4];
     if (field == "peak_bytes" && parent == "memory") row.peak_bytes = value;
+    if (field == "batch" && parent == "problem") row.batch = value;
     if (field == "rel_err" && parent == "verification") row.rel_err = value;
     if (field == "sm_mhz_median" && parent == "clocks") row.sm_mhz_median = value;
   } else if (in_row(3)) {
@@ -130,6 +131,9 @@ bool ReportParser::string(std::string& value) {
     if (field == "disposition") into.disposition = value;
     if (field == "reason") into.reason = value;
     if (field == "precision") into.precision = value;
+    if (field == "kind") into.kind = value;
+    if (field == "set") into.set = value;
+    if (field == "layer") into.layer = value;
   } else {
     BenchmarkEntry& into = benchmarks_.back();
     if (field == "name") into.name = value;

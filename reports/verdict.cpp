@@ -10,6 +10,9 @@
 namespace lcnn::reports {
 namespace {
 
+// Where unchanged code takes this many times as long, times say nothing of what changed.
+constexpr double kOtherMachine = 1.5;
+
 // Comparisons are written so that a NaN is worse.
 Verdict by_limits(double now, double best_same, double worst_same) {
   if (!(now <= worst_same)) return Verdict::worse;
@@ -64,21 +67,31 @@ void add_note(Finding& finding, const std::string& note) {
 }
 
 // Slower (faster) is what is surely beyond the threshold: all of the interval lies there. A difference
-// between two processes has a part that no samples of either can show (where memory lies, what else ran), so
-// the interval has to clear the threshold and not only 1. What else runs makes samples longer, but seldom all
-// of them: the fast ones have to have moved too.
-void decide_time(Finding& time, double threshold, double fast_ratio) {
+// between two processes has a part that no samples of the row can show (where memory lies, what else ran), so
+// the interval has to clear the threshold and not only 1, and two other witnesses have to agree: the fast
+// samples, as what else runs seldom makes all of them longer, and what was measured alternately with the row.
+void decide_time(Finding& time, double threshold, double fast_ratio, const Machine& machine) {
   const double bound = 1 + threshold;
   const auto [low, high] = *time.interval;
+  const double against_machine = *time.ratio / machine.slower;
+  const double scatter = std::exp(2 * machine.scatter);
   time.verdict = Verdict::same;
   if (!(low <= bound)) {
-    if (!(fast_ratio <= bound)) {
-      time.verdict = Verdict::worse;
-    } else {
+    if (fast_ratio <= bound) {
       time.note = "perhaps slower: the median is, the fastest tenth of the samples is not";
+    } else if (against_machine <= bound) {
+      time.note =
+          fmt::format("perhaps slower, but so was the machine: Conv2d beside it took {:.2f} times as long",
+                      machine.slower);
+    } else if (against_machine <= scatter) {
+      time.note = fmt::format("perhaps slower, but Conv2d's rows scatter by {:.1f}% between the reports",
+                              100 * machine.scatter);
+    } else {
+      time.verdict = Verdict::worse;
     }
   } else if (high < 1 / bound) {
-    if (fast_ratio < 1 / bound) time.verdict = Verdict::better;
+    if (fast_ratio < 1 / bound && against_machine < 1 / std::max(bound, scatter))
+      time.verdict = Verdict::better;
   } else if (*time.ratio > bound) {
     time.note = "perhaps slower: the interval reaches to within the threshold";
   } else if (high / low > bound * bound) {
@@ -86,7 +99,8 @@ void decide_time(Finding& time, double threshold, double fast_ratio) {
   }
 }
 
-Finding judge_time(const Row& base, const Row& now, const Limits& limits, Intervals intervals) {
+Finding judge_time(const Row& base, const Row& now, const Limits& limits, Intervals intervals,
+                   const Machine& machine) {
   Finding time{.metric = Metric::time};
   for (const auto& [row, side, value] :
        {std::tuple(&base, "BASE", &time.base), std::tuple(&now, "NEW", &time.now)}) {
@@ -110,10 +124,13 @@ Finding judge_time(const Row& base, const Row& now, const Limits& limits, Interv
                     base_disturbed && now_disturbed ? "each"
                     : base_disturbed                ? "BASE"
                                                     : "NEW");
+  } else if (!(std::abs(std::log(machine.slower)) <= std::log(kOtherMachine))) {
+    time.note = fmt::format("another machine, or a busy one: Conv2d beside it took {:.2f} times as long",
+                            machine.slower);
   } else if (!time.interval) {
     time.verdict = Verdict::same;
   } else {
-    decide_time(time, threshold, fast_of(now.samples_us) / fast_of(base.samples_us));
+    decide_time(time, threshold, fast_of(now.samples_us) / fast_of(base.samples_us), machine);
   }
   if (base.throttled) add_note(time, "BASE was throttled");
   if (now.throttled) add_note(time, "NEW was throttled");
@@ -170,7 +187,8 @@ const Finding* ComparedRow::find(Metric metric) const {
   return found == findings.end() ? nullptr : &*found;
 }
 
-ComparedRow compare_rows(const Row& base, const Row& now, const Limits& limits, Intervals intervals) {
+ComparedRow compare_rows(const Row& base, const Row& now, const Limits& limits, Intervals intervals,
+                         const Machine& machine) {
   ComparedRow row{
       .name = base.name, .base_disposition = base.disposition, .now_disposition = now.disposition};
   if (!base.measured() || !now.measured()) {
@@ -179,7 +197,7 @@ ComparedRow compare_rows(const Row& base, const Row& now, const Limits& limits, 
     if (!now.measured()) row.note = now.reason;
     return row;
   }
-  row.findings.push_back(judge_time(base, now, limits, intervals));
+  row.findings.push_back(judge_time(base, now, limits, intervals, machine));
   const auto judge_prepare = [&](double before, double after, double limit) {
     const double least = limits.prepare_at_least_ms;
     return by_limits(after, std::min(before / (1 + limit), before - least),

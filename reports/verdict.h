@@ -52,7 +52,16 @@ enum class Intervals {
   where_the_verdict_needs_them,  // only where the medians differ by more than the threshold
 };
 
-// `base` and `now` have the same name. What neither tells has no finding, what only one tells is unknown.
-ComparedRow compare_rows(const Row& base, const Row& now, const Limits& limits, Intervals intervals);
+// What other rows of the reports say of the machine, see MachineChange.
+struct Machine {
+  double slower = 1;   // how many times as long as before what ran alternately with the row took
+  double scatter = 0;  // how rows of unchanged code scatter around that, as a relative standard deviation
+};
+
+// `base` and `now` have the same name. What neither tells has no finding, what only one tells is unknown. A
+// row is slower only if it is so against what ran alternately with it too, by the threshold and by twice
+// the scatter.
+ComparedRow compare_rows(const Row& base, const Row& now, const Limits& limits, Intervals intervals,
+                         const Machine& machine = {});
 
 }  // namespace lcnn::reports

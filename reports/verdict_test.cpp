@@ -137,6 +137,28 @@ TEST(VerdictTest, ABusyMachineIsUnknownNotSlower) {
   EXPECT_THAT(row.findings[0].note, testing::HasSubstr("the fastest tenth of the samples is not"));
 }
 
+TEST(VerdictTest, ASlowerMachineIsNoSlowerRow) {
+  const Row base = measured("row", noisy_samples(1, 60, 50, kQuietNoise));
+  const Row now = measured("row", noisy_samples(2, 60, 60, kQuietNoise));
+  EXPECT_EQ(compare_rows(base, now, {}, Intervals::all, {.slower = 1.0}).overall(), Verdict::worse);
+  EXPECT_EQ(compare_rows(base, now, {}, Intervals::all, {.slower = 1.1}).overall(), Verdict::worse);
+  const ComparedRow row = compare_rows(base, now, {}, Intervals::all, {.slower = 1.2});
+  EXPECT_EQ(row.overall(), Verdict::same);
+  EXPECT_THAT(row.findings[0].note, testing::HasSubstr("so was the machine"));
+  EXPECT_EQ(compare_rows(base, now, {}, Intervals::all, {.slower = 0.8}).overall(), Verdict::worse);
+  EXPECT_EQ(compare_rows(base, now, {}, Intervals::all, {.slower = 1.6}).overall(), Verdict::unknown);
+  EXPECT_EQ(compare_rows(base, now, {}, Intervals::all, {.slower = 0.6}).overall(), Verdict::unknown);
+}
+
+TEST(VerdictTest, WhatUnchangedCodeScattersByIsNoDifference) {
+  const Row base = measured("row", noisy_samples(1, 60, 50, kQuietNoise));
+  const Row now = measured("row", noisy_samples(2, 60, 60, kQuietNoise));
+  EXPECT_EQ(compare_rows(base, now, {}, Intervals::all, {.scatter = 0.03}).overall(), Verdict::worse);
+  const ComparedRow row = compare_rows(base, now, {}, Intervals::all, {.scatter = 0.1});
+  EXPECT_EQ(row.overall(), Verdict::same);
+  EXPECT_THAT(row.findings[0].note, testing::HasSubstr("scatter by 10.0%"));
+}
+
 TEST(VerdictTest, NoiseThatCouldHideAChangeIsSaid) {
   std::vector<double> base, now;
   for (int i = 0; i < 10; ++i) {
