@@ -15,7 +15,7 @@
 #include <set>
 #include <thread>
 
-#include "bench/report_schema.h"
+#include "reports/schema.h"
 #include "bench/test_support.h"
 
 namespace lcnn::bench {
@@ -154,7 +154,7 @@ bool has_rows(const std::string& path) {
 }
 
 void expect_valid(const json& report) {
-  if (const auto violations = schema_violations(report)) {
+  if (const auto violations = reports::schema_violations(report)) {
     EXPECT_THAT(*violations, IsEmpty());
   }
 }

@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "bench/report.h"
-#include "bench/report_schema.h"
+#include "reports/schema.h"
 #include "bench/test_support.h"
 
 namespace lcnn::bench {
@@ -20,7 +20,7 @@ using testing::Not;
 class ReportSchema : public testing::Test {
  protected:
   void SetUp() override {
-    if (!schema_violations(json()).has_value()) GTEST_SKIP() << kWhyNoSchema;
+    if (!reports::schema_violations(json()).has_value()) GTEST_SKIP() << reports::kWhyNoSchema;
   }
 };
 
@@ -76,8 +76,8 @@ std::vector<Row> rows_of_every_kind() {
 }
 
 TEST_F(ReportSchema, ReportsOfEveryDispositionAreValid) {
-  EXPECT_THAT(*schema_violations(written(rows_of_every_kind())), IsEmpty());
-  EXPECT_THAT(*schema_violations(written({measured_conv2d()})), IsEmpty());
+  EXPECT_THAT(*reports::schema_violations(written(rows_of_every_kind())), IsEmpty());
+  EXPECT_THAT(*reports::schema_violations(written({measured_conv2d()})), IsEmpty());
 }
 
 // Row 0 is measured, row 1 incorrect, row 2 unsupported; their entries in benchmarks are 0 to 8 and 9.
@@ -91,7 +91,7 @@ TEST_F(ReportSchema, PlantedViolationsAreFound) {
       written({measured_conv2d(),
                failed_row(VariantKind::lookup, "wrong", Disposition::incorrect, "above the tolerance"),
                failed_row(VariantKind::lookup, "picky", Disposition::unsupported, "no dilation")});
-  ASSERT_THAT(*schema_violations(valid), IsEmpty());
+  ASSERT_THAT(*reports::schema_violations(valid), IsEmpty());
   const Violation violations[] = {
       {"no rows", [](json& r) { r.erase("rows"); }},
       {"no benchmarks", [](json& r) { r.erase("benchmarks"); }},
@@ -142,7 +142,7 @@ TEST_F(ReportSchema, PlantedViolationsAreFound) {
   for (const Violation& violation : violations) {
     json report = valid;
     violation.plant(report);
-    EXPECT_THAT(*schema_violations(report), Not(IsEmpty())) << violation.what;
+    EXPECT_THAT(*reports::schema_violations(report), Not(IsEmpty())) << violation.what;
   }
 }
 
@@ -150,14 +150,14 @@ TEST_F(ReportSchema, DevicesMayDescribeThemselvesAndContextsMayGrow) {
   json report = written({measured_conv2d()});
   report["context"]["device"]["compute_capability"] = "9.0";
   report["context"]["library_version"] = "v1.9.0";
-  EXPECT_THAT(*schema_violations(report), IsEmpty());
+  EXPECT_THAT(*reports::schema_violations(report), IsEmpty());
 }
 
 TEST_F(ReportSchema, CommittedReferenceReportsAreValid) {
   int reports = 0;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(LCNN_REFERENCE_PATH)) {
     if (entry.path().extension() != ".json") continue;
-    EXPECT_THAT(*schema_violations(json::parse(read_text(entry.path()))), IsEmpty()) << entry.path();
+    EXPECT_THAT(*reports::schema_violations(json::parse(read_text(entry.path()))), IsEmpty()) << entry.path();
     ++reports;
   }
   if (reports == 0) GTEST_SKIP() << "no reference report is committed";
