@@ -65,7 +65,7 @@ TEST_F(LcnnReportTest, EveryFormatGoesToAFileToo) {
     const Outcome written = compare(fixture(), fmt::format("--format={} --output={}", format, path));
     EXPECT_EQ(written.code, 0);
     EXPECT_EQ(written.output, "");
-    EXPECT_EQ(text_of(path), printed.output) << format;
+    EXPECT_EQ(read_text(path), printed.output) << format;
   }
   expect_refused(compare(fixture(), "--output=" + (folder_ / "absent/out")), "cannot be written");
   EXPECT_EQ(compare(fixture(), "--format=html").code, 2);
@@ -160,7 +160,7 @@ TEST_F(LcnnReportTest, Validate) {
 }
 
 TEST(SchemaTest, TheProgramHoldsTheFile) {
-  EXPECT_EQ(schema_text(), text_of(LCNN_REPORTS_FOLDER "/schema.json"));
+  EXPECT_EQ(schema_text(), read_text(LCNN_REPORTS_FOLDER "/schema.json"));
 }
 
 }  // namespace

@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 #include <sys/wait.h>
 
 #include <cmath>
@@ -18,48 +17,11 @@
 #include <vector>
 
 #include "reports/read_report.h"
+#include "reports/temporary_folder.h"
 
 namespace lcnn::reports {
 
 inline const std::string kFixture = LCNN_REPORTS_FOLDER "/fixtures/version1.json";
-
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "lcnn_reports_XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("no temporary folder can be made");
-    path_ = pattern;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-
-  // Writes a file and returns its path.
-  std::string file(const std::string& name, const std::string& text) const {
-    std::ofstream(*this / name, std::ios::binary) << text;
-    return *this / name;
-  }
-  std::string file(const std::string& name, const nlohmann::ordered_json& value) const {
-    return file(name, value.dump());
-  }
-  std::size_t size() const {
-    return std::distance(std::filesystem::directory_iterator(path_), std::filesystem::directory_iterator());
-  }
-
- private:
-  std::filesystem::path path_;
-};
-
-inline std::string text_of(const std::string& path) {
-  std::ifstream file(path);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 // What `action` throws has to be an Exception of one line; returns that line.
 template <typename Exception = UnusableInput, typename Action>

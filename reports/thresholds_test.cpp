@@ -52,7 +52,7 @@ TEST(ThresholdsTest, WhatIsWrongIsNamed) {
 
 // The example in reports/README.md stands after the line that has "thresholds.json".
 TEST(ThresholdsTest, TheDocumentedExampleIsRead) {
-  const std::string readme = text_of(LCNN_REPORTS_FOLDER "/README.md");
+  const std::string readme = read_text(LCNN_REPORTS_FOLDER "/README.md");
   const std::size_t begin = readme.find("```json\n", readme.find("thresholds.json"));
   ASSERT_NE(begin, std::string::npos);
   const std::size_t end = readme.find("```", begin + 8);
