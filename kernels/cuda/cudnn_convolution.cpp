@@ -4,10 +4,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
+#include <future>
+#include <iterator>
 #include <limits>
 #include <map>
+#include <mutex>
+#include <optional>
 #include <set>
 #include <stdexcept>
+#include <thread>
 #include <unordered_map>
 #include <vector>
 
@@ -22,20 +28,32 @@ namespace fe = cudnn_frontend;
 constexpr std::int64_t kX = 1, kW = 2, kB = 3, kY = 4;                 // tensor ids
 constexpr std::int64_t kWorkspaceLimit = std::int64_t{4} << 30;       // bytes
 constexpr int kFinalists = 5;                                         // timed again, more often
+constexpr unsigned kMostBuilders = 16;                                // threads that build plans
 
 void check_cudnn(cudnnStatus_t status, const char* what) {
   if (status != CUDNN_STATUS_SUCCESS) throw std::runtime_error(fmt::format("{}: {}", what, cudnnGetErrorString(status)));
 }
 
+cudnnHandle_t create_handle() {
+  cudnnHandle_t created = nullptr;
+  check_cudnn(cudnnCreate(&created), "cudnnCreate");
+  return created;
+}
+
 // One handle a thread: creating one takes a second.
 cudnnHandle_t handle_for(cudaStream_t stream) {
-  thread_local cudnnHandle_t handle = [] {
-    cudnnHandle_t created = nullptr;
-    check_cudnn(cudnnCreate(&created), "cudnnCreate");
-    return created;
-  }();
+  thread_local cudnnHandle_t handle = create_handle();
   check_cudnn(cudnnSetStream(handle, stream), "cudnnSetStream");
   return handle;
+}
+
+// The handle of a thread that builds plans; plans refer to it, so it stays.
+cudnnHandle_t builder_handle(std::size_t builder) {
+  static std::mutex mutex;
+  static std::vector<cudnnHandle_t> handles;
+  const std::lock_guard lock(mutex);
+  while (handles.size() <= builder) handles.push_back(create_handle());
+  return handles[builder];
 }
 
 fe::DataType_t data_type(Precision precision) {
@@ -172,26 +190,64 @@ class CudnnConvolution::Implementation {
   }
 
   std::vector<Candidate> list_candidates(bool has_bias, const Execution& execution) const {
-    cudnnHandle_t handle = handle_for(as_stream(execution.stream));
     std::vector<Candidate> candidates;
     for (const bool fuse_bias : has_bias ? std::vector<bool>{true, false} : std::vector<bool>{false}) {
-      const auto graph = build_graph(problem_, precision_, layout_, fuse_bias, execution.tune, handle);
-      if (graph == nullptr) continue;
       std::set<std::string> seen;
-      for (std::int64_t i = 0; i < graph->get_execution_plan_count(); ++i) {
-        Candidate candidate{.graph = graph, .index = i, .fused_bias = fuse_bias};
-        if (graph->build_plan_at_index(handle, i).is_bad()) continue;
-        if (graph->get_plan_name_at_index(i, candidate.name).is_bad() || !seen.insert(candidate.name).second) continue;
-        if (graph->get_workspace_size_plan_at_index(i, candidate.workspace_bytes).is_bad()) continue;
-        if (candidate.workspace_bytes <= kWorkspaceLimit) candidates.push_back(std::move(candidate));
-        if (!execution.tune && !candidates.empty()) return candidates;
+      for (Candidate& candidate : execution.tune ? every_plan(fuse_bias) : first_plan(fuse_bias)) {
+        if (seen.insert(candidate.name).second) candidates.push_back(std::move(candidate));
       }
+      if (!execution.tune && !candidates.empty()) break;
     }
     if (candidates.empty()) {
       throw std::runtime_error(fmt::format("cuDNN offers no {} {} engine for this convolution", to_string(precision_),
                                            to_string(layout_)));
     }
     return candidates;
+  }
+
+  std::vector<Candidate> first_plan(bool fuse_bias) const {
+    const auto graph = build_graph(problem_, precision_, layout_, fuse_bias, /*every_engine=*/false, builder_handle(0));
+    for (std::int64_t i = 0; graph != nullptr && i < graph->get_execution_plan_count(); ++i) {
+      if (auto candidate = build_plan(graph, i, fuse_bias)) return {std::move(*candidate)};
+    }
+    return {};
+  }
+
+  // Engines that compile at run time take seconds each, so threads share them. A graph is no object to share, but graphs
+  // of one problem list the same plans: each thread has a graph of its own and builds the indices that it draws.
+  std::vector<Candidate> every_plan(bool fuse_bias) const {
+    int device = 0;
+    check(cudaGetDevice(&device), "cudaGetDevice");
+    std::atomic<std::int64_t> next{0};
+    const auto build = [&](std::size_t builder) {
+      std::vector<Candidate> built;
+      if (cudaSetDevice(device) != cudaSuccess) return built;
+      const auto graph = build_graph(problem_, precision_, layout_, fuse_bias, /*every_engine=*/true, builder_handle(builder));
+      const std::int64_t plans = graph == nullptr ? 0 : graph->get_execution_plan_count();
+      for (std::int64_t i = next++; i < plans; i = next++) {
+        if (auto candidate = build_plan(graph, i, fuse_bias)) built.push_back(std::move(*candidate));
+      }
+      return built;
+    };
+    std::vector<std::future<std::vector<Candidate>>> builders;
+    for (std::size_t i = 0; i < std::clamp(std::thread::hardware_concurrency(), 1u, kMostBuilders); ++i) {
+      builders.push_back(std::async(std::launch::async, build, i));
+    }
+    std::vector<Candidate> candidates;
+    for (auto& builder : builders) std::ranges::move(builder.get(), std::back_inserter(candidates));
+    std::ranges::sort(candidates, {}, &Candidate::index);
+    return candidates;
+  }
+
+  // Nothing where cuDNN cannot build it or it needs too much workspace.
+  static std::optional<Candidate> build_plan(const std::shared_ptr<fe::graph::Graph>& graph, std::int64_t index, bool fuse_bias) {
+    Candidate candidate{.graph = graph, .index = index, .fused_bias = fuse_bias};
+    if (graph->build_plan_at_index(index).is_bad() || graph->get_plan_name_at_index(index, candidate.name).is_bad() ||
+        graph->get_workspace_size_plan_at_index(index, candidate.workspace_bytes).is_bad() ||
+        candidate.workspace_bytes > kWorkspaceLimit) {
+      return std::nullopt;
+    }
+    return candidate;
   }
 
   // Times every candidate on random data, the kFinalists fastest more often, and returns the fastest.
