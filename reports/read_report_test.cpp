@@ -29,8 +29,8 @@ TEST_F(ReadReportTest, Version1StaysReadable) {
   for (std::size_t i = 0; i < 6; ++i) {
     const auto& expected = document["rows"][i];
     const Row& row = report.rows[i];
-    EXPECT_EQ(row.name, expected["name"]);
-    EXPECT_EQ(row.disposition, expected["disposition"]);
+    EXPECT_EQ(row.name, expected["name"].get<std::string>());
+    EXPECT_EQ(row.disposition, expected["disposition"].get<std::string>());
     EXPECT_EQ(row.precision, "fp32");
     if (row.measured()) {
       EXPECT_EQ(row.samples_us, expected["timing"]["samples_us"].get<std::vector<double>>());
@@ -39,7 +39,7 @@ TEST_F(ReadReportTest, Version1StaysReadable) {
       EXPECT_EQ(row.prepare_ms, expected["prepare_ms"].get<double>());
       EXPECT_EQ(row.sm_mhz_median, expected["clocks"]["sm_mhz_median"].get<double>());
     } else {
-      EXPECT_EQ(row.reason, expected["reason"]);
+      EXPECT_EQ(row.reason, expected["reason"].get<std::string>());
       EXPECT_TRUE(row.samples_us.empty());
     }
   }
