@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <set>
+#include <string>
 
 #include "kernels/reference.h"
 #include "kernels/test_problems.h"
@@ -14,7 +16,11 @@
 namespace lcnn {
 namespace {
 
-constexpr std::uint64_t kProblems = 300;
+// Random problems for each variant. LCNN_TEST_PROBLEMS lowers their number, for runs under tools that slow everything down.
+std::uint64_t problem_count() {
+  const char* wanted = std::getenv("LCNN_TEST_PROBLEMS");
+  return wanted == nullptr ? 300 : std::stoull(wanted);
+}
 
 // What half an ulp at every store, and sums of some hundred terms, may cost; a wrong index costs about 1.
 double tolerance(Precision precision) {
@@ -87,11 +93,12 @@ TEST_P(EveryVariant, MatchesTheFloat64ReferenceOnRandomProblems) {
   }
   TestDevice device(variant->device, /*tune=*/false);
   // Kernels that are compiled or built for a problem take it in turns with their other precisions and layouts: each
-  // variant still sees all kProblems.
+  // variant still sees all of them.
   const bool built_for_a_problem = variant->device == Device::cuda && variant->name != "naive_sparse" && variant->name != "shared_tiled";
   const std::uint64_t turns = built_for_a_problem ? supported_cases(*variant) : 1, turn = case_index(GetParam()) % turns;
   std::vector<TestProblem> tests = regular_problems();
-  for (std::uint64_t seed = turn; seed < kProblems; seed += turns) tests.push_back(random_problem(seed));
+  const std::uint64_t problems = problem_count();
+  for (std::uint64_t seed = turn; seed < problems; seed += turns) tests.push_back(random_problem(seed));
   int computed = 0;
   std::string reason;
   for (const TestProblem& test : tests) {
