@@ -1,14 +1,16 @@
-# Run at every build: cmake -DSOURCE=<source> -DOUTPUT=<header> -P WriteGitCommit.cmake. Outside a git checkout the
-# commit comes from LCNN_GIT_COMMIT ("<commit>" or "<commit>-dirty"), else it is unknown.
-execute_process(COMMAND git -C ${SOURCE} rev-parse HEAD OUTPUT_VARIABLE commit OUTPUT_STRIP_TRAILING_WHITESPACE
-                ERROR_QUIET RESULT_VARIABLE failed)
-if(NOT failed)
-  execute_process(COMMAND git -C ${SOURCE} status --porcelain --untracked-files=no OUTPUT_VARIABLE changes)
-elseif(DEFINED ENV{LCNN_GIT_COMMIT})
+# Run at every build: cmake -DSOURCE=<source> -DOUTPUT=<header> -P WriteGitCommit.cmake. LCNN_GIT_COMMIT ("<commit>" or
+# "<commit>-dirty") says which commit a copy of the files is; else git does; else it is unknown.
+if(DEFINED ENV{LCNN_GIT_COMMIT})
   string(REGEX MATCH "dirty" changes "$ENV{LCNN_GIT_COMMIT}")
   string(REPLACE "-dirty" "" commit "$ENV{LCNN_GIT_COMMIT}")
 else()
-  set(commit unknown)
+  execute_process(COMMAND git -C ${SOURCE} rev-parse HEAD OUTPUT_VARIABLE commit OUTPUT_STRIP_TRAILING_WHITESPACE
+                  ERROR_QUIET RESULT_VARIABLE failed)
+  if(failed)
+    set(commit unknown)
+  else()
+    execute_process(COMMAND git -C ${SOURCE} status --porcelain --untracked-files=no OUTPUT_VARIABLE changes)
+  endif()
 endif()
 if(changes)
   set(dirty true)
