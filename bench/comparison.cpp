@@ -14,6 +14,7 @@
 
 #include "bench/statistics.h"
 #include "profiles/nvtx_ranges.h"
+#include "variants/variant_table.h"
 
 namespace lcnn::bench {
 namespace {
@@ -94,6 +95,7 @@ class Comparison {
     }
     time_alternately();
     compare_with_baseline();
+    find_regret();
     std::vector<Row> rows;
     for (Contender& contender : contenders_) rows.push_back(std::move(contender.row));
     return rows;
@@ -175,9 +177,10 @@ class Comparison {
     observer_.progress("preparing " + contender.row.name);
     const Range range = Range::of<profiles::PrepareRange>();
     const RowPlan& plan = *contender.plan;
+    Execution execution = session_.execution();
+    execution.tuning = options_.tuning;
     const auto prepare = [&] {
-      return plan.variant->prepare(contender.row.problem, weights_[plan.dictionary], group_.precision, plan.layout,
-                                   session_.execution());
+      return plan.variant->prepare(contender.row.problem, weights_[plan.dictionary], group_.precision, plan.layout, execution);
     };
     const auto begin = std::chrono::steady_clock::now();
     contender.prepared = prepare();
@@ -386,6 +389,19 @@ class Comparison {
       row.speedup = baseline.timing->median_us / row.timing->median_us;
       row.memory_ratio = static_cast<double>(baseline.memory->peak()) / static_cast<double>(row.memory->peak());
       row.memory_difference = largest_memory_difference(*row.memory, *baseline.memory);
+    }
+  }
+
+  // How much slower the variant that chooses among the others is than the fastest of them in the same layout.
+  void find_regret() {
+    for (Contender& chooser : contenders_) {
+      if (!chooser.alive() || chooser.row.variant != kAutoVariant) continue;
+      for (const Contender& other : contenders_) {
+        if (!other.alive() || other.row.kind != VariantKind::lookup || &other == &chooser) continue;
+        if (other.plan->layout != chooser.plan->layout || other.plan->dictionary != chooser.plan->dictionary) continue;
+        const double regret = chooser.row.timing->median_us / other.row.timing->median_us - 1;
+        chooser.row.regret = std::max(chooser.row.regret.value_or(0.0), regret);
+      }
     }
   }
 

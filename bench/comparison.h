@@ -21,6 +21,7 @@ struct MeasureOptions {
   double uncertainty_goal = 0.005;   // relative, half the 95% interval of the median
   std::size_t min_samples = 15;
   std::size_t max_samples = 400;
+  Tuning tuning = Tuning::libraries;
 };
 
 // Thrown between samples when the user asked to stop; nothing of the group is kept.

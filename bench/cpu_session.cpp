@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
-#include <fstream>
 #include <numeric>
 #include <thread>
 
@@ -201,14 +200,6 @@ class CpuSession final : public Session {
       rates.push_back(done / microseconds_since(begin) * 1e6);
     }
     return *std::ranges::max_element(rates);
-  }
-
-  static std::string processor_name() {
-    std::ifstream info("/proc/cpuinfo");
-    for (std::string line; std::getline(info, line);) {
-      if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-    }
-    return "unknown processor";
   }
 
   std::unique_ptr<CountingAllocator> allocator_;

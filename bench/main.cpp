@@ -140,10 +140,11 @@ class Runner {
         results_(groups.size()) {
     measure_.mode = options.mode;
     measure_.seed = options.seed;
+    if (options.tune) measure_.tuning = Tuning::everything;
     if (session.device() == Device::cpu) {
       // Two cores and other programs: less certainty for more patience.
       measure_ = {.mode = options.mode, .seed = options.seed, .min_seconds = 0.3, .max_seconds = 6.0,
-                  .uncertainty_goal = 0.01, .min_samples = 9};
+                  .uncertainty_goal = 0.01, .min_samples = 9, .tuning = measure_.tuning};
     }
     if (options.min_seconds) {  // patience follows what is asked for at least
       measure_.max_seconds *= *options.min_seconds / measure_.min_seconds;
@@ -183,6 +184,9 @@ class Runner {
       if (groups_[g].layer.set == "seed") text += original_lines(results_[g]) + "\n";
       text += summary_table(results_[g]);
     }
+    if (const Row* worst = worst_choice()) {
+      text += fmt::format("\nworst choice: {} is {:.1f}% slower than the fastest variant measured\n", worst->name, 100 * *worst->regret);
+    }
     return text;
   }
 
@@ -195,6 +199,16 @@ class Runner {
   }
 
  private:
+  const Row* worst_choice() const {
+    const Row* worst = nullptr;
+    for (const std::vector<Row>& rows : results_) {
+      for (const Row& row : rows) {
+        if (row.regret && (worst == nullptr || *row.regret > *worst->regret)) worst = &row;
+      }
+    }
+    return worst;
+  }
+
   // The rows of group g, measured when they are first asked for; empty when the user stopped.
   const std::vector<Row>& measured(std::size_t g) {
     if (!results_[g].empty() || stop_requested != 0) return results_[g];

@@ -144,6 +144,7 @@ Options parse_options(int argc, const char* const* argv) {
   app.add_option("--device", device, "cpu or cuda; cuda where it can be used by default");
   app.add_option("--threads", threads, "threads on the CPU; all cores by default")->type_name("INT");
   app.add_flag("--full", options.full, "every dictionary and batch of the workload");
+  app.add_flag("--tune", options.tune, "measure the choices of LookupConv2d variants, too, and keep the fastest in the tuning cache");
   app.add_option("--timing", timing, "rotated (default), hot, cold: what the caches hold before a run");
   app.add_option("--seed", seed, "seed of weights, lookups and inputs")->type_name("INT");
   app.add_option("--report", options.report, "JSON report to write, row by row");

@@ -21,6 +21,7 @@ struct Options {
   std::optional<Device> device;           // empty: CUDA where it can be used
   int threads = 0;                        // 0: all cores
   bool full = false;
+  bool tune = false;
   TimingMode mode = TimingMode::rotated;
   std::uint64_t seed = 1;
   std::string report;

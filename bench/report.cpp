@@ -184,6 +184,7 @@ json to_json(const Row& row) {
            {"speedup", optional_number(row.speedup)},
            {"memory_ratio", optional_number(row.memory_ratio)},
            {"memory_difference", row.memory_difference.empty() ? json(nullptr) : json(row.memory_difference)}};
+  if (row.regret) out["regret"] = number(*row.regret);
   return out;
 }
 

@@ -84,6 +84,7 @@ struct Row {
   std::optional<double> speedup;         // baseline time over this time
   std::optional<double> memory_ratio;    // baseline peak over this peak
   std::string memory_difference;         // which item differs most from the baseline's, in words
+  std::optional<double> regret;          // of the variant that chooses: its time over the fastest measured one's, minus 1
 
   bool measured() const { return disposition == Disposition::measured; }
 };

@@ -39,6 +39,18 @@ std::string_view to_string(Granularity granularity) {
   return granularity == Granularity::vector ? "vector" : "filter";
 }
 
+std::string to_string(const Conv2dProblem& problem) {
+  const auto pair = [](const Pair& values) { return fmt::format("{}x{}", values[0], values[1]); };
+  return fmt::format("n{} {}@{}x{} -> {} kernel {} stride {} padding {} dilation {} groups {}{}", problem.batch,
+                     problem.in_channels, problem.height, problem.width, problem.out_channels, pair(problem.kernel),
+                     pair(problem.stride), pair(problem.padding), pair(problem.dilation), problem.groups,
+                     problem.bias ? " bias" : "");
+}
+
+std::string to_string(const LookupProblem& problem) {
+  return fmt::format("{} {} dictionary of {}", to_string(problem.conv), to_string(problem.granularity), problem.dictionary_size);
+}
+
 std::int64_t element_bytes(Precision precision) {
   return precision == Precision::fp32 || precision == Precision::tf32 ? 4 : 2;
 }

@@ -80,6 +80,11 @@ struct LookupProblem {
   bool operator==(const LookupProblem&) const = default;
 };
 
+// All that defines a problem in one line: "n1 64@224x224 -> 128 kernel 3x3 stride 1x1 padding 1x1 dilation 1x1 groups 1
+// bias", and "filter dictionary of 10" behind it.
+std::string to_string(const Conv2dProblem& problem);
+std::string to_string(const LookupProblem& problem);
+
 // Throw std::invalid_argument, one line that names the field, its value and what is accepted, when the problem
 // cannot be computed: an extent below 1, groups that do not divide, a kernel larger than its padded input.
 void validate(const Conv2dProblem& problem);

@@ -62,12 +62,19 @@ class Buffer {
 using HostGemm = void (*)(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t a_pitch,
                           const float* b, std::int64_t b_pitch, float* c, std::int64_t c_pitch);
 
+// How much a preparation searches.
+enum class Tuning {
+  none,        // first choices: quick, for tests of what is computed
+  libraries,   // libraries try what they have; variants of ours take what the tuning cache holds, else a cost model's choice
+  everything,  // variants of ours measure, too, and keep what was fastest in the tuning cache
+};
+
 // Where a variant is prepared. CPU variants run on as many threads as OpenMP has then.
 struct Execution {
   Allocator* allocator = nullptr;
   void* stream = nullptr;        // cudaStream_t for CUDA, unused on the CPU
   HostGemm host_gemm = nullptr;  // CPU only
-  bool tune = true;              // false takes a library's own first choice: quick, for tests of what is computed
+  Tuning tuning = Tuning::libraries;
 };
 
 // One problem with its weights, ready to run.

@@ -15,7 +15,7 @@ class Conv2dLibtorch final : public PreparedConvolution {
  public:
   Conv2dLibtorch(const LookupProblem& problem, const LookupWeights& weights, Precision precision, Layout layout,
                  const Execution& execution)
-      : problem_(problem.conv), precision_(precision), layout_(layout), tune_(execution.tune) {
+      : problem_(problem.conv), precision_(precision), layout_(layout), tune_(execution.tuning != Tuning::none) {
     const c10::InferenceMode no_autograd;
     const CurrentStream current(execution.stream);
     at::globalContext().setBenchmarkLimitCuDNN(0);  // every engine, not ten

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <iostream>
 #include <new>
 #include <stdexcept>
@@ -94,6 +95,14 @@ void library_gemm(std::int64_t m, std::int64_t n, std::int64_t k, const float* a
   at::Tensor result = at::from_blob(c, {m, n}, {c_pitch, 1}, at::kFloat);
   at::mm_out(result, at::from_blob(const_cast<float*>(a), {m, k}, {a_pitch, 1}, at::kFloat),
              at::from_blob(const_cast<float*>(b), {k, n}, {b_pitch, 1}, at::kFloat));
+}
+
+std::string processor_name() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  }
+  return "unknown processor";
 }
 
 void set_threads(int threads) {

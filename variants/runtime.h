@@ -35,6 +35,9 @@ void library_gemm(std::int64_t m, std::int64_t n, std::int64_t k, const float* a
 void set_threads(int threads);
 int threads();
 
+// "AMD EPYC 9654 96-Core Processor"
+std::string processor_name();
+
 // Empty when a CUDA device can be used, else why not, in one sentence.
 std::string why_no_cuda();
 

@@ -40,7 +40,7 @@ class Sparse24 final : public PreparedConvolution {
     const at::Tensor weight = make_weight(problem_, pruned.weight, precision, Layout::nhwc, device_);
     compressed_ = at::_cslt_compress(weight.permute({0, 2, 3, 1}).reshape({problem_.out_channels, patch_length(problem_)}));
     if (!pruned.bias.empty()) bias_ = make_bias(pruned.bias, precision, device_);
-    if (execution.tune) search(execution);
+    if (execution.tuning != Tuning::none) search(execution);
   }
 
   void run(const void* x, void* y, void* stream) override {

@@ -17,8 +17,8 @@ namespace lcnn {
 
 class TestDevice {
  public:
-  // Libraries tune for seconds a problem: only `tune` lets them.
-  TestDevice(Device device, bool tune) : device_(device), tune_(tune), allocator_(make_allocator(device)) {
+  // Libraries tune for seconds a problem.
+  TestDevice(Device device, Tuning tuning) : device_(device), tuning_(tuning), allocator_(make_allocator(device)) {
 #if LCNN_HAS_CUDA
     if (device == Device::cuda) stream_ = make_stream();
 #endif
@@ -31,7 +31,7 @@ class TestDevice {
     const Conv2dProblem& conv = test.problem.conv;
     const std::vector<float> x = permute(test.input(precision), conv.batch, conv.in_channels, conv.height * conv.width,
                                          layout, /*to_nchw=*/false);
-    const Execution execution{.allocator = allocator_.get(), .stream = stream_, .host_gemm = library_gemm, .tune = tune_};
+    const Execution execution{.allocator = allocator_.get(), .stream = stream_, .host_gemm = library_gemm, .tuning = tuning_};
     const auto prepared = variant.prepare(test.problem, weights, precision, layout, execution);
     std::vector<float> y = device_ == Device::cpu ? run_on_cpu(*prepared, conv, x)
                                                   : run_on_cuda(*prepared, conv, x, precision);
@@ -110,7 +110,7 @@ class TestDevice {
   }
 
   Device device_;
-  bool tune_;
+  Tuning tuning_;
   std::unique_ptr<CountingAllocator> allocator_;
   void* stream_ = nullptr;
 };

@@ -11,12 +11,16 @@ namespace lcnn {
 std::span<const Variant* const> variant_table();
 
 // Variants defined in this folder, because they need a library that kernels/ does not.
+inline constexpr std::string_view kAutoVariant = "auto";  // the one that chooses among the other lookup variants
+
 namespace cpu {
+extern const Variant auto_lookup;
 extern const Variant conv2d_onednn;
 extern const Variant conv2d_onednn_blocked;
 extern const Variant two_convolutions;
 }  // namespace cpu
 namespace cuda {
+extern const Variant auto_lookup;
 extern const Variant conv2d_libtorch;
 extern const Variant conv2d_cudnn;
 extern const Variant two_convolutions;

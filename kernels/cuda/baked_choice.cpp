@@ -3,29 +3,49 @@
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
 
+#include <utility>
+#include <vector>
+
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/dictionary_stage.h"
+#include "kernels/cuda/kernel_choice.h"
 
 namespace lcnn::cuda {
 namespace {
 
-// Beyond this, straight-line code takes minutes to compile and no longer fits the instruction caches.
-constexpr std::int64_t kMostLookups = 24000;
-constexpr int kMostTiles = 12;  // compiled in search of one without spills
-
-int device_attribute(cudaDeviceAttr attribute) {
-  int device = 0, value = 0;
-  check(cudaGetDevice(&device), "cudaGetDevice");
-  check(cudaDeviceGetAttribute(&value, attribute, device), "cudaDeviceGetAttribute");
-  return value;
+std::vector<BakedTile> tiles_for(const LookupProblem& problem, Precision precision, bool fused) {
+  const DeviceLimits limits = device_limits();
+  return baked_tiles(problem, precision, fused, limits.shared_bytes, limits.multiprocessors);
 }
 
-std::vector<BakedTile> tiles_for(const LookupProblem& problem, Precision precision, bool fused) {
-  return baked_tiles(problem, precision, fused, device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin),
-                     device_attribute(cudaDevAttrMultiProcessorCount));
+std::string word(const BakedTile& tile) {
+  return fmt::format("{}i{}r{}p{}c{}b{}e{}v", tile.images, tile.rows, tile.pixels, tile.channels, tile.channel_blocks,
+                     tile.entries, tile.vector);
+}
+
+void launch(const NvrtcKernel& kernel, const BakedLayout& layout, bool fused, const void* input, const void* dictionary, void* y,
+            void* stream) {
+  void* fused_arguments[] = {&input, &dictionary, &y};
+  void* arguments[] = {&input, &y};
+  kernel.launch(dim3(layout.grid_x, layout.grid_y, layout.grid_z), dim3(layout.threads), fused ? fused_arguments : arguments,
+                /*overlap=*/true, static_cast<cudaStream_t>(stream));
 }
 
 }  // namespace
+
+DeviceLimits device_limits() {
+  int device = 0;
+  DeviceLimits limits{};
+  check(cudaGetDevice(&device), "cudaGetDevice");
+  check(cudaDeviceGetAttribute(&limits.shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "cudaDeviceGetAttribute");
+  check(cudaDeviceGetAttribute(&limits.multiprocessors, cudaDevAttrMultiProcessorCount, device), "cudaDeviceGetAttribute");
+  return limits;
+}
+
+void check_baked_lookups(const LookupTable& lookups) {
+  if (lookups.lookups() <= kMostBakedLookups) return;
+  throw Unsupported(fmt::format("{} lookups are more than the {} that are worth compiling in", lookups.lookups(), kMostBakedLookups));
+}
 
 std::string why_not_baked(const LookupProblem& problem, Precision precision, Layout layout, bool fused) {
   if (layout != Layout::nchw) return "channels-last is not supported, nchw is";
@@ -35,33 +55,35 @@ std::string why_not_baked(const LookupProblem& problem, Precision precision, Lay
   return {};
 }
 
-void BakedKernel::launch(void** arguments, void* stream) const {
-  kernel.launch(dim3(layout.grid_x, layout.grid_y, layout.grid_z), dim3(layout.threads), arguments, /*overlap=*/true,
-                static_cast<cudaStream_t>(stream));
+void BakedKernel::run(const void* input, const void* dictionary, void* y, void* stream) const {
+  launch(kernel, layout, tile.fused, input, dictionary, y, stream);
 }
 
 std::string BakedKernel::describe() const {
   return fmt::format("{} images x {} rows a block, {} pixels x {} channels a thread, {} channel blocks, {} entries at once, "
-                     "{} positions a load, {} threads, {} registers, {} KiB shared",
+                     "{} positions a load, {} threads, {} registers, {} KiB shared, {}",
                      tile.images, tile.rows, tile.pixels, tile.channels, tile.channel_blocks, tile.entries, tile.vector,
-                     layout.threads, kernel.registers(), layout.shared_bytes / 1024);
+                     layout.threads, kernel.registers(), layout.shared_bytes / 1024, how);
 }
 
-BakedKernel make_baked_kernel(const VectorForm& form, Precision precision, bool fused) {
-  if (form.weights.lookups.lookups() > kMostLookups) {
-    throw Unsupported(fmt::format("{} lookups are more than the {} that are worth compiling in",
-                                  form.weights.lookups.lookups(), kMostLookups));
-  }
-  int tried = 0;
-  for (const BakedTile& tile : tiles_for(form.problem, precision, fused)) {
-    if (++tried > kMostTiles) break;
-    const BakedLayout layout(form.problem.lookup_stage(), tile);
-    try {
-      return {tile, layout, NvrtcKernel(baked_source(form.problem, form.weights, precision, tile), "baked_gather", layout.shared_bytes)};
-    } catch (const RegistersSpilled&) {
-    }
-  }
-  throw Unsupported("every tile needs more registers than a thread has");
+BakedKernel make_baked_kernel(const VectorForm& form, Precision precision, const void* dictionary, bool fused,
+                              const Execution& execution) {
+  check_baked_lookups(form.weights.lookups);
+  const Conv2dProblem stage = form.problem.lookup_stage();
+  const std::vector<BakedTile> tiles = tiles_for(form.problem, precision, fused);
+  const auto layout = [&](std::size_t candidate) { return BakedLayout(stage, tiles[candidate]); };
+  Conv2dProblem buffers = fused ? form.problem.conv : stage;
+  KernelChoice choice = choose_kernel(
+      {.variant = fused ? "baked_fused" : "baked_gather", .problem = form.problem, .precision = precision,
+       .lookups = form.weights.lookups.lookups(), .kernel_name = "baked_gather", .candidates = tiles.size(),
+       .tile = [&](std::size_t candidate) { return word(tiles[candidate]); },
+       .source = [&](std::size_t candidate) { return baked_source(form.problem, form.weights, precision, tiles[candidate]); },
+       .shared_bytes = [&](std::size_t candidate) { return layout(candidate).shared_bytes; },
+       .run = [&](std::size_t candidate, const NvrtcKernel& kernel, const void* input, void* output,
+                  void* stream) { launch(kernel, layout(candidate), fused, input, dictionary, output, stream); },
+       .buffers = buffers},
+      execution);
+  return {tiles[choice.candidate], layout(choice.candidate), std::move(choice.kernel), std::move(choice.how)};
 }
 
 }  // namespace lcnn::cuda

@@ -9,6 +9,17 @@
 
 namespace lcnn::cuda {
 
+// Beyond this, straight-line code takes minutes to compile and no longer fits the instruction caches.
+constexpr std::int64_t kMostBakedLookups = 24000;
+// Throws Unsupported when there are more.
+void check_baked_lookups(const LookupTable& lookups);
+
+// Shared memory a block can have, and multiprocessors, of the current device.
+struct DeviceLimits {
+  int shared_bytes, multiprocessors;
+};
+DeviceLimits device_limits();
+
 // Why no baked kernel is made for a problem, in one sentence; empty when one is.
 std::string why_not_baked(const LookupProblem& problem, Precision precision, Layout layout, bool fused);
 
@@ -17,14 +28,17 @@ struct BakedKernel {
   BakedTile tile;
   BakedLayout layout;
   NvrtcKernel kernel;
+  std::string how;  // it was chosen
 
-  // `arguments` are the kernel's inputs and y.
-  void launch(void** arguments, void* stream) const;
+  // y from `input`: X, with D as packed for a fused kernel; else S.
+  void run(const void* input, const void* dictionary, void* y, void* stream) const;
   std::string describe() const;
 };
 
-// Compiles the best guess of baked_tiles() that fits a thread's registers. `form` is a vector problem that
-// why_not_baked() accepts. Throws Unsupported when there are more lookups than are worth compiling in, or no tile fits.
-BakedKernel make_baked_kernel(const VectorForm& form, Precision precision, bool fused);
+// Compiles the tile of baked_tiles() that choose_kernel() takes. `form` is a vector problem that why_not_baked() accepts,
+// `dictionary` is as run() takes it. Throws Unsupported when there are more lookups than are worth compiling in, or no
+// tile fits.
+BakedKernel make_baked_kernel(const VectorForm& form, Precision precision, const void* dictionary, bool fused,
+                              const Execution& execution);
 
 }  // namespace lcnn::cuda

@@ -19,9 +19,7 @@ class BakedFused final : public PreparedConvolution {
       : BakedFused(vector_form(problem, weights), precision, execution) {}
 
   void run(const void* x, void* y, void* stream) override {
-    const void* dictionary = dictionary_.as<void>();
-    void* arguments[] = {&x, &dictionary, &y};
-    gather_.launch(arguments, stream);
+    gather_.run(x, dictionary_.as<void>(), y, stream);
   }
 
   std::int64_t code_bytes() const override { return gather_.kernel.code_bytes(); }
@@ -29,13 +27,13 @@ class BakedFused final : public PreparedConvolution {
 
  private:
   BakedFused(const VectorForm& form, Precision precision, const Execution& execution)
-      : gather_(make_baked_kernel(form, precision, /*fused=*/true)),
-        dictionary_(upload(std::span<const std::uint32_t>(
+      : dictionary_(upload(std::span<const std::uint32_t>(
                                pack_dictionary(form.problem.dictionary_stage(), form.weights.dictionary, precision)),
-                           MemoryKind::weights, execution)) {}
+                           MemoryKind::weights, execution)),
+        gather_(make_baked_kernel(form, precision, dictionary_.as<void>(), /*fused=*/true, execution)) {}
 
-  BakedKernel gather_;
   Buffer dictionary_;
+  BakedKernel gather_;
 };
 
 }  // namespace

@@ -21,8 +21,7 @@ class BakedGather final : public PreparedConvolution {
   void run(const void* x, void* y, void* stream) override {
     void* s = input_dictionary_.as<void>();
     dictionary_.run(x, s, stream);
-    void* arguments[] = {&s, &y};
-    gather_.launch(arguments, stream);
+    gather_.run(s, nullptr, y, stream);
   }
 
   std::int64_t code_bytes() const override { return gather_.kernel.code_bytes(); }
@@ -30,7 +29,7 @@ class BakedGather final : public PreparedConvolution {
 
  private:
   BakedGather(const VectorForm& form, Precision precision, const Execution& execution)
-      : gather_(make_baked_kernel(form, precision, /*fused=*/false)),
+      : gather_(make_baked_kernel(form, precision, nullptr, /*fused=*/false, execution)),
         dictionary_(form.problem.dictionary_stage(), form.weights.dictionary, precision, execution),
         input_dictionary_(*execution.allocator,
                           form.problem.dictionary_stage().output_elements() * element_bytes(precision),

@@ -5,20 +5,15 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <iterator>
 #include <map>
 #include <set>
-#include <string_view>
 #include <vector>
 
 #include "kernels/cuda/device_sources.h"
+#include "kernels/cuda/source_parts.h"
 
 namespace lcnn::cuda {
 namespace {
-
-int divide_up(std::int64_t value, std::int64_t by) { return static_cast<int>((value + by - 1) / by); }
-
-using Out = std::back_insert_iterator<std::string>;
 
 // Lookups of one channel block and dictionary chunk, grouped by where in S they look: (entry, r) -> [(k, s, coefficient)].
 struct Lookup {
@@ -48,7 +43,7 @@ ByPlace lookups_of(const LookupTable& table, const BakedTile& tile, int channel_
 }
 
 // Straight-line code: each S value is loaded once for all output channels of the block that look it up.
-void write_gather(Out out, const Conv2dProblem& stage, const BakedTile& tile, const BakedLayout& layout,
+void write_gather(SourceOut out, const Conv2dProblem& stage, const BakedTile& tile, const BakedLayout& layout,
                   const ByPlace& places) {
   const auto dilation_h = static_cast<int>(stage.dilation[0]), dilation_w = static_cast<int>(stage.dilation[1]);
   const int first_column = layout.lead - static_cast<int>(stage.padding[1]);
@@ -77,26 +72,15 @@ void write_gather(Out out, const Conv2dProblem& stage, const BakedTile& tile, co
 
 // Entry tiles of 16 that a warp of a fused kernel sums at once, within what its registers hold.
 int warp_entry_tiles(const BakedTile& tile, Precision precision) {
-  const int most = std::max(1, (precision == Precision::fp32 ? 32 : 64) / (tile.vector * 4));
   int tiles = 1;
-  while (tiles * 2 <= most && tiles * 16 < tile.entries) tiles *= 2;
+  while (tiles * 2 <= most_entry_tiles(precision, tile.vector) && tiles * 16 < tile.entries) tiles *= 2;
   return tiles;
 }
 
-std::string_view math_name(Precision precision) {
-  switch (precision) {
-    case Precision::fp32: return "Strict";
-    case Precision::tf32: return "Tf32";
-    case Precision::fp16: return "Half";
-    case Precision::bf16: return "Bfloat";
-  }
-  return "?";
-}
-
-void write_constants(Out out, const LookupProblem& problem, Precision precision, const BakedTile& tile,
+void write_layer_constants(SourceOut out, const LookupProblem& problem, Precision precision, const BakedTile& tile,
                      const BakedLayout& layout) {
   const Conv2dProblem stage = problem.lookup_stage();
-  const std::vector<std::pair<const char*, std::int64_t>> constants{
+  write_constants(out, precision, {
       {"FUSED", tile.fused ? 1 : 0}, {"VECTOR", tile.vector}, {"WARP_ENTRY_TILES", warp_entry_tiles(tile, precision)},
       {"IN_CHANNELS", problem.conv.in_channels}, {"THREADS", layout.threads}, {"SLOTS", layout.slots},
       {"SLOT_WARPS", layout.slot_warps}, {"IMAGES", tile.images}, {"ROWS", tile.rows}, {"PIXELS", tile.pixels},
@@ -105,9 +89,7 @@ void write_constants(Out out, const LookupProblem& problem, Precision precision,
       {"TILE_FLOATS", layout.shared_bytes / 4}, {"DICTIONARY", stage.in_channels}, {"S_HEIGHT", stage.height},
       {"S_WIDTH", stage.width}, {"BATCH", stage.batch}, {"OUT_CHANNELS", stage.out_channels},
       {"OUT_HEIGHT", stage.out_height()}, {"OUT_WIDTH", stage.out_width()}, {"STRIDE_H", stage.stride[0]},
-      {"STRIDE_W", stage.stride[1]}, {"PADDING_H", stage.padding[0]}};
-  for (const auto& [name, value] : constants) fmt::format_to(out, "#define {} {}\n", name, value);
-  fmt::format_to(out, "#define MATH {}\n", math_name(precision));
+      {"STRIDE_W", stage.stride[1]}, {"PADDING_H", stage.padding[0]}});
 }
 
 }  // namespace
@@ -221,8 +203,8 @@ std::string baked_source(const LookupProblem& problem, const LookupWeights& weig
   const BakedLayout layout(stage, tile);
   const int channel_blocks = divide_up(stage.out_channels, tile.channels);
   std::string source = kDictionaryTileSource;
-  const Out out(source);
-  write_constants(out, problem, precision, tile, layout);
+  const SourceOut out(source);
+  write_layer_constants(out, problem, precision, tile, layout);
 
   source += "__device__ __forceinline__ void set_bias(int block, float (&a)[CHANNELS][PIXELS]) {\n";
   source += "  for (int k = 0; k < CHANNELS; ++k) for (int p = 0; p < PIXELS; ++p) a[k][p] = 0.0f;\n";

@@ -10,6 +10,7 @@ extern const Variant shared_tiled;
 extern const Variant precompute_gather;
 extern const Variant baked_gather;
 extern const Variant baked_fused;
+extern const Variant baked_filter;
 
 // Why fp32 kernels without matrix units do not run as tf32; empty for other precisions.
 inline std::string why_not_tf32(Precision precision) {

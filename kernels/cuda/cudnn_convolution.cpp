@@ -176,16 +176,13 @@ class CudnnConvolution::Implementation {
   // belongs to no weights or buffers; those are given to it at every run.
   const Tuned& tuned_plan(bool has_bias, const Execution& execution) const {
     static std::map<std::string, Tuned> tuned;
-    const std::string key = fmt::format(
-        "{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}", problem_.batch, problem_.in_channels, problem_.height,
-        problem_.width, problem_.out_channels, problem_.kernel[0], problem_.kernel[1], problem_.stride[0], problem_.stride[1],
-        problem_.padding[0], problem_.padding[1], problem_.dilation[0], problem_.dilation[1], problem_.groups, has_bias,
-        to_string(precision_), to_string(layout_)) + (execution.tune ? "" : " untuned");
+    const std::string key = fmt::format("{} {} {} {} {}", to_string(problem_), has_bias, to_string(precision_),
+                                        to_string(layout_), execution.tuning != Tuning::none ? "" : " untuned");
     const auto found = tuned.find(key);
     if (found != tuned.end()) return found->second;
     std::vector<Candidate> candidates = list_candidates(has_bias, execution);
     const std::size_t tried = candidates.size();
-    if (!execution.tune) return tuned.emplace(key, Tuned{candidates.front(), tried}).first->second;
+    if (execution.tuning == Tuning::none) return tuned.emplace(key, Tuned{candidates.front(), tried}).first->second;
     return tuned.emplace(key, Tuned{fastest(std::move(candidates), execution), tried}).first->second;
   }
 
@@ -193,10 +190,10 @@ class CudnnConvolution::Implementation {
     std::vector<Candidate> candidates;
     for (const bool fuse_bias : has_bias ? std::vector<bool>{true, false} : std::vector<bool>{false}) {
       std::set<std::string> seen;
-      for (Candidate& candidate : execution.tune ? every_plan(fuse_bias) : first_plan(fuse_bias)) {
+      for (Candidate& candidate : execution.tuning == Tuning::none ? first_plan(fuse_bias) : every_plan(fuse_bias)) {
         if (seen.insert(candidate.name).second) candidates.push_back(std::move(candidate));
       }
-      if (!execution.tune && !candidates.empty()) break;
+      if (execution.tuning == Tuning::none && !candidates.empty()) break;
     }
     if (candidates.empty()) {
       throw std::runtime_error(fmt::format("cuDNN offers no {} {} engine for this convolution", to_string(precision_),

@@ -2,9 +2,7 @@
 
 #include <fmt/format.h>
 #include <nvrtc.h>
-#include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -15,6 +13,7 @@
 
 #include "kernels/cuda/check.h"
 #include "kernels/random.h"
+#include "kernels/tuning_cache.h"
 
 namespace lcnn::cuda {
 namespace {
@@ -30,13 +29,6 @@ std::string architecture() {
   check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "cudaDeviceGetAttribute");
   check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), "cudaDeviceGetAttribute");
   return fmt::format("sm_{}{}{}", major, minor, major == 9 ? "a" : "");
-}
-
-std::filesystem::path cache_folder() {
-  if (const char* folder = std::getenv("LCNN_CACHE_DIR")) return folder;
-  if (const char* folder = std::getenv("XDG_CACHE_HOME")) return std::filesystem::path(folder) / "lcnn";
-  if (const char* home = std::getenv("HOME")) return std::filesystem::path(home) / ".cache" / "lcnn";
-  return {};
 }
 
 // Two independent 64-bit hashes over everything that decides the binary.
@@ -57,29 +49,6 @@ std::optional<std::vector<char>> read_file(const std::filesystem::path& path) {
   std::vector<char> content{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   if (content.empty()) return std::nullopt;
   return content;
-}
-
-// Written aside and renamed, so that a reader never sees half a binary.
-void write_file(const std::filesystem::path& path, const std::vector<char>& content) {
-  std::error_code ignored;
-  std::filesystem::create_directories(path.parent_path(), ignored);
-  const std::filesystem::path aside = path.string() + fmt::format(".{}", getpid());
-  std::ofstream file(aside, std::ios::binary);
-  file.write(content.data(), static_cast<std::streamsize>(content.size()));
-  file.close();
-  if (file) std::filesystem::rename(aside, path, ignored);
-  else std::filesystem::remove(aside, ignored);
-}
-
-std::vector<char> compiled(const std::string& source) {
-  const std::string target = architecture();
-  const std::filesystem::path folder = cache_folder();
-  if (folder.empty()) return nvrtc_compile(source, target);
-  const std::filesystem::path path = folder / cache_key(source, target);
-  if (auto cached = read_file(path)) return *cached;
-  std::vector<char> binary = nvrtc_compile(source, target);
-  write_file(path, binary);
-  return binary;
 }
 
 }  // namespace
@@ -106,9 +75,20 @@ std::vector<char> nvrtc_compile(const std::string& source, const std::string& ta
   return binary;
 }
 
+std::vector<char> nvrtc_binary(const std::string& source) {
+  const std::string target = architecture();
+  const std::filesystem::path folder = cache_folder();
+  if (folder.empty()) return nvrtc_compile(source, target);
+  const std::filesystem::path path = folder / cache_key(source, target);
+  if (auto cached = read_file(path)) return *cached;
+  std::vector<char> binary = nvrtc_compile(source, target);
+  write_cache_file(path, {binary.begin(), binary.end()});
+  return binary;
+}
+
 NvrtcKernel::NvrtcKernel(const std::string& source, const std::string& name, int dynamic_shared_bytes)
     : dynamic_shared_bytes_(dynamic_shared_bytes) {
-  const std::vector<char> binary = compiled(source);
+  const std::vector<char> binary = nvrtc_binary(source);
   code_bytes_ = static_cast<std::int64_t>(binary.size());
   check(cudaLibraryLoadData(&library_, binary.data(), nullptr, nullptr, 0, nullptr, nullptr, 0), "loading a compiled kernel");
   check(cudaLibraryGetKernel(&kernel_, library_, name.c_str()), "finding a compiled kernel");

@@ -15,6 +15,10 @@ namespace lcnn::cuda {
 // The binary of `source` for `target` ("sm_90a"); needs no GPU. Throws std::runtime_error with the first error.
 std::vector<char> nvrtc_compile(const std::string& source, const std::string& target);
 
+// The binary of `source` for the current device: compiled, or from cache_folder(), where it is kept. Threads may call it
+// side by side. Throws std::runtime_error with the compiler's first error.
+std::vector<char> nvrtc_binary(const std::string& source);
+
 // Thrown for a kernel that needs more registers than a thread has: the caller takes a smaller tile.
 class RegistersSpilled : public std::runtime_error {
  public:
@@ -23,9 +27,7 @@ class RegistersSpilled : public std::runtime_error {
 
 class NvrtcKernel {
  public:
-  // Compiles `source` for the current device, or takes the binary from the cache folder: LCNN_CACHE_DIR, else
-  // $XDG_CACHE_HOME/lcnn, else ~/.cache/lcnn. A cache that cannot be written is done without. `name` is the kernel's,
-  // extern "C". Throws std::runtime_error with the compiler's first error, RegistersSpilled for a kernel that spills.
+  // Loads the nvrtc_binary() of `source`. `name` is the kernel's, extern "C". Throws std::runtime_error with the compiler's first error, RegistersSpilled for a kernel that spills.
   NvrtcKernel(const std::string& source, const std::string& name, int dynamic_shared_bytes);
   NvrtcKernel(NvrtcKernel&& other) noexcept;
   NvrtcKernel& operator=(NvrtcKernel&&) = delete;

@@ -1,0 +1,95 @@
+#include "kernels/cuda/kernel_choice.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <future>
+#include <limits>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "kernels/cuda/check.h"
+#include "kernels/cuda/rotated_timing.h"
+#include "kernels/tuning_cache.h"
+
+namespace lcnn::cuda {
+namespace {
+
+constexpr std::size_t kMostGuesses = 12;  // compiled in search of one without spills
+constexpr std::size_t kMostTimed = 24;
+
+// Compiling takes seconds a kernel: the binaries are made by as many threads as there are cores, then lie in the cache.
+void compile_side_by_side(const KernelSearch& search, std::size_t count) {
+  int device = 0;
+  check(cudaGetDevice(&device), "cudaGetDevice");
+  std::atomic<std::size_t> next{0};
+  std::vector<std::future<void>> workers;
+  for (unsigned i = 0; i < std::max(1u, std::thread::hardware_concurrency()); ++i) {
+    workers.push_back(std::async(std::launch::async, [&] {
+      check(cudaSetDevice(device), "cudaSetDevice");
+      for (std::size_t candidate = next++; candidate < count; candidate = next++) (void)nvrtc_binary(search.source(candidate));
+    }));
+  }
+  for (auto& worker : workers) worker.get();
+}
+
+std::optional<NvrtcKernel> without_spills(const KernelSearch& search, std::size_t candidate) {
+  try {
+    return NvrtcKernel(search.source(candidate), search.kernel_name, search.shared_bytes(candidate));
+  } catch (const RegistersSpilled&) {
+    return std::nullopt;
+  }
+}
+
+KernelChoice measured(const KernelSearch& search, const std::string& key, const Execution& execution) {
+  const std::size_t count = std::min(search.candidates, kMostTimed);
+  compile_side_by_side(search, count);
+  const RotatedTiming timing(search.buffers, search.precision, Layout::nchw, execution);
+  std::optional<std::size_t> best;
+  double best_time = std::numeric_limits<double>::infinity();
+  std::size_t timed = 0;
+  for (std::size_t candidate = 0; candidate < count; ++candidate) {
+    const auto kernel = without_spills(search, candidate);
+    if (!kernel) continue;
+    ++timed;
+    const double time = timing.microseconds([&](const void* input, void* output) {
+      search.run(candidate, *kernel, input, output, execution.stream);
+    });
+    if (time < best_time) {
+      best = candidate;
+      best_time = time;
+    }
+  }
+  if (!best) throw Unsupported("every tile needs more registers than a thread has");
+  TuningCache::of_process().store(key, search.tile(*best));
+  return {*best, std::move(*without_spills(search, *best)), fmt::format("fastest of {} tiles", timed)};
+}
+
+std::optional<KernelChoice> as_tuned(const KernelSearch& search, const std::string& key) {
+  const auto tile = TuningCache::of_process().find(key);
+  for (std::size_t candidate = 0; tile && candidate < search.candidates; ++candidate) {
+    if (search.tile(candidate) != *tile) continue;
+    if (auto kernel = without_spills(search, candidate)) return KernelChoice{candidate, std::move(*kernel), "as tuned"};
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+KernelChoice choose_kernel(const KernelSearch& search, const Execution& execution) {
+  const std::string key = tuning_key(device_name(), search.variant, search.problem, search.precision, search.lookups);
+  const bool measure = execution.tuning == Tuning::everything && !TuningCache::of_process().measured_here(key);
+  if (measure) return measured(search, key, execution);
+  if (execution.tuning != Tuning::none) {
+    if (auto choice = as_tuned(search, key)) return std::move(*choice);
+  }
+  for (std::size_t candidate = 0; candidate < std::min(search.candidates, kMostGuesses); ++candidate) {
+    if (auto kernel = without_spills(search, candidate)) return {candidate, std::move(*kernel), "by guess"};
+  }
+  throw Unsupported("every tile needs more registers than a thread has");
+}
+
+}  // namespace lcnn::cuda

@@ -1,0 +1,70 @@
+#include "kernels/cuda/rotated_timing.h"
+
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+
+#include "kernels/cuda/check.h"
+#include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/weights_upload.h"
+
+namespace lcnn::cuda {
+namespace {
+
+constexpr int kTimings = 5;  // the median counts
+
+class Event {
+ public:
+  Event() { check(cudaEventCreate(&event_), "cudaEventCreate"); }
+  ~Event() { cudaEventDestroy(event_); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  cudaEvent_t get() const { return event_; }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+}  // namespace
+
+std::string device_name() {
+  int device = 0;
+  cudaDeviceProp properties{};
+  check(cudaGetDevice(&device), "cudaGetDevice");
+  check(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
+  return properties.name;
+}
+
+RotatedTiming::RotatedTiming(const Conv2dProblem& problem, Precision precision, Layout layout, const Execution& execution)
+    : stream_(execution.stream) {
+  int device = 0, cache = 0;
+  check(cudaGetDevice(&device), "cudaGetDevice");
+  check(cudaDeviceGetAttribute(&cache, cudaDevAttrL2CacheSize, device), "cudaDeviceGetAttribute");
+  const std::int64_t input = problem.input_elements() * element_bytes(precision);
+  const std::int64_t output = problem.output_elements() * element_bytes(precision);
+  const std::int64_t sets = std::clamp<std::int64_t>(2 * static_cast<std::int64_t>(cache) / (input + output) + 1, 2, 64);
+  for (std::int64_t set = 0; set < sets; ++set) {
+    inputs_.emplace_back(*execution.allocator, input, MemoryKind::workspace);
+    outputs_.emplace_back(*execution.allocator, output, MemoryKind::workspace);
+    random_fill(inputs_.back().as<void>(), problem, precision, layout, static_cast<std::uint64_t>(set), stream_);
+  }
+}
+
+double RotatedTiming::microseconds(const std::function<void(const void* input, void* output)>& run) const {
+  const Event begin, end;
+  const std::size_t runs = std::max<std::size_t>(inputs_.size(), 8);
+  std::vector<double> times;
+  for (int timing = -1; timing < kTimings; ++timing) {  // the first is a warm-up
+    check(cudaEventRecord(begin.get(), as_stream(stream_)), "cudaEventRecord");
+    for (std::size_t i = 0; i < runs; ++i) run(inputs_[i % inputs_.size()].as<void>(), outputs_[i % inputs_.size()].as<void>());
+    check(cudaEventRecord(end.get(), as_stream(stream_)), "cudaEventRecord");
+    check(cudaEventSynchronize(end.get()), "timing a kernel");
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, begin.get(), end.get()), "cudaEventElapsedTime");
+    if (timing >= 0) times.push_back(milliseconds * 1e3 / static_cast<double>(runs));
+  }
+  std::ranges::nth_element(times, times.begin() + kTimings / 2);
+  return times[kTimings / 2];
+}
+
+}  // namespace lcnn::cuda

@@ -1,0 +1,28 @@
+// A quick timing for choosing among kernels at preparation; reports are measured by bench/.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "kernels/variant.h"
+
+namespace lcnn::cuda {
+
+// The current device's, as choices are kept under it.
+std::string device_name();
+
+// Pairs of random input and output that together exceed the L2 twice.
+class RotatedTiming {
+ public:
+  RotatedTiming(const Conv2dProblem& problem, Precision precision, Layout layout, const Execution& execution);
+
+  // Median over some timings of one run in microseconds; `run` enqueues one on the execution's stream.
+  double microseconds(const std::function<void(const void* input, void* output)>& run) const;
+
+ private:
+  void* stream_;
+  std::vector<Buffer> inputs_, outputs_;
+};
+
+}  // namespace lcnn::cuda

@@ -1,0 +1,169 @@
+// auto: the lookup variant that was fastest where it was tuned, else the one that a cost model expects to be.
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <vector>
+
+#include "kernels/random.h"
+#include "kernels/tuning_cache.h"
+#include "variants/runtime.h"
+#include "variants/variant_table.h"
+#if LCNN_HAS_CUDA
+#include "kernels/cuda/rotated_timing.h"
+#endif
+
+namespace lcnn {
+namespace {
+
+using Candidates = std::vector<const Variant*>;
+
+// What the kernels' ladder measured, as an order: the fused kernels first where a launch and S's way through memory count
+// for more than S of the halo, computed twice.
+int expected_rank(const Variant& variant, const LookupProblem& problem, Precision precision) {
+  const std::int64_t positions = problem.conv.out_height() * problem.conv.out_width();
+  const bool fuse = element_bytes(precision) == 2 && positions >= 28 * 28;
+  const std::vector<std::string_view> order =
+      variant.device == Device::cpu
+          ? std::vector<std::string_view>{"flat_gather", "shared_tiled", "precompute_gather", "naive_sparse"}
+          : std::vector<std::string_view>{"baked_filter", fuse ? "baked_fused" : "baked_gather", fuse ? "baked_gather" : "baked_fused",
+                                          "precompute_gather", "shared_tiled", "naive_sparse"};
+  return static_cast<int>(std::ranges::find(order, variant.name) - order.begin());
+}
+
+// Supported variants of the device, best guess first.
+Candidates candidates_for(Device device, const LookupProblem& problem, Precision precision, Layout layout) {
+  Candidates candidates;
+  for (const Variant* variant : variant_table()) {
+    if (variant->kind != VariantKind::lookup || variant->device != device || variant->name == kAutoVariant) continue;
+    if (variant->why_unsupported(problem, precision, layout).empty()) candidates.push_back(variant);
+  }
+  std::ranges::stable_sort(candidates, {}, [&](const Variant* variant) { return expected_rank(*variant, problem, precision); });
+  return candidates;
+}
+
+std::string device_name([[maybe_unused]] Device device) {
+#if LCNN_HAS_CUDA
+  if (device == Device::cuda) return cuda::device_name();
+#endif
+  return processor_name() + ", " + std::to_string(threads()) + " threads";
+}
+
+// The least of some runs, in microseconds.
+double cpu_microseconds(PreparedConvolution& prepared, const Conv2dProblem& problem, const Execution& execution) {
+  constexpr double kPatience = 0.2e6;
+  const Buffer x(*execution.allocator, problem.input_elements() * 4, MemoryKind::workspace);
+  const Buffer y(*execution.allocator, problem.output_elements() * 4, MemoryKind::workspace);
+  for (std::int64_t i = 0; i < problem.input_elements(); ++i) x.as<float>()[i] = random_value(1, static_cast<std::uint64_t>(i));
+  double least = std::numeric_limits<double>::infinity(), spent = 0;
+  for (int run = 0; run < 20 && (run < 2 || spent < kPatience); ++run) {
+    const auto begin = std::chrono::steady_clock::now();
+    prepared.run(x.as<void>(), y.as<void>(), nullptr);
+    const double time = std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count();
+    least = std::min(least, time);
+    spent += time;
+  }
+  return least;
+}
+
+double microseconds_of(const Variant& variant, PreparedConvolution& prepared, const Conv2dProblem& problem, Precision precision,
+                       Layout layout, const Execution& execution) {
+#if LCNN_HAS_CUDA
+  if (variant.device == Device::cuda) {
+    return cuda::RotatedTiming(problem, precision, layout, execution).microseconds([&](const void* x, void* y) {
+      prepared.run(x, y, execution.stream);
+    });
+  }
+#endif
+  return cpu_microseconds(prepared, problem, execution);
+}
+
+template <Device kDevice>
+class AutoLookup final : public PreparedConvolution {
+ public:
+  AutoLookup(const LookupProblem& problem, const LookupWeights& weights, Precision precision, Layout layout,
+             const Execution& execution) {
+    const Candidates candidates = candidates_for(kDevice, problem, precision, layout);
+    const std::string key = tuning_key(device_name(kDevice), "auto " + std::string(to_string(layout)), problem, precision,
+                                       weights.lookups.lookups());
+    TuningCache& cache = TuningCache::of_process();
+    const auto prepare = [&](const Variant& variant) { return variant.prepare(problem, weights, precision, layout, execution); };
+    if (execution.tuning == Tuning::everything && !cache.measured_here(key)) {
+      cache.store(key, fastest(candidates, prepare, [&](const Variant& variant, PreparedConvolution& prepared) {
+        return microseconds_of(variant, prepared, problem.conv, precision, layout, execution);
+      }));
+    }
+    const auto tuned = execution.tuning == Tuning::none ? std::nullopt : cache.find(key);
+    const auto found = std::ranges::find_if(candidates, [&](const Variant* variant) { return tuned && variant->name == *tuned; });
+    if (found != candidates.end()) {
+      take(**found, prepare(**found), "as tuned");
+      return;
+    }
+    for (const Variant* variant : candidates) {
+      try {
+        take(*variant, prepare(*variant), "by guess");
+        return;
+      } catch (const Unsupported& reason) {
+        if (variant == candidates.back()) throw;
+      }
+    }
+  }
+
+  void run(const void* x, void* y, void* stream) override { chosen_->run(x, y, stream); }
+  std::int64_t code_bytes() const override { return chosen_->code_bytes(); }
+  std::string choice() const override { return choice_; }
+
+ private:
+  template <typename Prepare, typename Measure>
+  static std::string fastest(const Candidates& candidates, const Prepare& prepare, const Measure& measure) {
+    std::string best;
+    double best_time = std::numeric_limits<double>::infinity();
+    for (const Variant* variant : candidates) {
+      try {
+        const auto prepared = prepare(*variant);
+        if (const double time = measure(*variant, *prepared); time < best_time) {
+          best = variant->name;
+          best_time = time;
+        }
+      } catch (const Unsupported&) {
+      }
+    }
+    return best;
+  }
+
+  void take(const Variant& variant, std::unique_ptr<PreparedConvolution> prepared, const char* how) {
+    chosen_ = std::move(prepared);
+    const std::string inner = chosen_->choice();
+    choice_ = std::string(variant.name) + " " + how + (inner.empty() ? "" : ": " + inner);
+  }
+
+  std::unique_ptr<PreparedConvolution> chosen_;
+  std::string choice_;
+};
+
+// The reason of the last variant where none supports it.
+template <Device kDevice>
+std::string why_unsupported(const LookupProblem& problem, Precision precision, Layout layout) {
+  std::string reason;
+  for (const Variant* variant : variant_table()) {
+    if (variant->kind != VariantKind::lookup || variant->device != kDevice || variant->name == kAutoVariant) continue;
+    reason = variant->why_unsupported(problem, precision, layout);
+    if (reason.empty()) return reason;
+  }
+  return reason;
+}
+
+}  // namespace
+
+const Variant cpu::auto_lookup{.name = kAutoVariant,
+                               .device = Device::cpu,
+                               .why_unsupported = why_unsupported<Device::cpu>,
+                               .prepare = prepare_as<AutoLookup<Device::cpu>>};
+
+#if LCNN_HAS_CUDA
+const Variant cuda::auto_lookup{.name = kAutoVariant,
+                                .device = Device::cuda,
+                                .why_unsupported = why_unsupported<Device::cuda>,
+                                .prepare = prepare_as<AutoLookup<Device::cuda>>};
+#endif
+
+}  // namespace lcnn
