@@ -178,7 +178,7 @@ std::vector<BakedTile> baked_tiles(const LookupProblem& problem, Precision preci
   };
   for (const int pixels : pairs ? std::vector<int>{1, 2} : std::vector<int>{1}) {
     for (const int channels : {16, 32, 64}) {
-      if (channels * pixels > 64) continue;
+      if (channels * pixels > 128) continue;
       for (int channel_blocks = 1; channel_blocks <= 8; channel_blocks *= 2) {
         if (channel_blocks > 1 && channels * channel_blocks / 2 >= stage.out_channels) continue;
         for (int rows = 1; rows <= out_h; ++rows) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <iterator>
 
@@ -17,22 +18,31 @@ constexpr int kMostSums = 64;  // S values that a thread holds
 
 int entries_of(const LookupProblem& problem) { return static_cast<int>(problem.dictionary_size * problem.conv.kernel[1]); }
 
-// What a tile costs a multiprocessor, in cycles, from bytes alone: X from the L2, Y to memory at its share of the bandwidth,
-// X through the L1 once a kernel row. Blocks of one multiprocessor follow each other in this count.
-double cost(const LookupProblem& problem, Precision precision, const FilterTile& tile, const FilterLayout& layout, int multiprocessors) {
-  constexpr double kMemory = 13, kL2 = 24, kL1 = 128;  // bytes a cycle and multiprocessor, H100
+// What a tile is expected to cost, in cycles. From bytes: X from the L2, Y to memory at a multiprocessor's share of the
+// bandwidth, X through the L1 once a kernel row; blocks that share a multiprocessor share these. The rest was fitted to 32
+// tiles measured on an H100 (seed layer, fp16): few warps do not hide latency, and rows of a tile that begin or end within
+// a sector of 32 bytes are written slowly.
+double cost(const LookupProblem& problem, Precision precision, const FilterTile& tile, const FilterLayout& layout,
+            int shared_limit, int multiprocessors) {
+  constexpr double kMemory = 13, kL2 = 24, kL1 = 128;  // bytes a cycle and multiprocessor
+  constexpr double kRound = 6000, kPartialSectors = 1.4, kWarps = 16, kWarpsExponent = 0.8;
+  constexpr int kRegisters = 128;  // of a thread
   const Conv2dProblem& conv = problem.conv;
   const auto bytes = static_cast<double>(element_bytes(precision));
   const double input_rows = static_cast<double>((tile.rows - 1) * conv.stride[0] + (conv.kernel[0] - 1) * conv.dilation[0] + 1);
-  const double input = input_rows * layout.x_columns * static_cast<double>(conv.in_channels) * bytes;
-  const double loads = static_cast<double>(tile.rows * conv.kernel[0]) * layout.x_columns * static_cast<double>(conv.in_channels) * bytes;
+  const double row_bytes = layout.x_columns * static_cast<double>(conv.in_channels) * bytes;
+  const double loads = static_cast<double>(tile.rows * conv.kernel[0]) * row_bytes * 16.0 / (tile.vector * bytes);
   const double output = static_cast<double>(tile.rows) * tile.columns * static_cast<double>(conv.out_channels) * bytes;
+  const bool whole_sectors = layout.grid_x == 1 || tile.columns * element_bytes(precision) % 32 == 0;
+  const double idle_lanes = static_cast<double>(layout.slot_threads) * tile.pixels / (tile.rows * tile.columns);
+  const double stores = idle_lanes * std::max(1.0, 4.0 / (tile.pixels * bytes)) * (whole_sectors ? 1.0 : kPartialSectors) * output;
+
+  const int resident = std::max(1, std::min({65536 / (layout.threads * kRegisters), shared_limit / layout.shared_bytes, 2048 / layout.threads}));
   const double blocks = static_cast<double>(layout.grid_x) * layout.grid_y * layout.grid_z;
-  const double rounds = std::max(1.0, std::ceil(blocks / multiprocessors));
-  // Narrow loads and stores, and idle lanes, cost the instructions of full ones.
-  const double load_width = 16.0 / (tile.vector * bytes), store_width = std::max(1.0, 4.0 / (tile.pixels * bytes));
-  const double lanes = static_cast<double>(layout.slot_threads) * tile.pixels / (tile.rows * tile.columns);
-  return rounds * (500 + input / kL2 + load_width * loads / kL1 + lanes * store_width * output / kMemory);
+  const double rounds = std::ceil(blocks / (static_cast<double>(multiprocessors) * resident));
+  const double sharing = std::min<double>(resident, std::ceil(blocks / multiprocessors));
+  const double busy = std::min(1.0, std::pow(sharing * layout.threads / 32 / kWarps, kWarpsExponent));
+  return rounds * (kRound + sharing * (input_rows * row_bytes / kL2 + loads / kL1 + stores / kMemory) / busy);
 }
 
 // y of one output channel from S in registers.
@@ -95,7 +105,7 @@ std::vector<FilterTile> filter_tiles(const LookupProblem& problem, Precision pre
           const FilterTile tile{.rows = rows, .columns = columns, .pixels = pixels, .channel_blocks = channel_blocks, .vector = vector};
           const FilterLayout layout(problem, precision, tile);
           if (layout.shared_bytes > shared_limit || layout.threads < 128 || layout.threads > 512) continue;
-          costs.emplace_back(cost(problem, precision, tile, layout, multiprocessors), tile);
+          costs.emplace_back(cost(problem, precision, tile, layout, shared_limit, multiprocessors), tile);
         }
       }
     }
