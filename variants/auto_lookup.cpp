@@ -69,7 +69,7 @@ double microseconds_of(const Variant& variant, PreparedConvolution& prepared, co
                        Layout layout, const Execution& execution) {
 #if LCNN_HAS_CUDA
   if (variant.device == Device::cuda) {
-    return cuda::RotatedTiming(problem, precision, layout, execution).microseconds([&](const void* x, void* y) {
+    return cuda::RotatedTiming(problem, precision, layout, problem.output_elements() * element_bytes(precision), execution).microseconds([&](const void* x, void* y) {
       prepared.run(x, y, execution.stream);
     });
   }

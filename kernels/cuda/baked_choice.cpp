@@ -9,6 +9,7 @@
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/dictionary_stage.h"
 #include "kernels/cuda/kernel_choice.h"
+#include "kernels/cuda/padded_layout.h"
 
 namespace lcnn::cuda {
 namespace {
@@ -71,8 +72,9 @@ BakedKernel make_baked_kernel(const VectorForm& form, Precision precision, const
   check_baked_lookups(form.weights.lookups);
   const Conv2dProblem stage = form.problem.lookup_stage();
   const std::vector<BakedTile> tiles = tiles_for(form.problem, precision, fused);
-  const auto layout = [&](std::size_t candidate) { return BakedLayout(stage, tiles[candidate]); };
-  Conv2dProblem buffers = fused ? form.problem.conv : stage;
+  const auto layout = [&](std::size_t candidate) { return BakedLayout(stage, precision, tiles[candidate]); };
+  const PaddedLayout padded(stage, precision);
+  const Conv2dProblem padded_s{.width = padded.elements()};
   KernelChoice choice = choose_kernel(
       {.variant = fused ? "baked_fused" : "baked_gather", .problem = form.problem, .precision = precision,
        .lookups = form.weights.lookups.lookups(), .kernel_name = "baked_gather", .candidates = tiles.size(),
@@ -81,7 +83,9 @@ BakedKernel make_baked_kernel(const VectorForm& form, Precision precision, const
        .shared_bytes = [&](std::size_t candidate) { return layout(candidate).shared_bytes; },
        .run = [&](std::size_t candidate, const NvrtcKernel& kernel, const void* input, void* output,
                   void* stream) { launch(kernel, layout(candidate), fused, input, dictionary, output, stream); },
-       .buffers = buffers},
+       .input = fused ? form.problem.conv : padded_s,
+       .input_precision = fused || padded.element_bytes == 2 ? precision : Precision::fp32,
+       .output_bytes = stage.output_elements() * element_bytes(precision)},
       execution);
   return {tiles[choice.candidate], layout(choice.candidate), std::move(choice.kernel), std::move(choice.how)};
 }

@@ -30,7 +30,7 @@ struct BakedKernel {
   NvrtcKernel kernel;
   std::string how;  // it was chosen
 
-  // y from `input`: X, with D as packed for a fused kernel; else S.
+  // y from `input`: X, with D as packed for a fused kernel; else S, laid out as PaddedLayout says.
   void run(const void* input, const void* dictionary, void* y, void* stream) const;
   std::string describe() const;
 };

@@ -60,7 +60,8 @@ class BakedFilter final : public PreparedConvolution {
          .shared_bytes = [&](std::size_t candidate) { return layout(candidate).shared_bytes; },
          .run = [&](std::size_t candidate, const NvrtcKernel& kernel, const void* x, void* y,
                     void* stream) { launch(kernel, layout(candidate), x, y, stream); },
-         .buffers = problem.conv},
+         .input = problem.conv, .input_precision = precision,
+         .output_bytes = problem.conv.output_elements() * element_bytes(precision)},
         execution);
   }
 

@@ -1,9 +1,10 @@
-// The gather kernel, but for the lookups: text for NVRTC, behind dictionary_tile.cuh, the constants in capitals and, as
-// set_bias and gather_<chunk>, the generated code.
+// The gather kernel, but for the lookups: text for NVRTC, behind dictionary_tile.cuh and the constants in capitals; the
+// generated code follows it.
 //
 // Problem: a strip of output rows of one image, or some whole images, x CHANNEL_BLOCKS * CHANNELS output channels.
-// Tile:    S of the strip and its halo in shared memory as fp32, [entry][image][row][PITCH]; padding is zeros in it.
-// Load:    FUSED computes S from X on the matrix units; otherwise S comes from the dictionary kernel.
+// Tile:    S of the strip and its halo in shared memory, [row][entry][PITCH], images behind each other; padding is zeros.
+// Load:    FUSED computes S from X on the matrix units; otherwise S comes from the dictionary kernel, as PaddedLayout says:
+//          a tile is one piece of it, or with fewer ENTRIES than the dictionary has, one piece a row.
 // Compute: a thread holds the sums of PIXELS pixels x CHANNELS channels; its channels' lookups are immediates.
 // Store:   lanes run over pixels, so stores are contiguous along rows of y.
 using namespace lcnn_device;
@@ -14,9 +15,30 @@ using Sums = float[CHANNELS][PIXELS];
 
 constexpr int kPlane = S_HEIGHT * S_WIDTH, kOutPlane = OUT_HEIGHT * OUT_WIDTH;
 
+#if NARROW_S
+using S = Element;
+__device__ __forceinline__ float s_value(S stored) { return Math::load(stored); }
+#else
+using S = float;
+__device__ __forceinline__ float s_value(S stored) { return stored; }
+#endif
+
+// Two neighbouring values of S.
+__device__ __forceinline__ float2 s_pair(const S* s) {
+  Vector<S, 2> pair;
+  pair.word = *reinterpret_cast<const decltype(pair.word)*>(s);
+  return make_float2(s_value(pair.values[0]), s_value(pair.values[1]));
+}
+
+#if FUSED
+// Zeros everywhere: what fill_tile leaves out is padding.
+__device__ void prepare_tile(float* tile) {
+  for (int i = threadIdx.x; i < SHARED_WORDS; i += THREADS) reinterpret_cast<float4*>(tile)[i] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+}
+
 // VECTOR neighbouring positions of a row of the tile.
 __device__ void set_tile(float* tile, int entry, int image, int row, int column, const float (&values)[VECTOR]) {
-  float* out = tile + (entry * IMAGES + image) * PLANE + row * PITCH + LEAD + column;
+  float* out = tile + ((image * IMAGE_ROWS + row) * ENTRIES + entry) * PITCH + LEAD + column;
   constexpr int kStore = VECTOR < 4 ? VECTOR : 4;
 #pragma unroll
   for (int v = 0; v < VECTOR; v += kStore) {
@@ -27,7 +49,6 @@ __device__ void set_tile(float* tile, int entry, int image, int row, int column,
   }
 }
 
-#if FUSED
 // Entries first_entry .. + ENTRIES of S rows [top, top + S_ROWS) inside the image, from X.
 __device__ void fill_tile(const Element* x, const uint4* dictionary, int first_entry, int first_image, int top, float* tile) {
   constexpr int kEntryTiles = (DICTIONARY + 15) / 16, kChunkTiles = (ENTRIES + 15) / 16;
@@ -36,13 +57,13 @@ __device__ void fill_tile(const Element* x, const uint4* dictionary, int first_e
   const int lane = threadIdx.x % 32;
   for (int work = threadIdx.x / 32; work < warp_tiles * IMAGES; work += THREADS / 32) {
     const int image = work / warp_tiles, group = work % warp_tiles * kGroups;
-    const bool inside = group + lane / 4 < groups && first_image + image < BATCH;
-    const Element* lane_x = x + static_cast<i64>(first_image + image) * IN_CHANNELS * kPlane + first_row * S_WIDTH +
-                            (group + lane / 4) * VECTOR;
+    const bool inside[1] = {group + lane / 4 < groups && first_image + image < BATCH};
+    const Element* const lane_x[1] = {x + static_cast<i64>(first_image + image) * IN_CHANNELS * kPlane + first_row * S_WIDTH +
+                                      (group + lane / 4) * VECTOR};
     for (int first_tile = 0; first_tile < kChunkTiles; first_tile += WARP_ENTRY_TILES) {
       float sums[WARP_ENTRY_TILES][VECTOR][4] = {};
-      multiply<Math, WARP_ENTRY_TILES, VECTOR>(lane_x, inside, IN_CHANNELS, kPlane, dictionary, kEntryTiles,
-                                               first_entry / 16 + first_tile, 0, 1, sums);
+      multiply<Math, WARP_ENTRY_TILES, 1, VECTOR>(lane_x, inside, IN_CHANNELS, kPlane, dictionary, kEntryTiles,
+                                                  first_entry / 16 + first_tile, 0, 1, sums);
 #pragma unroll
       for (int m = 0; m < WARP_ENTRY_TILES; ++m) {
 #pragma unroll
@@ -62,30 +83,42 @@ __device__ void fill_tile(const Element* x, const uint4* dictionary, int first_e
 #define INPUT_PARAMETERS const Element* __restrict__ x, const uint4* __restrict__ dictionary
 #define FILL_TILE(first_entry) fill_tile(x, dictionary, first_entry, first_image, top, tile)
 #else
-// Entries first_entry .. + ENTRIES of S rows [top, top + S_ROWS) inside the image, from S.
-__device__ void fill_tile(const Element* s, int first_entry, int first_image, int top, float* tile) {
-  constexpr int kWords = S_WIDTH / VECTOR, kRows = ENTRIES * IMAGES * S_ROWS;
-#pragma unroll 4
-  for (int i = threadIdx.x; i < kRows * kWords; i += THREADS) {
-    const int column = i % kWords * VECTOR, row = i / kWords % S_ROWS, plane = i / (kWords * S_ROWS);
-    const int image = plane % IMAGES, entry = plane / IMAGES, h = top + row;
-    if (h < 0 || h >= S_HEIGHT || first_entry + entry >= DICTIONARY || first_image + image >= BATCH) continue;
-    Vector<Element, VECTOR> loaded;
-    loaded.word = *reinterpret_cast<const decltype(loaded.word)*>(
-        s + static_cast<i64>((first_image + image) * DICTIONARY + first_entry + entry) * kPlane + h * S_WIDTH + column);
-    float values[VECTOR];
-#pragma unroll
-    for (int v = 0; v < VECTOR; ++v) values[v] = Math::load(loaded.values[v]);
-    set_tile(tile, entry, image, row, column, values);
-  }
+__device__ void prepare_tile(S*) {}
+
+// 16 bytes from memory to shared memory, without registers on the way; the tile is complete behind finish_copies().
+__device__ __forceinline__ void copy_word(uint4* to, const uint4* from) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))), "l"(from) : "memory");
 }
-#define INPUT_PARAMETERS const Element* __restrict__ s
-#define FILL_TILE(first_entry) fill_tile(s, first_entry, first_image, top, tile)
+__device__ __forceinline__ void finish_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+
+// Entries first_entry .. + ENTRIES of the rows of S from padded row first_image * IMAGE_ROWS + top on. Where rows of memory or
+// entries end, and behind the last row, zeros take their place: the right padding of what lies in front.
+__device__ void fill_tile(const S* s, int first_entry, int first_image, int top, S* tile) {
+  constexpr int kEntryWords = PITCH * sizeof(S) / 16, kRowWords = DICTIONARY * kEntryWords, kTileRowWords = ENTRIES * kEntryWords;
+  constexpr int kRows = (IMAGES - 1) * IMAGE_ROWS + S_ROWS, kLeadWords = LEAD * sizeof(S) / 16;
+  const int first_row = first_image * IMAGE_ROWS + top, rows = min(kRows, PADDED_ROWS - first_row);
+  const uint4* from = reinterpret_cast<const uint4*>(s) + static_cast<i64>(first_row) * kRowWords + first_entry * kEntryWords;
+  const int last_word = (PADDED_ROWS - first_row) * kRowWords - first_entry * kEntryWords;
+  uint4* to = reinterpret_cast<uint4*>(tile);
+  for (int i = threadIdx.x; i < rows * kTileRowWords; i += THREADS) {
+    const int word = ENTRIES == DICTIONARY ? i : i / kTileRowWords * kRowWords + i % kTileRowWords;
+    if (ENTRIES == DICTIONARY || word < last_word) copy_word(to + i, from + word);
+    else to[i] = make_uint4(0, 0, 0, 0);
+  }
+  if (threadIdx.x < kLeadWords) to[rows * kTileRowWords + threadIdx.x] = make_uint4(0, 0, 0, 0);
+  finish_copies();
+}
+#define INPUT_PARAMETERS const S* __restrict__ s
+#define FILL_TILE(first_entry) fill_tile(s, first_entry, first_image, top + PADDING_H, tile)
 #endif
+
+// Generated: the biases of a block of output channels, and its lookups in one chunk of ENTRIES entries.
+__device__ __forceinline__ void set_bias(int channel_block, Sums& sums);
+__device__ __forceinline__ void gather(int chunk, int channel_block, const S* pixel, Sums& sums);
 
 extern "C" __global__ void __launch_bounds__(THREADS) baked_gather(INPUT_PARAMETERS, Element* __restrict__ y) {
   extern __shared__ float4 shared[];
-  float* tile = reinterpret_cast<float*>(shared);
+  S* tile = reinterpret_cast<S*>(shared);
   let_next_kernel_begin();
   const int slot = threadIdx.x % (SLOT_WARPS * 32);
   const int channel_block = blockIdx.y * CHANNEL_BLOCKS + threadIdx.x / (SLOT_WARPS * 32);
@@ -94,13 +127,18 @@ extern "C" __global__ void __launch_bounds__(THREADS) baked_gather(INPUT_PARAMET
   constexpr int kRowSlots = OUT_WIDTH / PIXELS;
   const int column = slot % kRowSlots * PIXELS, row = slot / kRowSlots % ROWS, image = slot / (kRowSlots * ROWS);
   const bool inside = slot < SLOTS && first_row + row < OUT_HEIGHT && first_image + image < BATCH;
-  const float* pixel = tile + (slot < SLOTS ? image * PLANE + row * STRIDE_H * PITCH + column * STRIDE_W : 0);
+  const S* pixel = tile + (slot < SLOTS ? (image * IMAGE_ROWS + row * STRIDE_H) * ENTRIES * PITCH + column * STRIDE_W : 0);
 
-  for (int i = threadIdx.x; i < TILE_FLOATS / 4; i += THREADS) shared[i] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+  prepare_tile(tile);
   wait_for_previous_kernel();
   Sums sums;
   set_bias(channel_block, sums);
-  GATHER_ALL_CHUNKS
+  for (int chunk = 0; chunk < CHUNKS; ++chunk) {
+    __syncthreads();
+    FILL_TILE(chunk * ENTRIES);
+    __syncthreads();
+    gather(chunk, channel_block, pixel, sums);
+  }
 
   if (!inside) return;
   Element* out = y + (static_cast<i64>(first_image + image) * OUT_CHANNELS + channel_block * CHANNELS) * kOutPlane +

@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <map>
 #include <set>
 #include <vector>
 
 #include "kernels/cuda/device_sources.h"
+#include "kernels/cuda/padded_layout.h"
 #include "kernels/cuda/source_parts.h"
 
 namespace lcnn::cuda {
@@ -49,16 +51,16 @@ void write_gather(SourceOut out, const Conv2dProblem& stage, const BakedTile& ti
   const int first_column = layout.lead - static_cast<int>(stage.padding[1]);
   for (const auto& [place, lookups] : places) {
     const auto [entry, r] = place;
-    const int base = entry * tile.images * layout.plane + r * dilation_h * layout.pitch;
+    const int base = (r * dilation_h * tile.entries + entry) * layout.pitch;
     std::set<int> columns;  // of the values needed, rounded down to what is loaded at once
     for (const Lookup& lookup : lookups) {
       for (int p = 0; p < tile.pixels; ++p) columns.insert((first_column + lookup.column * dilation_w + p) / tile.pixels * tile.pixels);
     }
     fmt::format_to(out, "{{");
     for (const int column : columns) {
-      if (tile.pixels == 1) fmt::format_to(out, "const float v{}=pixel[{}];", column, base + column);
-      else fmt::format_to(out, "const float2 w{0}=*(const float2*)(pixel+{1});const float v{0}=w{0}.x,v{2}=w{0}.y;", column,
-                          base + column, column + 1);
+      if (tile.pixels == 1) fmt::format_to(out, "const float v{}=s_value(pixel[{}]);", column, base + column);
+      else fmt::format_to(out, "const float2 w{0}=s_pair(pixel+{1});const float v{0}=w{0}.x,v{2}=w{0}.y;", column, base + column,
+                          column + 1);
     }
     for (const Lookup& lookup : lookups) {
       for (int p = 0; p < tile.pixels; ++p) {
@@ -84,9 +86,10 @@ void write_layer_constants(SourceOut out, const LookupProblem& problem, Precisio
       {"FUSED", tile.fused ? 1 : 0}, {"VECTOR", tile.vector}, {"WARP_ENTRY_TILES", warp_entry_tiles(tile, precision)},
       {"IN_CHANNELS", problem.conv.in_channels}, {"THREADS", layout.threads}, {"SLOTS", layout.slots},
       {"SLOT_WARPS", layout.slot_warps}, {"IMAGES", tile.images}, {"ROWS", tile.rows}, {"PIXELS", tile.pixels},
-      {"CHANNELS", tile.channels}, {"CHANNEL_BLOCKS", tile.channel_blocks}, {"ENTRIES", tile.entries},
-      {"S_ROWS", layout.s_rows}, {"PITCH", layout.pitch}, {"PLANE", layout.plane}, {"LEAD", layout.lead},
-      {"TILE_FLOATS", layout.shared_bytes / 4}, {"DICTIONARY", stage.in_channels}, {"S_HEIGHT", stage.height},
+      {"CHANNELS", tile.channels}, {"CHANNEL_BLOCKS", tile.channel_blocks}, {"CHUNKS", layout.chunks}, {"ENTRIES", tile.entries},
+      {"NARROW_S", layout.element_bytes == 2 ? 1 : 0}, {"S_ROWS", layout.s_rows}, {"IMAGE_ROWS", layout.image_rows},
+      {"PADDED_ROWS", stage.batch * layout.image_rows + stage.padding[0]}, {"PITCH", layout.pitch}, {"LEAD", layout.lead},
+      {"SHARED_WORDS", layout.shared_bytes / 16}, {"DICTIONARY", stage.in_channels}, {"S_HEIGHT", stage.height},
       {"S_WIDTH", stage.width}, {"BATCH", stage.batch}, {"OUT_CHANNELS", stage.out_channels},
       {"OUT_HEIGHT", stage.out_height()}, {"OUT_WIDTH", stage.out_width()}, {"STRIDE_H", stage.stride[0]},
       {"STRIDE_W", stage.stride[1]}, {"PADDING_H", stage.padding[0]}});
@@ -94,16 +97,22 @@ void write_layer_constants(SourceOut out, const LookupProblem& problem, Precisio
 
 }  // namespace
 
-BakedLayout::BakedLayout(const Conv2dProblem& stage, const BakedTile& tile) {
-  // Rows begin where the vectors that fill them, and the pairs that are read from them, are aligned.
-  const int alignment = std::max(std::min(tile.vector, 4), tile.pixels);
-  const auto aligned = [&](std::int64_t value) { return divide_up(value, alignment) * alignment; };
+BakedLayout::BakedLayout(const Conv2dProblem& stage, Precision precision, const BakedTile& tile) {
   s_rows = static_cast<int>((tile.rows - 1) * stage.stride[0] + (stage.kernel[0] - 1) * stage.dilation[0] + 1);
-  lead = aligned(stage.padding[1]);
-  pitch = aligned(stage.width + lead);
-  plane = s_rows * pitch;
-  // A thread is an image's pixel where images are packed: an odd distance keeps its loads off the same bank.
-  if (alignment == 1 && tile.images > 1 && stage.out_height() * stage.out_width() == 1 && plane % 2 == 0) ++plane;
+  if (tile.fused) {
+    // Rows begin where the vectors that fill them, and the pairs that are read from them, are aligned.
+    const int alignment = std::max(std::min(tile.vector, 4), tile.pixels);
+    element_bytes = 4;
+    image_rows = s_rows;
+    lead = divide_up(stage.padding[1], alignment) * alignment;
+    pitch = divide_up(stage.width + lead, alignment) * alignment;
+  } else {
+    const PaddedLayout padded(stage, precision);
+    element_bytes = padded.element_bytes;
+    image_rows = padded.image_rows;
+    lead = padded.lead;
+    pitch = padded.pitch;
+  }
   slots = static_cast<int>(tile.images * tile.rows * stage.out_width() / tile.pixels);
   slot_warps = divide_up(slots, 32);
   threads = slot_warps * 32 * tile.channel_blocks;
@@ -111,49 +120,63 @@ BakedLayout::BakedLayout(const Conv2dProblem& stage, const BakedTile& tile) {
   grid_x = divide_up(stage.out_height(), tile.rows);
   grid_y = divide_up(stage.out_channels, tile.channels * tile.channel_blocks);
   grid_z = divide_up(stage.batch, tile.images);
-  // The last row's right padding, and what a pair reads beyond it, lie behind the last plane.
-  const std::int64_t floats = static_cast<std::int64_t>(tile.entries) * tile.images * plane + stage.padding[1] + 2;
-  shared_bytes = divide_up(floats, 4) * 16;
+  const std::int64_t rows = static_cast<std::int64_t>(tile.images - 1) * image_rows + s_rows;
+  shared_bytes = divide_up((rows * tile.entries * pitch + lead) * element_bytes, 16) * 16;
 }
 
 namespace {
 
-// Positions a lane loads at once: as many as divide a row and fill 16 bytes, but in a fused kernel few enough that at
+// Positions of X a lane of a fused kernel loads at once: as many as divide a row and fill 16 bytes, but few enough that at
 // least every other warp has a tile.
 int vector_for(const Conv2dProblem& stage, Precision precision, const BakedTile& tile, const BakedLayout& layout) {
-  int vector = 1;
-  for (const int wider : {2, 4, 8}) {
-    if (wider * element_bytes(precision) > 16 || stage.width % wider != 0) break;
-    const std::int64_t positions = static_cast<std::int64_t>(layout.s_rows) * stage.width * tile.images;
-    if (tile.fused && 2 * positions < static_cast<std::int64_t>(wider) * 8 * (layout.threads / 32)) break;
-    vector = wider;
-  }
+  if (!tile.fused) return 1;
+  int vector = widest_vector(stage.width, precision);
+  const std::int64_t positions = static_cast<std::int64_t>(layout.s_rows) * stage.width * tile.images;
+  while (vector > 1 && 2 * positions < static_cast<std::int64_t>(vector) * 8 * (layout.threads / 32)) vector /= 2;
   return vector;
 }
 
-// How good a tile looks: lanes that compute, waves that are full, occupancy, against work that is done again.
-double score(const LookupProblem& problem, const BakedTile& tile, const BakedLayout& layout, int shared_limit,
-             int multiprocessors) {
+// What fits tiles measured on an H100 (ResNet-18 blocks, n32, fp16; 63 gathers within 18%, 62 fused tiles within 47%).
+struct CostConstants {
+  double code, load, narrow_store, warps, warps_exponent, round;
+};
+constexpr CostConstants kGatherCost{.code = 1.9, .load = 1.0, .narrow_store = 1.5, .warps = 22, .warps_exponent = 0.73, .round = 1900};
+constexpr CostConstants kFusedCost{.code = 5.7, .load = 0.4, .narrow_store = 1.1, .warps = 12, .warps_exponent = 0.38, .round = 0};
+
+// What a tile is expected to cost, in cycles: code that is fetched once a block, loads of S or arithmetic of all its warps,
+// filling the tile, writing Y to memory at a multiprocessor's share of the bandwidth. Blocks that share a multiprocessor
+// share these; few warps do not hide latency.
+double cost(const LookupProblem& problem, Precision precision, const BakedTile& tile, const BakedLayout& layout,
+            int shared_limit, int multiprocessors) {
+  constexpr double kMemory = 13, kL2 = 24;  // bytes a cycle and multiprocessor
+  const CostConstants& fitted = tile.fused ? kFusedCost : kGatherCost;
   const Conv2dProblem stage = problem.lookup_stage();
+  const auto bytes = static_cast<double>(element_bytes(precision));
   const int registers = tile.channels * tile.pixels + 40;  // the sums and what else a thread holds
   const int resident = std::min({65536 / (layout.threads * registers), shared_limit / layout.shared_bytes, 2048 / layout.threads});
-  if (resident < 1) return 0.0;
+  if (resident < 1) return std::numeric_limits<double>::infinity();
   const double blocks = static_cast<double>(layout.grid_x) * layout.grid_y * layout.grid_z;
-  const double waves = blocks / (static_cast<double>(resident) * multiprocessors);
-  const double wave_efficiency = waves / std::max(1.0, std::ceil(waves));
-  const double lanes = static_cast<double>(layout.slots) / (layout.slot_warps * 32) *
-                       static_cast<double>(stage.out_height()) / (static_cast<double>(layout.grid_x) * tile.rows);
-  const double halo = static_cast<double>(layout.s_rows) / static_cast<double>(tile.rows * stage.stride[0]);
-  // Filling the tile against writing the output, in elements moved; a fused tile reads X and multiplies.
-  const double inputs = static_cast<double>(tile.fused ? problem.conv.in_channels : stage.in_channels) *
-                        static_cast<double>(stage.height * stage.width);
-  const double outputs = static_cast<double>(stage.out_channels) * static_cast<double>(stage.out_height() * stage.out_width());
-  const double refill = halo * layout.grid_y * inputs / outputs;
-  const double occupancy = std::min(1.0, resident * layout.threads / 768.0);
-  // Fused tiles were up to twice as slow with loads of two positions as with four (H100, ResNet-18 layers), and pairs of
-  // pixels a thread won there, not in the gather from memory.
-  const double loads = tile.fused ? std::min(1.0, 0.5 + tile.vector / 8.0) * (tile.pixels == 2 ? 1.2 : 1.0) : 1.0;
-  return loads * lanes * wave_efficiency * occupancy / (1.0 + 0.5 * refill + 4.0 / (tile.channels * tile.pixels));
+  const double rounds = std::ceil(blocks / (static_cast<double>(resident) * multiprocessors));
+  const double sharing = std::min<double>(resident, std::ceil(blocks / multiprocessors));
+
+  // Of the values at an entry's taps, those that some channel of the block looks up, if lookups were one a tap at random.
+  const auto entries = static_cast<double>(stage.in_channels);
+  const double used = 1 - std::pow(1 - 1 / entries, tile.channels);
+  const double columns = static_cast<double>(tile.pixels == 1 ? stage.kernel[1] : stage.kernel[1] / 2 + 1);
+  const double loads = entries * static_cast<double>(stage.kernel[0]) * columns * std::min(1.0, used * (tile.pixels == 1 ? 1.0 : 1.5));
+  const double arithmetic = static_cast<double>(stage.taps()) * tile.channels * tile.pixels;
+  const double warps = static_cast<double>(layout.slot_warps) * tile.channel_blocks;
+  const double gather = warps * std::max(loads * tile.pixels * fitted.load, arithmetic / 4);
+  const double code = (loads + arithmetic) * tile.channel_blocks * fitted.code;
+
+  const double positions = static_cast<double>(tile.images) * std::min<double>(layout.s_rows, static_cast<double>(stage.height)) *
+                           static_cast<double>(stage.width);
+  const double fill = tile.fused ? 0.27 * static_cast<double>(problem.conv.in_channels) * positions / std::pow(tile.vector, 0.4) * bytes / 2
+                                 : static_cast<double>(layout.shared_bytes) * layout.chunks / kL2;
+  const double output = static_cast<double>(tile.images * tile.rows) * static_cast<double>(stage.out_width()) * tile.channels *
+                        tile.channel_blocks * bytes * (tile.pixels * bytes < 4 ? fitted.narrow_store : 1.0);
+  const double busy = std::min(1.0, std::pow(sharing * layout.threads / 32 / fitted.warps, fitted.warps_exponent));
+  return rounds * (fitted.round + sharing * (fill + gather + output / kMemory) / busy + code);
 }
 
 }  // namespace
@@ -163,18 +186,17 @@ std::vector<BakedTile> baked_tiles(const LookupProblem& problem, Precision preci
   const Conv2dProblem stage = problem.lookup_stage();
   const bool pairs = stage.stride[1] == 1 && stage.out_width() % 2 == 0 && stage.width % 2 == 0;
   const auto out_h = static_cast<int>(stage.out_height());
-  std::vector<std::pair<double, BakedTile>> scored;
+  std::vector<std::pair<double, BakedTile>> costs;
   const auto add = [&](BakedTile tile) {
-    tile.vector = vector_for(stage, precision, tile, BakedLayout(stage, tile));
-    BakedLayout layout(stage, tile);
+    tile.vector = vector_for(stage, precision, tile, BakedLayout(stage, precision, tile));
+    BakedLayout layout(stage, precision, tile);
     while (layout.shared_bytes > shared_limit / 2 && tile.entries > 16) {
       tile.entries = (tile.entries / 2 + 15) / 16 * 16;  // whole tiles of the matrix units
-      layout = BakedLayout(stage, tile);
+      layout = BakedLayout(stage, precision, tile);
     }
     if (layout.shared_bytes > shared_limit || layout.threads > 512 || layout.threads < 64) return;
-    if (const double value = score(problem, tile, layout, shared_limit, multiprocessors); value > 0) {
-      scored.emplace_back(value, tile);
-    }
+    const double value = cost(problem, precision, tile, layout, shared_limit, multiprocessors);
+    if (std::isfinite(value)) costs.emplace_back(value, tile);
   };
   for (const int pixels : pairs ? std::vector<int>{1, 2} : std::vector<int>{1}) {
     for (const int channels : {16, 32, 64}) {
@@ -191,25 +213,27 @@ std::vector<BakedTile> baked_tiles(const LookupProblem& problem, Precision preci
       }
     }
   }
-  std::ranges::stable_sort(scored, std::greater<>(), [](const auto& entry) { return entry.first; });
+  std::ranges::stable_sort(costs, std::less<>(), [](const auto& entry) { return entry.first; });
   std::vector<BakedTile> tiles;
-  for (const auto& [value, tile] : scored) tiles.push_back(tile);
+  for (const auto& [value, tile] : costs) tiles.push_back(tile);
   return tiles;
 }
 
 std::string baked_source(const LookupProblem& problem, const LookupWeights& weights, Precision precision,
                          const BakedTile& tile) {
   const Conv2dProblem stage = problem.lookup_stage();
-  const BakedLayout layout(stage, tile);
+  const BakedLayout layout(stage, precision, tile);
   const int channel_blocks = divide_up(stage.out_channels, tile.channels);
   std::string source = kDictionaryTileSource;
   const SourceOut out(source);
   write_layer_constants(out, problem, precision, tile, layout);
 
-  source += "__device__ __forceinline__ void set_bias(int block, float (&a)[CHANNELS][PIXELS]) {\n";
+  source += kBakedKernelSource;
+
+  source += "__device__ __forceinline__ void set_bias(int channel_block, Sums& a) {\n";
   source += "  for (int k = 0; k < CHANNELS; ++k) for (int p = 0; p < PIXELS; ++p) a[k][p] = 0.0f;\n";
   if (!weights.bias.empty()) {
-    source += "  switch (block) {\n";
+    source += "  switch (channel_block) {\n";
     for (int block = 0; block < channel_blocks; ++block) {
       fmt::format_to(out, "  case {}:\n", block);
       const int last = std::min(tile.channels, static_cast<int>(stage.out_channels) - block * tile.channels);
@@ -222,20 +246,16 @@ std::string baked_source(const LookupProblem& problem, const LookupWeights& weig
   }
   source += "}\n";
 
-  std::string calls;
+  fmt::format_to(out, "__device__ __forceinline__ void gather(int chunk, int channel_block, const S* pixel, Sums& a) {{\n"
+                      "  switch (chunk * {} + channel_block) {{\n", channel_blocks);
   for (int chunk = 0; chunk < layout.chunks; ++chunk) {
-    fmt::format_to(out, "__device__ __forceinline__ void gather_{}(int block, const float* pixel, float (&a)[CHANNELS][PIXELS]) {{\n  switch (block) {{\n", chunk);
     for (int block = 0; block < channel_blocks; ++block) {
-      fmt::format_to(out, "  case {}:\n", block);
+      fmt::format_to(out, "  case {}:\n", chunk * channel_blocks + block);
       write_gather(out, stage, tile, layout, lookups_of(weights.lookups, tile, block, chunk));
       source += "  break;\n";
     }
-    source += "  }\n}\n";
-    fmt::format_to(std::back_inserter(calls), "__syncthreads(); FILL_TILE({}); __syncthreads(); gather_{}(channel_block, pixel, sums); ",
-                   chunk * tile.entries, chunk);
   }
-  fmt::format_to(out, "#define GATHER_ALL_CHUNKS {}\n", calls);
-  return source + kBakedKernelSource;
+  return source + "  }\n}\n";
 }
 
 }  // namespace lcnn::cuda

@@ -18,65 +18,106 @@ using namespace lcnn_device;
 constexpr int kWarps = 4;  // of a block
 constexpr int kThreads = kWarps * 32;
 
+// Narrow loads leave room for several of them: a warp's tile is at least 32 positions.
+constexpr int loads_of(int vector) { return vector >= 4 ? 1 : 4 / vector; }
+
 struct Shape {
-  int channels, entries, plane;  // plane = H * W
-  int groups;                    // batch * plane / kVector
+  int channels, entries, plane, width;  // plane = H * W
+  int groups;                           // batch * plane / kVector
+  int rows_before, lead, pitch, image_rows;  // of PaddedLayout
 };
 
-// Where a group of positions starts in X (`rows` = channels) or S (`rows` = entries).
-template <int kVector>
-__device__ i64 group_offset(const Shape& shape, int group, int rows) {
-  const int per_image = shape.plane / kVector;
-  return static_cast<i64>(group / per_image) * rows * shape.plane + group % per_image * kVector;
+// kVector consecutive positions of S: they lie side by side where vectors divide rows.
+template <typename Math, typename S, int kVector>
+__device__ void store(const Shape& shape, S* s, int entry, int group, const float (&values)[kVector]) {
+  const int per_image = shape.plane / kVector, image = group / per_image, position = group % per_image * kVector;
+  const auto at = [&](int row, int column) {
+    return s + ((static_cast<i64>(image) * shape.image_rows + shape.rows_before + row) * shape.entries + entry) * shape.pitch +
+           shape.lead + column;
+  };
+  const auto stored = [](float value) {
+    if constexpr (std::is_same_v<S, float>) return value;
+    else return Math::store(value);
+  };
+  if (shape.width % kVector == 0) {
+    constexpr int kStore = kVector * static_cast<int>(sizeof(S)) > 16 ? 4 : kVector;
+    S* out = at(position / shape.width, position % shape.width);
+#pragma unroll
+    for (int v = 0; v < kVector; v += kStore) {
+      Vector<S, kStore> word;
+#pragma unroll
+      for (int i = 0; i < kStore; ++i) word.values[i] = stored(values[v + i]);
+      *reinterpret_cast<decltype(word.word)*>(out + v) = word.word;
+    }
+  } else {
+#pragma unroll
+    for (int v = 0; v < kVector; ++v) *at((position + v) / shape.width, (position + v) % shape.width) = stored(values[v]);
+  }
 }
 
-// Adds the sums of the block's other warps to warp 0's.
-template <int kCount>
-__device__ void reduce_over_warps(float* sums) {
-  __shared__ float shared[kWarps - 1][kCount][32];
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  if (warp > 0) {
-#pragma unroll
-    for (int i = 0; i < kCount; ++i) shared[warp - 1][i][lane] = sums[i];
-  }
-  __syncthreads();
-  if (warp > 0) return;
-#pragma unroll
-  for (int i = 0; i < kCount; ++i) {
-#pragma unroll
-    for (int w = 0; w < kWarps - 1; ++w) sums[i] += shared[w][i][lane];
-  }
-}
-
-template <typename Math, int kEntryTiles, int kVector, bool kSplit>
+template <typename Math, typename S, int kEntryTiles, int kVector, bool kSplit>
 __global__ void __launch_bounds__(kThreads)
     dictionary_kernel(Shape shape, const typename Math::Element* __restrict__ x, const uint4* __restrict__ dictionary,
-                      typename Math::Element* __restrict__ s) {
+                      S* __restrict__ s) {
   using T = typename Math::Element;
+  constexpr int kLoads = loads_of(kVector), kPositions = kLoads * kVector;
   let_next_kernel_begin();
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  const int tile = kSplit ? blockIdx.x : blockIdx.x * kWarps + warp;
-  const int group = tile * kGroups + lane / 4;
-  const int first_tile = blockIdx.y * kEntryTiles;
-  float sums[kEntryTiles][kVector][4] = {};
-  multiply<Math, kEntryTiles, kVector>(x + group_offset<kVector>(shape, group, shape.channels), group < shape.groups,
-                                       shape.channels, shape.plane, dictionary, (shape.entries + 15) / 16, first_tile,
-                                       kSplit ? warp : 0, kSplit ? kWarps : 1, sums);
-  if constexpr (kSplit) {
-    reduce_over_warps<kEntryTiles * kVector * 4>(&sums[0][0][0]);
-    if (warp > 0) return;
-  }
+  const int first_group = (kSplit ? blockIdx.x : blockIdx.x * kWarps + warp) * kGroups * kLoads;
+  const int first_tile = blockIdx.y * kEntryTiles, per_image = shape.plane / kVector;
+  const T* lane_x[kLoads];
+  bool inside[kLoads];
 #pragma unroll
-  for (int m = 0; m < kEntryTiles; ++m) {
+  for (int l = 0; l < kLoads; ++l) {
+    const int group = first_group + l * kGroups + lane / 4;
+    inside[l] = group < shape.groups;
+    lane_x[l] = x + static_cast<i64>(group / per_image) * shape.channels * shape.plane + group % per_image * kVector;
+  }
+  float sums[kEntryTiles][kPositions][4] = {};
+  multiply<Math, kEntryTiles, kLoads, kVector>(lane_x, inside, shape.channels, shape.plane, dictionary,
+                                               (shape.entries + 15) / 16, first_tile, kSplit ? warp : 0, kSplit ? kWarps : 1,
+                                               sums);
+
+  const auto store_accumulator = [&](int m, int l, int i, const float (&values)[kVector]) {
+    const int entry = (first_tile + m) * 16 + accumulator_entry(i), group = first_group + l * kGroups + accumulator_group(i);
+    if (entry < shape.entries && group < shape.groups) store<Math, S, kVector>(shape, s, entry, group, values);
+  };
+  if constexpr (kSplit) {
+    // Each warp adds up and stores one of the four accumulators of every product.
+    static_assert(kWarps == 4);
+    __shared__ float shared[kWarps][4][kEntryTiles * kPositions][32];
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const int entry = (first_tile + m) * 16 + accumulator_entry(i), out_group = tile * kGroups + accumulator_group(i);
-      if (entry >= shape.entries || out_group >= shape.groups) continue;
-      Vector<T, kVector> stored;
 #pragma unroll
-      for (int v = 0; v < kVector; ++v) stored.values[v] = Math::store(sums[m][v][i]);
-      T* out = s + group_offset<kVector>(shape, out_group, shape.entries) + static_cast<i64>(entry) * shape.plane;
-      *reinterpret_cast<decltype(stored.word)*>(out) = stored.word;
+      for (int j = 0; j < kEntryTiles * kPositions; ++j) shared[warp][i][j][lane] = sums[j / kPositions][j % kPositions][i];
+    }
+    __syncthreads();
+#pragma unroll
+    for (int m = 0; m < kEntryTiles; ++m) {
+#pragma unroll
+      for (int l = 0; l < kLoads; ++l) {
+        float values[kVector];
+#pragma unroll
+        for (int v = 0; v < kVector; ++v) {
+          const int j = m * kPositions + l * kVector + v;
+          values[v] = shared[0][warp][j][lane] + shared[1][warp][j][lane] + shared[2][warp][j][lane] + shared[3][warp][j][lane];
+        }
+        store_accumulator(m, l, warp, values);
+      }
+    }
+  } else {
+#pragma unroll
+    for (int m = 0; m < kEntryTiles; ++m) {
+#pragma unroll
+      for (int l = 0; l < kLoads; ++l) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          float values[kVector];
+#pragma unroll
+          for (int v = 0; v < kVector; ++v) values[v] = sums[m][l * kVector + v][i];
+          store_accumulator(m, l, i, values);
+        }
+      }
     }
   }
 }
@@ -94,59 +135,64 @@ void with_constant(int value, Function&& function) {
   (void)((value == kValues && (function(std::integral_constant<int, kValues>{}), true)) || ...);
 }
 
-// Calls function(Math{}) with what `precision` multiplies.
+// Calls function(Math{}, S{}) with what `precision` multiplies and what S is stored as.
 template <typename Function>
-void with_math(Precision precision, Function&& function) {
+void with_types(Precision precision, int s_bytes, Function&& function) {
+  const auto narrow_or_not = [&](auto math) {
+    if (s_bytes == 2) function(math, u16{});
+    else function(math, float{});
+  };
   switch (precision) {
-    case Precision::fp32: return function(Strict{});
-    case Precision::tf32: return function(Tf32{});
-    case Precision::fp16: return function(Half{});
-    case Precision::bf16: return function(Bfloat{});
+    case Precision::fp32: return function(Strict{}, float{});
+    case Precision::tf32: return function(Tf32{}, float{});
+    case Precision::fp16: return narrow_or_not(Half{});
+    case Precision::bf16: return narrow_or_not(Bfloat{});
   }
 }
 
 // Entry tiles of 16 that one warp keeps sums for: as many as registers hold with `vector` positions each; strict fp32
 // keeps two sets of sums.
-template <typename Math>
-constexpr int most_entry_tiles(int vector) {
-  const int tiles = vector == 8 ? 2 : 4;
-  return Math::kTerms == 2 ? tiles / 2 : tiles;
-}
+constexpr int most_entry_tiles(int terms, int vector) { return (vector == 8 ? 2 : 4) / terms; }
 
 }  // namespace
 
 DictionaryStage::DictionaryStage(const Conv2dProblem& stage, std::span<const float> dictionary, Precision precision,
-                                 const Execution& execution)
+                                 const PaddedLayout& layout, const Execution& execution)
     : stage_(stage),
       precision_(precision),
+      layout_(layout),
       dictionary_(upload(std::span<const std::uint32_t>(pack_dictionary(stage, dictionary, precision)), MemoryKind::weights, execution)) {
   const std::int64_t plane = stage.height * stage.width;
   for (const int vector : {2, 4, 8}) {
     if (vector * element_bytes(precision) <= 16 && plane % vector == 0) vector_ = vector;
   }
   // Fewer than eight warps a multiprocessor cannot hide the loads: share the channels.
-  const std::int64_t warps = stage.batch * plane / vector_ / kGroups;
-  if (warps < 8 * multiprocessors() && stage.in_channels >= 64) split_ = kWarps;
+  const std::int64_t warp_tiles = stage.batch * plane / (vector_ * kGroups * loads_of(vector_));
+  if (warp_tiles < 8 * multiprocessors() && stage.in_channels >= 64) split_ = kWarps;
+  // As many entries a warp as registers hold, but for every multiprocessor a block.
+  const std::int64_t tiles = (stage.out_channels + 15) / 16, blocks = warp_tiles * split_ / kWarps;
+  while (entry_tiles_ < tiles && entry_tiles_ < most_entry_tiles(precision == Precision::fp32 ? 2 : 1, vector_) &&
+         (entry_tiles_ == 1 || blocks * tiles / (2 * entry_tiles_) >= multiprocessors())) {
+    entry_tiles_ *= 2;
+  }
 }
 
 void DictionaryStage::run(const void* x, void* s, void* stream) const {
   const auto plane = static_cast<int>(stage_.height * stage_.width);
   const Shape shape{static_cast<int>(stage_.in_channels), static_cast<int>(stage_.out_channels), plane,
-                    static_cast<int>(stage_.batch * plane / vector_)};
-  const int tile_groups = kGroups * (split_ == 1 ? kWarps : 1), tiles = (shape.entries + 15) / 16;
-  const auto blocks = static_cast<unsigned>((shape.groups + tile_groups - 1) / tile_groups);
-  with_math(precision_, [&]<typename Math>(Math) {
+                    static_cast<int>(stage_.width), static_cast<int>(stage_.batch * plane / vector_),
+                    layout_.rows_before, layout_.lead, layout_.pitch, layout_.image_rows};
+  const int block_groups = kGroups * loads_of(vector_) * (split_ == 1 ? kWarps : 1), tiles = (shape.entries + 15) / 16;
+  const dim3 grid((shape.groups + block_groups - 1) / block_groups, (tiles + entry_tiles_ - 1) / entry_tiles_);
+  with_types(precision_, layout_.element_bytes, [&]<typename Math, typename S>(Math, S) {
     using T = typename Math::Element;
-    int warp_tiles = 1;
-    while (warp_tiles < tiles && warp_tiles < most_entry_tiles<Math>(vector_)) warp_tiles *= 2;
-    const dim3 grid(blocks, static_cast<unsigned>((tiles + warp_tiles - 1) / warp_tiles));
     with_constant<1, 2, 4, 8>(vector_, [&](auto vector) {
       if constexpr (vector() * sizeof(T) <= 16) {
-        with_constant<1, 2, 4>(warp_tiles, [&](auto entry_tiles) {
-          if constexpr (entry_tiles() <= most_entry_tiles<Math>(vector())) {
+        with_constant<1, 2, 4>(entry_tiles_, [&](auto entry_tiles) {
+          if constexpr (entry_tiles() <= most_entry_tiles(Math::kTerms, vector())) {
             with_constant<1, kWarps>(split_, [&](auto split) {
-              dictionary_kernel<Math, entry_tiles(), vector(), split() != 1><<<grid, kThreads, 0, as_stream(stream)>>>(
-                  shape, static_cast<const T*>(x), dictionary_.as<uint4>(), static_cast<T*>(s));
+              dictionary_kernel<Math, S, entry_tiles(), vector(), split() != 1><<<grid, kThreads, 0, as_stream(stream)>>>(
+                  shape, static_cast<const T*>(x), dictionary_.as<uint4>(), static_cast<S*>(s));
             });
           }
         });
@@ -157,7 +203,8 @@ void DictionaryStage::run(const void* x, void* s, void* stream) const {
 }
 
 std::string DictionaryStage::choice() const {
-  return "dictionary " + std::to_string(vector_) + " positions a load" + (split_ > 1 ? ", channels split" : "");
+  return "dictionary " + std::to_string(vector_) + " positions a load, " + std::to_string(entry_tiles_ * 16) + " entries a warp" +
+         (split_ > 1 ? ", channels split" : "");
 }
 
 std::string DictionaryStage::why_unsupported(const Conv2dProblem& stage) {

@@ -1,21 +1,22 @@
-// S = conv(X, D) for a 1x1 dictionary: a skinny matrix product that streams X once, NCHW.
+// S = conv(X, D) for a 1x1 dictionary: a skinny matrix product that streams X once; X is NCHW, S as PaddedLayout says.
 #pragma once
 
 #include <span>
 #include <string>
 
+#include "kernels/cuda/padded_layout.h"
 #include "kernels/variant.h"
 
 namespace lcnn::cuda {
 
-// Source: paper eq. 4. X [batch, C, H, W] -> S [batch, dictionary_size, H, W], both in `precision`'s storage type.
+// Source: paper eq. 4.
 class DictionaryStage {
  public:
   // `stage` is a LookupProblem's dictionary_stage(); `dictionary` is D [dictionary_size, C], rounded to `precision`.
   DictionaryStage(const Conv2dProblem& stage, std::span<const float> dictionary, Precision precision,
-                  const Execution& execution);
+                  const PaddedLayout& layout, const Execution& execution);
 
-  // Enqueues on `stream`; allocates nothing.
+  // Writes S but for its padding. Enqueues on `stream`; allocates nothing.
   void run(const void* x, void* s, void* stream) const;
 
   // The tile that was chosen, for the report.
@@ -27,8 +28,10 @@ class DictionaryStage {
  private:
   Conv2dProblem stage_;
   Precision precision_;
-  int vector_ = 1;     // consecutive positions a lane loads at once
-  int split_ = 1;      // warps that share the channels of one tile
+  PaddedLayout layout_;
+  int vector_ = 1;       // consecutive positions a lane loads at once
+  int entry_tiles_ = 1;  // of 16, that a warp sums
+  int split_ = 1;        // warps that share the channels of one tile
   Buffer dictionary_;  // D in the order in which lanes read it
 };
 

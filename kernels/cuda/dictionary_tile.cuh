@@ -1,8 +1,9 @@
 // S = D X for one warp's tile, on the matrix units. Compiled by nvcc for the dictionary kernel and, as text, by NVRTC
 // into fused kernels: it includes nothing.
 //
-// Tile:    8 groups of kVector consecutive positions x kEntryTiles * 16 dictionary entries.
-// Load:    each lane loads kVector positions of one channel at once, straight from X into registers; which channels of
+// Tile:    kLoads * 8 groups of kVector consecutive positions x kEntryTiles * 16 dictionary entries.
+// Load:    each lane loads kVector positions of one channel at once, straight from X into registers, for kLoads groups that
+//          are 8 apart; which channels of
 //          the product's inner index a lane holds is free, because D is packed in the same order.
 // Compute: mma m16n8k16 (fp16, bf16) or m16n8k8 (tf32), fp32 sums. Strict fp32 splits X and D into two tf32 terms each and
 //          adds three products (hi hi, hi lo, lo hi); the matrix units truncate their sums, so every kPromoteSteps steps
@@ -111,27 +112,33 @@ __device__ void multiply_position(float (&sums)[4], const uint4 (&a)[Math::kTerm
   }
 }
 
-// sums [entry tile][position of the group][mma accumulator] += D X over mma steps first, first + stride, ... of `channels`.
-// `x` points to this lane's group (lane / 4) in channel 0, channels are `plane` elements apart; `inside` is whether the
-// group exists. `dictionary` is D packed as [step][entry tile][term][lane]; the tile's first entry tile is `first_tile`.
-template <typename Math, int kEntryTiles, int kVector>
-__device__ void multiply(const typename Math::Element* x, bool inside, int channels, int plane, const uint4* dictionary,
-                         int entry_tiles, int first_tile, int first, int stride, float (&sums)[kEntryTiles][kVector][4]) {
+// sums [entry tile][position][mma accumulator] += D X over mma steps first, first + stride, ... of `channels`; a lane's
+// positions are those of its first group, then of its second, ... `x` points to this lane's groups (lane / 4, and every 8
+// further) in channel 0, channels are `plane` elements apart; `inside` is whether they exist. `dictionary` is D packed as
+// [step][entry tile][term][lane]; the tile's first entry tile is `first_tile`.
+template <typename Math, int kEntryTiles, int kLoads, int kVector>
+__device__ void multiply(const typename Math::Element* const (&x)[kLoads], const bool (&inside)[kLoads], int channels,
+                         int plane, const uint4* dictionary, int entry_tiles, int first_tile, int first, int stride,
+                         float (&sums)[kEntryTiles][kLoads * kVector][4]) {
   constexpr int kLaneChannels = Math::kStepChannels / 4;
   using Loaded = Vector<typename Math::Element, kVector>;
   const int lane = threadIdx.x % 32, steps = (channels + Math::kStepChannels - 1) / Math::kStepChannels;
-  float partial[kEntryTiles][kVector][4] = {};
+  float partial[kEntryTiles][kLoads * kVector][4] = {};
   int promote = 0;
 #pragma unroll 2
   for (int step = first; step < steps; step += stride) {
-    Loaded loaded[kLaneChannels];
+    Loaded loaded[kLoads][kLaneChannels];
 #pragma unroll
-    for (int i = 0; i < kLaneChannels; ++i) {
-      const int channel = step * Math::kStepChannels + lane % 4 * kLaneChannels + i;
-      if (inside && channel < channels) {
-        loaded[i].word = __ldg(reinterpret_cast<const decltype(loaded[i].word)*>(x + static_cast<i64>(channel) * plane));
-      } else {
-        loaded[i].word = {};
+    for (int l = 0; l < kLoads; ++l) {
+#pragma unroll
+      for (int i = 0; i < kLaneChannels; ++i) {
+        const int channel = step * Math::kStepChannels + lane % 4 * kLaneChannels + i;
+        if (inside[l] && channel < channels) {
+          loaded[l][i].word =
+              __ldg(reinterpret_cast<const decltype(loaded[l][i].word)*>(x[l] + static_cast<i64>(channel) * plane));
+        } else {
+          loaded[l][i].word = {};
+        }
       }
     }
     uint4 a[kEntryTiles][Math::kTerms];
@@ -142,10 +149,10 @@ __device__ void multiply(const typename Math::Element* x, bool inside, int chann
       for (int term = 0; term < Math::kTerms; ++term) a[m][term] = __ldg(dictionary + (tile * Math::kTerms + term) * 32 + lane);
     }
 #pragma unroll
-    for (int v = 0; v < kVector; ++v) {
+    for (int p = 0; p < kLoads * kVector; ++p) {
 #pragma unroll
       for (int m = 0; m < kEntryTiles; ++m) {
-        multiply_position<Math, kVector>(Math::kTerms == 2 ? partial[m][v] : sums[m][v], a[m], loaded, v);
+        multiply_position<Math, kVector>(Math::kTerms == 2 ? partial[m][p] : sums[m][p], a[m], loaded[p / kVector], p % kVector);
       }
     }
     if constexpr (Math::kTerms == 2) {
@@ -154,11 +161,11 @@ __device__ void multiply(const typename Math::Element* x, bool inside, int chann
 #pragma unroll
       for (int m = 0; m < kEntryTiles; ++m) {
 #pragma unroll
-        for (int v = 0; v < kVector; ++v) {
+        for (int p = 0; p < kLoads * kVector; ++p) {
 #pragma unroll
           for (int i = 0; i < 4; ++i) {
-            sums[m][v][i] += partial[m][v][i];
-            partial[m][v][i] = 0.0f;
+            sums[m][p][i] += partial[m][p][i];
+            partial[m][p][i] = 0.0f;
           }
         }
       }

@@ -1,5 +1,5 @@
-// The kernel for filter dictionaries, but for the lookups: text for NVRTC, behind dictionary_tile.cuh, the constants in
-// capitals and, as write_channels, the generated code.
+// The kernel for filter dictionaries, but for the lookups: text for NVRTC, behind dictionary_tile.cuh and the constants in
+// capitals; the generated code follows it.
 //
 // Problem: S = conv(X, D) with a D of KERNEL_H x KERNEL_W, then every output channel a sum over its pixel's S.
 // Tile:    ROWS x COLUMNS output pixels of one image, all output channels.
@@ -28,9 +28,10 @@ __device__ void fill_tile(const Element* x, const uint4* dictionary, int first_r
 #pragma unroll 1
     for (int r = 0; r < KERNEL_H; ++r) {
       const int h = row + r * DILATION_H;
-      const bool inside = group < kTileGroups && h >= 0 && h < HEIGHT && column >= 0 && column < WIDTH;
-      multiply<Math, WARP_ENTRY_TILES, VECTOR>(x + h * WIDTH + column, inside, IN_CHANNELS, kPlane,
-                                               dictionary + r * DICTIONARY_ROW, kEntryTiles, first_tile, 0, 1, sums);
+      const bool inside[1] = {group < kTileGroups && h >= 0 && h < HEIGHT && column >= 0 && column < WIDTH};
+      const Element* const lane_x[1] = {x + h * WIDTH + column};
+      multiply<Math, WARP_ENTRY_TILES, 1, VECTOR>(lane_x, inside, IN_CHANNELS, kPlane, dictionary + r * DICTIONARY_ROW,
+                                                  kEntryTiles, first_tile, 0, 1, sums);
     }
 #pragma unroll
     for (int m = 0; m < WARP_ENTRY_TILES; ++m) {

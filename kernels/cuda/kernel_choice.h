@@ -25,7 +25,10 @@ struct KernelSearch {
   std::function<int(std::size_t)> shared_bytes;
   // Enqueues a run on input and output; scratch and parameters are the caller's.
   std::function<void(std::size_t, const NvrtcKernel&, const void* input, void* output, void* stream)> run;
-  Conv2dProblem buffers;  // whose input and output `run` takes
+  // What `run` takes: an input of this problem in this precision, and output_bytes of memory.
+  Conv2dProblem input;
+  Precision input_precision = Precision::fp32;
+  std::int64_t output_bytes = 0;
 };
 
 struct KernelChoice {

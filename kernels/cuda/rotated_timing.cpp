@@ -35,18 +35,18 @@ std::string device_name() {
   return properties.name;
 }
 
-RotatedTiming::RotatedTiming(const Conv2dProblem& problem, Precision precision, Layout layout, const Execution& execution)
+RotatedTiming::RotatedTiming(const Conv2dProblem& input, Precision precision, Layout layout, std::int64_t output_bytes,
+                             const Execution& execution)
     : stream_(execution.stream) {
   int device = 0, cache = 0;
   check(cudaGetDevice(&device), "cudaGetDevice");
   check(cudaDeviceGetAttribute(&cache, cudaDevAttrL2CacheSize, device), "cudaDeviceGetAttribute");
-  const std::int64_t input = problem.input_elements() * element_bytes(precision);
-  const std::int64_t output = problem.output_elements() * element_bytes(precision);
-  const std::int64_t sets = std::clamp<std::int64_t>(2 * static_cast<std::int64_t>(cache) / (input + output) + 1, 2, 64);
+  const std::int64_t input_bytes = input.input_elements() * element_bytes(precision);
+  const std::int64_t sets = std::clamp<std::int64_t>(2 * static_cast<std::int64_t>(cache) / (input_bytes + output_bytes) + 1, 2, 64);
   for (std::int64_t set = 0; set < sets; ++set) {
-    inputs_.emplace_back(*execution.allocator, input, MemoryKind::workspace);
-    outputs_.emplace_back(*execution.allocator, output, MemoryKind::workspace);
-    random_fill(inputs_.back().as<void>(), problem, precision, layout, static_cast<std::uint64_t>(set), stream_);
+    inputs_.emplace_back(*execution.allocator, input_bytes, MemoryKind::workspace);
+    outputs_.emplace_back(*execution.allocator, output_bytes, MemoryKind::workspace);
+    random_fill(inputs_.back().as<void>(), input, precision, layout, static_cast<std::uint64_t>(set), stream_);
   }
 }
 

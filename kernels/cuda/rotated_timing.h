@@ -1,6 +1,7 @@
 // A quick timing for choosing among kernels at preparation; reports are measured by bench/.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
@@ -15,7 +16,8 @@ std::string device_name();
 // Pairs of random input and output that together exceed the L2 twice.
 class RotatedTiming {
  public:
-  RotatedTiming(const Conv2dProblem& problem, Precision precision, Layout layout, const Execution& execution);
+  // Inputs are those of `input`, filled with random numbers; outputs are `output_bytes` of memory.
+  RotatedTiming(const Conv2dProblem& input, Precision precision, Layout layout, std::int64_t output_bytes, const Execution& execution);
 
   // Median over some timings of one run in microseconds; `run` enqueues one on the execution's stream.
   double microseconds(const std::function<void(const void* input, void* output)>& run) const;
