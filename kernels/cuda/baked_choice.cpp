@@ -73,8 +73,7 @@ BakedKernel make_baked_kernel(const VectorForm& form, Precision precision, const
   const Conv2dProblem stage = form.problem.lookup_stage();
   const std::vector<BakedTile> tiles = tiles_for(form.problem, precision, fused);
   const auto layout = [&](std::size_t candidate) { return BakedLayout(stage, precision, tiles[candidate]); };
-  const PaddedLayout padded(stage, precision);
-  const Conv2dProblem padded_s{.width = padded.elements()};
+  const Conv2dProblem padded_s{.width = PaddedLayout(stage, precision).elements()};
   KernelChoice choice = choose_kernel(
       {.variant = fused ? "baked_fused" : "baked_gather", .problem = form.problem, .precision = precision,
        .lookups = form.weights.lookups.lookups(), .kernel_name = "baked_gather", .candidates = tiles.size(),
@@ -84,7 +83,7 @@ BakedKernel make_baked_kernel(const VectorForm& form, Precision precision, const
        .run = [&](std::size_t candidate, const NvrtcKernel& kernel, const void* input, void* output,
                   void* stream) { launch(kernel, layout(candidate), fused, input, dictionary, output, stream); },
        .input = fused ? form.problem.conv : padded_s,
-       .input_precision = fused || padded.element_bytes == 2 ? precision : Precision::fp32,
+       .input_precision = precision,
        .output_bytes = stage.output_elements() * element_bytes(precision)},
       execution);
   return {tiles[choice.candidate], layout(choice.candidate), std::move(choice.kernel), std::move(choice.how)};

@@ -15,12 +15,12 @@ using Sums = float[CHANNELS][PIXELS];
 
 constexpr int kPlane = S_HEIGHT * S_WIDTH, kOutPlane = OUT_HEIGHT * OUT_WIDTH;
 
-#if NARROW_S
+#if FUSED
+using S = float;  // in shared memory
+__device__ __forceinline__ float s_value(S stored) { return stored; }
+#else
 using S = Element;
 __device__ __forceinline__ float s_value(S stored) { return Math::load(stored); }
-#else
-using S = float;
-__device__ __forceinline__ float s_value(S stored) { return stored; }
 #endif
 
 // Two neighbouring values of S.

@@ -87,7 +87,7 @@ void write_layer_constants(SourceOut out, const LookupProblem& problem, Precisio
       {"IN_CHANNELS", problem.conv.in_channels}, {"THREADS", layout.threads}, {"SLOTS", layout.slots},
       {"SLOT_WARPS", layout.slot_warps}, {"IMAGES", tile.images}, {"ROWS", tile.rows}, {"PIXELS", tile.pixels},
       {"CHANNELS", tile.channels}, {"CHANNEL_BLOCKS", tile.channel_blocks}, {"CHUNKS", layout.chunks}, {"ENTRIES", tile.entries},
-      {"NARROW_S", layout.element_bytes == 2 ? 1 : 0}, {"S_ROWS", layout.s_rows}, {"IMAGE_ROWS", layout.image_rows},
+      {"S_ROWS", layout.s_rows}, {"IMAGE_ROWS", layout.image_rows},
       {"PADDED_ROWS", stage.batch * layout.image_rows + stage.padding[0]}, {"PITCH", layout.pitch}, {"LEAD", layout.lead},
       {"SHARED_WORDS", layout.shared_bytes / 16}, {"DICTIONARY", stage.in_channels}, {"S_HEIGHT", stage.height},
       {"S_WIDTH", stage.width}, {"BATCH", stage.batch}, {"OUT_CHANNELS", stage.out_channels},

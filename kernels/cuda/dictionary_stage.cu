@@ -1,5 +1,5 @@
 // Problem: S [entries x positions] = D [entries x C] X [C x positions], positions flattened over the images.
-// Tile:    a warp's, as dictionary_tile.cuh says; S leaves as kVector consecutive positions a store.
+// Tile:    a warp's, as dictionary_tile.cuh says; S leaves as kVector consecutive positions of a row a store.
 // Bound:   bytes of X where many warps are in flight; small problems split the channels over the warps of a block.
 #include "kernels/cuda/dictionary_stage.h"
 
@@ -22,65 +22,55 @@ constexpr int kThreads = kWarps * 32;
 constexpr int loads_of(int vector) { return vector >= 4 ? 1 : 4 / vector; }
 
 struct Shape {
-  int channels, entries, plane, width;  // plane = H * W
-  int groups;                           // batch * plane / kVector
+  int channels, entries, height, width;
+  int groups;                                // batch * height * width / kVector
   int rows_before, lead, pitch, image_rows;  // of PaddedLayout
 };
 
-// kVector consecutive positions of S: they lie side by side where vectors divide rows.
-template <typename Math, typename S, int kVector>
-__device__ void store(const Shape& shape, S* s, int entry, int group, const float (&values)[kVector]) {
-  const int per_image = shape.plane / kVector, image = group / per_image, position = group % per_image * kVector;
-  const auto at = [&](int row, int column) {
-    return s + ((static_cast<i64>(image) * shape.image_rows + shape.rows_before + row) * shape.entries + entry) * shape.pitch +
-           shape.lead + column;
-  };
-  const auto stored = [](float value) {
-    if constexpr (std::is_same_v<S, float>) return value;
-    else return Math::store(value);
-  };
-  if (shape.width % kVector == 0) {
-    constexpr int kStore = kVector * static_cast<int>(sizeof(S)) > 16 ? 4 : kVector;
-    S* out = at(position / shape.width, position % shape.width);
-#pragma unroll
-    for (int v = 0; v < kVector; v += kStore) {
-      Vector<S, kStore> word;
-#pragma unroll
-      for (int i = 0; i < kStore; ++i) word.values[i] = stored(values[v + i]);
-      *reinterpret_cast<decltype(word.word)*>(out + v) = word.word;
-    }
-  } else {
-#pragma unroll
-    for (int v = 0; v < kVector; ++v) *at((position + v) / shape.width, (position + v) % shape.width) = stored(values[v]);
-  }
+// Where entry 0 of a group's positions lies in S. Groups do not cross rows.
+template <int kVector>
+__device__ i64 group_offset(const Shape& shape, int group) {
+  const int per_row = shape.width / kVector, row = group / per_row, image = row / shape.height;
+  const int padded_row = image * shape.image_rows + shape.rows_before + row - image * shape.height;
+  return static_cast<i64>(padded_row) * shape.entries * shape.pitch + shape.lead + (group - row * per_row) * kVector;
 }
 
-template <typename Math, typename S, int kEntryTiles, int kVector, bool kSplit>
+template <typename Math, int kEntryTiles, int kVector, bool kSplit>
 __global__ void __launch_bounds__(kThreads)
     dictionary_kernel(Shape shape, const typename Math::Element* __restrict__ x, const uint4* __restrict__ dictionary,
-                      S* __restrict__ s) {
+                      typename Math::Element* __restrict__ s) {
   using T = typename Math::Element;
   constexpr int kLoads = loads_of(kVector), kPositions = kLoads * kVector;
   let_next_kernel_begin();
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const int first_group = (kSplit ? blockIdx.x : blockIdx.x * kWarps + warp) * kGroups * kLoads;
-  const int first_tile = blockIdx.y * kEntryTiles, per_image = shape.plane / kVector;
+  const int first_tile = blockIdx.y * kEntryTiles, plane = shape.height * shape.width, per_image = plane / kVector;
   const T* lane_x[kLoads];
   bool inside[kLoads];
 #pragma unroll
   for (int l = 0; l < kLoads; ++l) {
     const int group = first_group + l * kGroups + lane / 4;
     inside[l] = group < shape.groups;
-    lane_x[l] = x + static_cast<i64>(group / per_image) * shape.channels * shape.plane + group % per_image * kVector;
+    lane_x[l] = x + static_cast<i64>(group / per_image) * shape.channels * plane + group % per_image * kVector;
   }
   float sums[kEntryTiles][kPositions][4] = {};
-  multiply<Math, kEntryTiles, kLoads, kVector>(lane_x, inside, shape.channels, shape.plane, dictionary,
+  multiply<Math, kEntryTiles, kLoads, kVector>(lane_x, inside, shape.channels, plane, dictionary,
                                                (shape.entries + 15) / 16, first_tile, kSplit ? warp : 0, kSplit ? kWarps : 1,
                                                sums);
 
-  const auto store_accumulator = [&](int m, int l, int i, const float (&values)[kVector]) {
+  i64 offsets[kLoads][2];  // of this lane's groups of accumulators
+#pragma unroll
+  for (int l = 0; l < kLoads; ++l) {
+#pragma unroll
+    for (int i = 0; i < 2; ++i) offsets[l][i] = group_offset<kVector>(shape, first_group + l * kGroups + accumulator_group(i));
+  }
+  const auto store_accumulator = [&](int m, int l, int i, i64 offset, const float (&values)[kVector]) {
     const int entry = (first_tile + m) * 16 + accumulator_entry(i), group = first_group + l * kGroups + accumulator_group(i);
-    if (entry < shape.entries && group < shape.groups) store<Math, S, kVector>(shape, s, entry, group, values);
+    if (entry >= shape.entries || group >= shape.groups) return;
+    Vector<T, kVector> stored;
+#pragma unroll
+    for (int v = 0; v < kVector; ++v) stored.values[v] = Math::store(values[v]);
+    *reinterpret_cast<decltype(stored.word)*>(s + offset + static_cast<i64>(entry) * shape.pitch) = stored.word;
   };
   if constexpr (kSplit) {
     // Each warp adds up and stores one of the four accumulators of every product.
@@ -102,7 +92,7 @@ __global__ void __launch_bounds__(kThreads)
           const int j = m * kPositions + l * kVector + v;
           values[v] = shared[0][warp][j][lane] + shared[1][warp][j][lane] + shared[2][warp][j][lane] + shared[3][warp][j][lane];
         }
-        store_accumulator(m, l, warp, values);
+        store_accumulator(m, l, warp, warp % 2 == 0 ? offsets[l][0] : offsets[l][1], values);
       }
     }
   } else {
@@ -115,7 +105,7 @@ __global__ void __launch_bounds__(kThreads)
           float values[kVector];
 #pragma unroll
           for (int v = 0; v < kVector; ++v) values[v] = sums[m][l * kVector + v][i];
-          store_accumulator(m, l, i, values);
+          store_accumulator(m, l, i, offsets[l][i % 2], values);
         }
       }
     }
@@ -135,18 +125,14 @@ void with_constant(int value, Function&& function) {
   (void)((value == kValues && (function(std::integral_constant<int, kValues>{}), true)) || ...);
 }
 
-// Calls function(Math{}, S{}) with what `precision` multiplies and what S is stored as.
+// Calls function(Math{}) with what `precision` multiplies.
 template <typename Function>
-void with_types(Precision precision, int s_bytes, Function&& function) {
-  const auto narrow_or_not = [&](auto math) {
-    if (s_bytes == 2) function(math, u16{});
-    else function(math, float{});
-  };
+void with_math(Precision precision, Function&& function) {
   switch (precision) {
-    case Precision::fp32: return function(Strict{}, float{});
-    case Precision::tf32: return function(Tf32{}, float{});
-    case Precision::fp16: return narrow_or_not(Half{});
-    case Precision::bf16: return narrow_or_not(Bfloat{});
+    case Precision::fp32: return function(Strict{});
+    case Precision::tf32: return function(Tf32{});
+    case Precision::fp16: return function(Half{});
+    case Precision::bf16: return function(Bfloat{});
   }
 }
 
@@ -164,7 +150,7 @@ DictionaryStage::DictionaryStage(const Conv2dProblem& stage, std::span<const flo
       dictionary_(upload(std::span<const std::uint32_t>(pack_dictionary(stage, dictionary, precision)), MemoryKind::weights, execution)) {
   const std::int64_t plane = stage.height * stage.width;
   for (const int vector : {2, 4, 8}) {
-    if (vector * element_bytes(precision) <= 16 && plane % vector == 0) vector_ = vector;
+    if (vector * element_bytes(precision) <= 16 && stage.width % vector == 0) vector_ = vector;
   }
   // Fewer than eight warps a multiprocessor cannot hide the loads: share the channels.
   const std::int64_t warp_tiles = stage.batch * plane / (vector_ * kGroups * loads_of(vector_));
@@ -178,21 +164,20 @@ DictionaryStage::DictionaryStage(const Conv2dProblem& stage, std::span<const flo
 }
 
 void DictionaryStage::run(const void* x, void* s, void* stream) const {
-  const auto plane = static_cast<int>(stage_.height * stage_.width);
-  const Shape shape{static_cast<int>(stage_.in_channels), static_cast<int>(stage_.out_channels), plane,
-                    static_cast<int>(stage_.width), static_cast<int>(stage_.batch * plane / vector_),
+  const Shape shape{static_cast<int>(stage_.in_channels), static_cast<int>(stage_.out_channels), static_cast<int>(stage_.height),
+                    static_cast<int>(stage_.width), static_cast<int>(stage_.batch * stage_.height * stage_.width / vector_),
                     layout_.rows_before, layout_.lead, layout_.pitch, layout_.image_rows};
   const int block_groups = kGroups * loads_of(vector_) * (split_ == 1 ? kWarps : 1), tiles = (shape.entries + 15) / 16;
   const dim3 grid((shape.groups + block_groups - 1) / block_groups, (tiles + entry_tiles_ - 1) / entry_tiles_);
-  with_types(precision_, layout_.element_bytes, [&]<typename Math, typename S>(Math, S) {
+  with_math(precision_, [&]<typename Math>(Math) {
     using T = typename Math::Element;
     with_constant<1, 2, 4, 8>(vector_, [&](auto vector) {
       if constexpr (vector() * sizeof(T) <= 16) {
         with_constant<1, 2, 4>(entry_tiles_, [&](auto entry_tiles) {
           if constexpr (entry_tiles() <= most_entry_tiles(Math::kTerms, vector())) {
             with_constant<1, kWarps>(split_, [&](auto split) {
-              dictionary_kernel<Math, S, entry_tiles(), vector(), split() != 1><<<grid, kThreads, 0, as_stream(stream)>>>(
-                  shape, static_cast<const T*>(x), dictionary_.as<uint4>(), static_cast<S*>(s));
+              dictionary_kernel<Math, entry_tiles(), vector(), split() != 1><<<grid, kThreads, 0, as_stream(stream)>>>(
+                  shape, static_cast<const T*>(x), dictionary_.as<uint4>(), static_cast<T*>(s));
             });
           }
         });

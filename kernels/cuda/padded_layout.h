@@ -1,7 +1,6 @@
 // How S lies between the dictionary kernel and the gather: with its padding, so that a strip of rows is one piece of memory.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 
 #include "kernels/problem.h"
@@ -12,36 +11,28 @@ namespace lcnn::cuda {
 // rows behind an image are those in front of the next. `lead` zeros lie in front of each row: its left padding, and the
 // right padding of what lies in front. Rows and leads are whole words of 16 bytes.
 struct PaddedLayout {
-  int element_bytes;  // 4: floats; 2: as the precision stores
+  int element_bytes;
   int entries, rows_before, lead, pitch, image_rows;
   std::int64_t batch;
 
-  // `stage` is a lookup stage. Floats are quicker to read and more exact; where they would crowd out X and Y from the
-  // L2, 16-bit precisions store S as they store X.
-  PaddedLayout(const Conv2dProblem& stage, Precision precision) {
-    constexpr std::int64_t kMostFloatBytes = std::int64_t{16} << 20;
-    element_bytes = 4;
-    set(stage);
-    if (lcnn::element_bytes(precision) == 2 && bytes() > kMostFloatBytes) {
-      element_bytes = 2;
-      set(stage);
-    }
-  }
+  // `stage` is a lookup stage; S is stored as `precision` stores X.
+  PaddedLayout(const Conv2dProblem& stage, Precision precision)
+      : element_bytes(static_cast<int>(lcnn::element_bytes(precision))),
+        entries(static_cast<int>(stage.in_channels)),
+        rows_before(static_cast<int>(stage.padding[0])),
+        lead(whole_words(stage.padding[1])),
+        pitch(whole_words(stage.width + lead)),
+        image_rows(static_cast<int>(stage.height) + rows_before),
+        batch(stage.batch) {}
 
   std::int64_t rows() const { return batch * image_rows + rows_before; }
   std::int64_t elements() const { return rows() * entries * pitch; }
   std::int64_t bytes() const { return elements() * element_bytes; }
 
  private:
-  void set(const Conv2dProblem& stage) {
+  int whole_words(std::int64_t columns) const {
     const std::int64_t word = 16 / element_bytes;
-    const auto whole_words = [&](std::int64_t columns) { return static_cast<int>((columns + word - 1) / word * word); };
-    entries = static_cast<int>(stage.in_channels);
-    rows_before = static_cast<int>(stage.padding[0]);
-    lead = whole_words(stage.padding[1]);
-    pitch = whole_words(stage.width + lead);
-    image_rows = static_cast<int>(stage.height) + rows_before;
-    batch = stage.batch;
+    return static_cast<int>((columns + word - 1) / word * word);
   }
 };
 
