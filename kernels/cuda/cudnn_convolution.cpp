@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <future>
 #include <iterator>
 #include <limits>
@@ -18,6 +19,7 @@
 #include <vector>
 
 #include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/rotated_timing.h"
 #include "kernels/cuda/weights_upload.h"
 
 namespace lcnn::cuda {
@@ -27,7 +29,7 @@ namespace fe = cudnn_frontend;
 
 constexpr std::int64_t kX = 1, kW = 2, kB = 3, kY = 4;                 // tensor ids
 constexpr std::int64_t kWorkspaceLimit = std::int64_t{4} << 30;       // bytes
-constexpr int kFinalists = 5;                                         // timed again, more often
+constexpr int kFinalists = 8;                                         // timed again, more often
 constexpr unsigned kMostBuilders = 16;                                // threads that build plans
 
 void check_cudnn(cudnnStatus_t status, const char* what) {
@@ -123,7 +125,7 @@ struct Candidate {
   bool fused_bias = false;
   std::string name;
   std::int64_t workspace_bytes = 0;
-  float milliseconds = 0.0f;
+  double microseconds = 0;
 };
 
 struct Tuned {
@@ -247,50 +249,33 @@ class CudnnConvolution::Implementation {
     return candidate;
   }
 
-  // Times every candidate on random data, the kFinalists fastest more often, and returns the fastest.
+  // Times every candidate once over rotated buffers, the kFinalists fastest more often, and returns the fastest.
   Candidate fastest(std::vector<Candidate> candidates, const Execution& execution) const {
-    const auto stream = as_stream(execution.stream);
-    const std::int64_t bytes = element_bytes(precision_);
     const auto largest = std::ranges::max(candidates, {}, &Candidate::workspace_bytes).workspace_bytes;
-    const Buffer x(*execution.allocator, problem_.input_elements() * bytes, MemoryKind::workspace);
-    const Buffer y(*execution.allocator, problem_.output_elements() * bytes, MemoryKind::workspace);
     const Buffer workspace(*execution.allocator, std::max<std::int64_t>(largest, 1), MemoryKind::workspace);
-    random_fill(x.as<void>(), problem_, precision_, layout_, 1, stream);
-
-    const auto time = [&](Candidate& candidate, int runs) {
-      candidate.milliseconds = milliseconds_of(candidate, x.as<void>(), y.as<void>(), workspace.as<void>(), runs, stream);
+    const RotatedTiming timing(problem_, precision_, layout_, problem_.output_elements() * element_bytes(precision_), execution);
+    const auto time = [&](Candidate& candidate, int timings) {
+      const auto run = [&](const void* x, void* y) {
+        if (!execute(candidate, x, y, workspace.as<void>(), as_stream(execution.stream))) {
+          throw std::runtime_error("the plan failed");
+        }
+      };
+      try {
+        candidate.microseconds = timing.microseconds(run, timings);
+      } catch (const std::runtime_error&) {  // to run, or to be captured
+        candidate.microseconds = std::numeric_limits<double>::infinity();
+      }
     };
-    for (Candidate& candidate : candidates) time(candidate, 3);
-    std::ranges::sort(candidates, {}, &Candidate::milliseconds);
+    for (Candidate& candidate : candidates) time(candidate, 1);
+    std::ranges::sort(candidates, {}, &Candidate::microseconds);
     if (candidates.size() > kFinalists) candidates.resize(kFinalists);
-    for (Candidate& candidate : candidates) time(candidate, 20);
-    Candidate best = *std::ranges::min_element(candidates, {}, &Candidate::milliseconds);
-    if (!(best.milliseconds < std::numeric_limits<float>::infinity())) {
+    for (Candidate& candidate : candidates) time(candidate, 9);
+    Candidate best = *std::ranges::min_element(candidates, {}, &Candidate::microseconds);
+    if (!std::isfinite(best.microseconds)) {
       throw std::runtime_error(fmt::format("every cuDNN {} {} plan failed to run", to_string(precision_),
                                            to_string(layout_)));
     }
     return best;
-  }
-
-  float milliseconds_of(const Candidate& candidate, const void* x, void* y, void* workspace, int runs,
-                        cudaStream_t stream) const {
-    constexpr float kFailed = std::numeric_limits<float>::infinity();
-    cudaEvent_t begin = nullptr, end = nullptr;
-    check(cudaEventCreate(&begin), "cudaEventCreate");
-    check(cudaEventCreate(&end), "cudaEventCreate");
-    float milliseconds = kFailed;
-    bool ran = execute(candidate, x, y, workspace, stream);  // warm-up
-    check(cudaEventRecord(begin, stream), "cudaEventRecord");
-    for (int i = 0; i < runs && ran; ++i) ran = execute(candidate, x, y, workspace, stream);
-    check(cudaEventRecord(end, stream), "cudaEventRecord");
-    check(cudaEventSynchronize(end), "timing a cuDNN plan");
-    if (ran) {
-      check(cudaEventElapsedTime(&milliseconds, begin, end), "cudaEventElapsedTime");
-      milliseconds /= static_cast<float>(runs);
-    }
-    cudaEventDestroy(begin);
-    cudaEventDestroy(end);
-    return milliseconds;
   }
 
   bool execute(const Candidate& candidate, const void* x, void* y, void* workspace, cudaStream_t stream) const {
