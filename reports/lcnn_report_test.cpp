@@ -159,6 +159,20 @@ TEST_F(LcnnReportTest, Validate) {
                  "is no JSON");
 }
 
+TEST_F(LcnnReportTest, RenderIsThePythonProgram) {
+  if (std::system("python3 --version > /dev/null 2>&1") != 0) {
+    expect_refused(lcnn_report("render " + kFixture), "render needs python3");
+    return;
+  }
+  const std::string out = folder_ / "out.md";
+  const Outcome outcome = lcnn_report(fmt::format("render {} --format=markdown --output={}", kFixture, out));
+  EXPECT_EQ(outcome.code, 0) << outcome.output;
+  EXPECT_THAT(read_text(out), HasSubstr("| fp32 | 146.1 (cudnn) | 191.1 (precompute_gather)"));
+  expect_refused(lcnn_report("render --format=csv " + (folder_ / "absent")), "absent: No such file");
+  EXPECT_EQ(lcnn_report("render --format=pdf " + kFixture).code, 2);
+  EXPECT_THAT(lcnn_report("render --help").output, HasSubstr("--output"));
+}
+
 TEST(SchemaTest, TheProgramHoldsTheFile) {
   EXPECT_EQ(schema_text(), read_text(LCNN_REPORTS_FOLDER "/schema.json"));
 }

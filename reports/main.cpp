@@ -1,5 +1,5 @@
-// lcnn_report: validates, compares and merges reports. Exit codes: 0 same or better, 1 a regression or an
-// invalid report, 2 input that cannot be used.
+// lcnn_report: validates, compares, merges and renders reports. Exit codes: 0 same or better, 1 a regression
+// or an invalid report, 2 input that cannot be used.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -19,6 +19,7 @@
 #include "reports/merge.h"
 #include "reports/read_report.h"
 #include "reports/replace_file.h"
+#include "reports/run_render.h"
 #include "reports/schema.h"
 #include "reports/thresholds.h"
 #include "reports/write_comparison.h"
@@ -112,12 +113,18 @@ int run(int argc, char** argv) {
   merging->add_option("OUT", merged, "the report to write")->required();
   merging->add_option("FILE", files, "reports; of rows of one name the later file's stays")->required();
 
+  CLI::App* rendering =
+      app.add_subcommand("render", "writes tables or a page of reports; render --help says more")
+          ->prefix_command();
+  rendering->set_help_flag();
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kFine : kUnusable;
   }
   if (comparing->parsed()) return run_compare(options);
+  if (rendering->parsed()) run_render(rendering->remaining());
   if (validating->parsed()) return run_validate(files);
   return run_merge(merged, files);
 }
