@@ -96,7 +96,7 @@ int run_history(const HistoryOptions& options) {
 int run_validate(const std::vector<std::string>& paths) {
   bool valid = true;
   for (const std::string& path : paths) {
-    const auto violations = schema_violations(nlohmann::json(read_json(path)));
+    const auto violations = schema_violations_of_file(path);
     if (!violations) throw UnusableInput(kWhyNoSchema);
     print(violations->empty()
               ? fmt::format("{}: valid\n", path)
@@ -109,7 +109,7 @@ int run_validate(const std::vector<std::string>& paths) {
 int run_merge(const std::string& output, const std::vector<std::string>& paths) {
   const Merged merged = merge(paths);
   for (const std::string& note : merged.notes) fmt::print(stderr, "{}\n", note);
-  replace_file(output, [&](std::ostream& out) { write_report(merged.report, out); });
+  replace_file(output, [&](std::ostream& out) { write_report(merged, out); });
   return kFine;
 }
 

@@ -39,19 +39,25 @@ def page_report(report):
         "date": report.context["date"],
         "context": list(flat(shown)),
         "rows": records,
-        "roofs": roofs(report.context.get("limits") or {}, records),
+        "roofs": roofs(report.context["limits"], records),
     }
+
+
+def page_data(reports):
+    """What the page's script reads, as JSON."""
+    data = [page_report(report) for report in reports]
+    variants = variant_scale([record for report in data for record in report["rows"]])
+    return script_json({"reports": data, "charts": charts(variants)})
 
 
 def html_page(reports):
     """The page of one report or several; with several of one machine it shows their history, too."""
-    data = [page_report(report) for report in reports]
-    variants = variant_scale([record for report in data for record in report["rows"]])
+    newest = reports[-1]
     parts = {
-        "title": html.escape(f"lcnn: {data[-1]['machine']}, commit {data[-1]['commit']}"),
+        "title": html.escape(visible(f"lcnn: {newest.machine()}, commit {newest.commit()}")),
         "style": (HERE / "page.css").read_text(encoding="utf-8"),
         "library": chart_library(),
-        "data": script_json({"reports": data, "charts": charts(variants)}),
+        "data": page_data(reports),
         "script": (HERE / "page.js").read_text(encoding="utf-8"),
     }
     before, *pieces = (HERE / "page.html").read_text(encoding="utf-8").split("{{")

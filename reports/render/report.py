@@ -57,7 +57,7 @@ def read_report(path):
         raise UnusableInput(f"{path}: has schema version {visible(version)}, version {SCHEMA_VERSION} is read")
     report = Report(pathlib.Path(path), context, rows)
     try:
-        report.machine(), report.commit(), context["date"] + context["timing"]["mode"]
+        report.machine(), report.commit(), context["date"] + context["timing"]["mode"], context["limits"].keys()
     except (KeyError, TypeError, AttributeError) as error:
         raise UnusableInput(f"{path}: its context is not as the schema says: {visible(error)}") from None
     names = set()

@@ -30,6 +30,7 @@ def multiply_accumulates(row):
     return operations["conv2d_multiplications"] / (2 if row["computes"] == "pruned_2_4" else 1)
 
 
+KINDS = ("lookup", "conv2d", "peer")
 TEXT_FIELDS = ("name", "kind", "variant", "set", "layer", "dictionary", "precision", "layout", "disposition")
 
 
@@ -38,6 +39,8 @@ def summary(row):
     for field in TEXT_FIELDS:
         if not isinstance(row[field], str):
             raise TypeError(f"{field} is no text")
+    if row["kind"] not in KINDS:
+        raise ValueError(f"kind is none of {', '.join(KINDS)}")
     record = {field: row[field] for field in TEXT_FIELDS} | {
         "batch": number(row["problem"]["batch"]),
         "reason": row["reason"],

@@ -3,11 +3,13 @@ import csv
 import io
 import json
 import os
+import random
 import subprocess
 import sys
 import unittest
 
 from render.csv_table import csv_table
+from render.html_page import page_data
 from render.markdown_tables import markdown, text
 from render.report import UnusableInput, read_report, read_reports
 from render.row_summary import middle_90_percent, summaries
@@ -97,6 +99,30 @@ class RefusalsTest(ReportsTest):
                         markdown(reports)
                     except UnusableInput as error:
                         self.assertNotIn("\n", str(error))
+
+    def test_damaged_reports_are_one_line_or_no_matter(self):
+        random_ = random.Random(1)
+        values = (None, True, -1, 0, 1e300, "", "x", [], {}, [None], 10**400)
+        outcomes = set()
+        for _ in range(1500):
+            changed = json.loads(json.dumps(self.document))
+            value = changed
+            for _ in range(random_.randint(1, 6)):
+                if not isinstance(value, (dict, list)) or not value:
+                    break
+                parent, key = value, random_.choice(list(value) if isinstance(value, dict) else range(len(value)))
+                value = parent[key]
+            parent[key] = random_.choice(values)
+            path = self.write("a.json", changed)
+            try:
+                reports = [read_report(path)]
+                for write in (csv_table, markdown, page_data):
+                    write(reports)
+                outcomes.add("taken")
+            except UnusableInput as error:
+                self.assertNotIn("\n", str(error))
+                outcomes.add("refused")
+        self.assertEqual(outcomes, {"taken", "refused"})
 
     def test_the_program(self):
         out = self.folder / "out.md"
