@@ -40,6 +40,7 @@ bool ReportParser::end_object() {
 bool ReportParser::start_array(std::size_t) {
   enter();
   if (depth_ == 1) throw UnusableInput(fmt::format("{}: is no report: it is a list", report_.path));
+  if (in_row(3) || in_benchmark()) throw UnusableInput(fmt::format("{}: a row is a list", report_.path));
   if (depth_ == 2 && section_ == Section::rows) has_rows_ = true;
   if (depth_ == 2 && section_ == Section::benchmarks) {
     has_benchmarks_ = true;
