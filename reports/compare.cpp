@@ -18,12 +18,6 @@ namespace {
 // minute.
 constexpr std::size_t kMostRowsWithAllIntervals = 2000;
 
-std::string commit_of(const Report& report) {
-  std::string commit(report.field("git/commit").substr(0, 12));
-  if (report.field("git/dirty") == "true") commit += "-dirty";
-  return commit;
-}
-
 // The largest change for the worse comes first within a verdict.
 double change_of(const ComparedRow& row) {
   const Finding* time = row.find(Metric::time);
@@ -82,9 +76,9 @@ Comparison compare(const Report& base, const Report& now, const Thresholds& thre
                    const std::set<std::string>& allowed) {
   Comparison comparison{.base_path = base.path,
                         .now_path = now.path,
-                        .base_commit = commit_of(base),
-                        .now_commit = commit_of(now),
-                        .device = std::string(now.field(now.google_benchmark ? "host_name" : "device/name"))};
+                        .base_commit = base.commit(),
+                        .now_commit = now.commit(),
+                        .device = now.device()};
   check_conditions(base, now, allowed, comparison);
 
   std::unordered_map<std::string_view, const Row*> of_base;

@@ -18,6 +18,7 @@ JsonFile::JsonFile(const std::string& path)
 }
 
 void JsonFile::refill() {
+  if (end_ != nullptr) bytes_before_ += static_cast<std::size_t>(end_ - buffer_.data());
   lines_before_ +=
       std::count(static_cast<const char*>(buffer_.data()), end_ == nullptr ? buffer_.data() : end_, '\n');
   const std::size_t read = std::fread(buffer_.data(), 1, buffer_.size(), file_.get());
@@ -29,6 +30,14 @@ void JsonFile::refill() {
 
 std::size_t JsonFile::line() const {
   return 1 + lines_before_ + std::count(static_cast<const char*>(buffer_.data()), next_, '\n');
+}
+
+// nlohmann says "[json.exception.parse_error.101] parse error at line 1, column 5: syntax error while ...";
+// its lines do not count what was skipped.
+std::string JsonFile::not_json(const std::string& error) const {
+  const std::size_t end = error.find(": ");
+  return fmt::format("{}: is no JSON: line {}: {}", path_, line(),
+                     end == std::string::npos ? error : error.substr(end + 2));
 }
 
 void JsonFile::skip_array() {

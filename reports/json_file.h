@@ -52,6 +52,11 @@ class JsonFile {
 
   // The line of the character that comes next, from 1.
   std::size_t line() const;
+  // How many bytes lie before it.
+  std::size_t offset() const { return bytes_before_ + static_cast<std::size_t>(next_ - buffer_.data()); }
+
+  // What nlohmann's exception at this place says, as one line that names the file.
+  std::string not_json(const std::string& error) const;
 
  private:
   void refill();
@@ -64,7 +69,7 @@ class JsonFile {
   std::vector<char> buffer_;
   const char* next_ = nullptr;
   const char* end_ = nullptr;
-  std::size_t lines_before_ = 0;  // that ended before the buffer
+  std::size_t bytes_before_ = 0, lines_before_ = 0;  // that ended before the buffer
 };
 
 }  // namespace lcnn::reports

@@ -159,6 +159,41 @@ TEST_F(LcnnReportTest, Validate) {
                  "is no JSON");
 }
 
+TEST_F(LcnnReportTest, RenderIsThePythonProgram) {
+  if (std::system("python3 --version > /dev/null 2>&1") != 0) {
+    expect_refused(lcnn_report("render " + kFixture), "render needs python3");
+    return;
+  }
+  const std::string out = folder_ / "out.md";
+  const Outcome outcome = lcnn_report(fmt::format("render {} --format=markdown --output={}", kFixture, out));
+  EXPECT_EQ(outcome.code, 0) << outcome.output;
+  EXPECT_THAT(read_text(out), HasSubstr("| fp32 | 146.1 (cudnn) | 191.1 (precompute_gather)"));
+  expect_refused(lcnn_report("render --format=csv " + (folder_ / "absent")), "absent: No such file");
+  EXPECT_EQ(lcnn_report("render --format=pdf " + kFixture).code, 2);
+  EXPECT_THAT(lcnn_report("render --help").output, HasSubstr("--output"));
+}
+
+TEST_F(LcnnReportTest, PartsOfAFileAreJudgedAsTheWholeIs) {
+  if (!schema_violations(nlohmann::json::object())) GTEST_SKIP() << kWhyNoSchema;
+  std::vector<ordered_json> wrong(9, fixture());
+  wrong[0]["rows"][2]["memory"]["peak_bytes"] = -1;
+  wrong[1]["benchmarks"][3].erase("name");
+  wrong[2]["context"]["git"]["commit"] = 3;
+  wrong[3].erase("benchmarks");
+  wrong[4]["rows"] = ordered_json::object({{"a", ordered_json::object()}});
+  wrong[5]["rows"][1] = 3;
+  wrong[6]["rows"][1] = ordered_json::array({1, 2});
+  wrong[7]["more"] = {{"a", {1, {{"b", nullptr}}}}};
+  wrong[8]["rows"] = 3;
+  for (const ordered_json& report : wrong) {
+    const auto violations = *schema_violations_of_file(folder_.file("wrong.json", report));
+    EXPECT_FALSE(violations.empty()) << report.dump().substr(0, 200);
+    EXPECT_FALSE(schema_violations(nlohmann::json(report))->empty());
+  }
+  EXPECT_THAT(schema_violations_of_file(folder_.file("wrong.json", wrong[0]))->front(),
+              testing::StartsWith("<root>[rows][2][memory]"));
+}
+
 TEST(SchemaTest, TheProgramHoldsTheFile) {
   EXPECT_EQ(schema_text(), read_text(LCNN_REPORTS_FOLDER "/schema.json"));
 }

@@ -1,5 +1,5 @@
-// lcnn_report: validates, compares and merges reports. Exit codes: 0 same or better, 1 a regression or an
-// invalid report, 2 input that cannot be used.
+// lcnn_report: validates, compares, merges and renders reports, and finds where their history changed. Exit
+// codes: 0 same or better, 1 a regression or an invalid report, 2 input that cannot be used.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -16,9 +16,11 @@
 #include "reports/compare.h"
 #include "reports/context_differences.h"
 #include "reports/escape.h"
+#include "reports/history.h"
 #include "reports/merge.h"
 #include "reports/read_report.h"
 #include "reports/replace_file.h"
+#include "reports/run_render.h"
 #include "reports/schema.h"
 #include "reports/thresholds.h"
 #include "reports/write_comparison.h"
@@ -28,9 +30,18 @@ namespace {
 
 constexpr int kFine = 0, kRegression = 1, kUnusable = 2;
 
-struct CompareOptions {
-  std::string base, now, thresholds, output, format = "console";
+// What compare and history share.
+struct OutputOptions {
+  std::string thresholds, output, format = "console";
+};
+
+struct CompareOptions : OutputOptions {
+  std::string base, now;
   std::vector<std::string> allowed;
+};
+
+struct HistoryOptions : OutputOptions {
+  std::string folder;
 };
 
 Thresholds read_thresholds(const std::string& path) {
@@ -47,6 +58,21 @@ void print(const std::string& text) {
     throw UnusableInput("the standard output cannot be written");
 }
 
+void write(const std::string& output, const std::string& text) {
+  if (output.empty()) {
+    print(text);
+  } else {
+    replace_file(output, [&](std::ostream& out) { out << text; });
+  }
+}
+
+void add_output_options(CLI::App& command, OutputOptions& options, const std::vector<std::string>& formats) {
+  command.add_option("--thresholds", options.thresholds, "JSON: how much each metric may get worse");
+  command.add_option("--format", options.format, fmt::format("{}", fmt::join(formats, ", ")))
+      ->check(CLI::IsMember(formats));
+  command.add_option("--output", options.output, "file to write, in place of the standard output");
+}
+
 int run_compare(const CompareOptions& options) {
   const Thresholds thresholds = read_thresholds(options.thresholds);
   std::future<Report> base = std::async(std::launch::async, read_report, options.base);
@@ -55,19 +81,22 @@ int run_compare(const CompareOptions& options) {
       base.get(), now, thresholds, std::set<std::string>(options.allowed.begin(), options.allowed.end()));
   const std::map<std::string, std::string (*)(const Comparison&)> writers{
       {"console", console}, {"markdown", markdown}, {"json", json}, {"junit", junit}};
-  const std::string text = writers.at(options.format)(comparison);
-  if (options.output.empty()) {
-    print(text);
-  } else {
-    replace_file(options.output, [&](std::ostream& out) { out << text; });
-  }
+  write(options.output, writers.at(options.format)(comparison));
   return comparison.regressed() ? kRegression : kFine;
+}
+
+int run_history(const HistoryOptions& options) {
+  const History history = read_history(options.folder, read_thresholds(options.thresholds));
+  const std::map<std::string, std::string (*)(const History&)> writers{
+      {"console", console}, {"markdown", markdown}, {"json", json}};
+  write(options.output, writers.at(options.format)(history));
+  return history.regressed() ? kRegression : kFine;
 }
 
 int run_validate(const std::vector<std::string>& paths) {
   bool valid = true;
   for (const std::string& path : paths) {
-    const auto violations = schema_violations(nlohmann::json(read_json(path)));
+    const auto violations = schema_violations_of_file(path);
     if (!violations) throw UnusableInput(kWhyNoSchema);
     print(violations->empty()
               ? fmt::format("{}: valid\n", path)
@@ -80,7 +109,7 @@ int run_validate(const std::vector<std::string>& paths) {
 int run_merge(const std::string& output, const std::vector<std::string>& paths) {
   const Merged merged = merge(paths);
   for (const std::string& note : merged.notes) fmt::print(stderr, "{}\n", note);
-  replace_file(output, [&](std::ostream& out) { write_report(merged.report, out); });
+  replace_file(output, [&](std::ostream& out) { write_report(merged, out); });
   return kFine;
 }
 
@@ -94,14 +123,17 @@ int run(int argc, char** argv) {
   CLI::App* comparing = app.add_subcommand("compare", "compares NEW with BASE, row by row");
   comparing->add_option("BASE", options.base, "the report of before")->required();
   comparing->add_option("NEW", options.now, "the report of now")->required();
-  comparing->add_option("--thresholds", options.thresholds, "JSON: how much each metric may get worse");
-  comparing->add_option("--format", options.format, "console, markdown, json or junit")
-      ->check(CLI::IsMember({"console", "markdown", "json", "junit"}));
-  comparing->add_option("--output", options.output, "file to write, in place of the standard output");
+  add_output_options(*comparing, options, {"console", "markdown", "json", "junit"});
   comparing
       ->add_option("--allow-different", options.allowed, "conditions that may differ, separated by commas")
       ->delimiter(',')
       ->check(CLI::IsMember(std::vector<std::string>(std::begin(kContextKinds), std::end(kContextKinds))));
+
+  HistoryOptions history_options;
+  CLI::App* telling =
+      app.add_subcommand("history", "finds where the reports of one machine changed for good");
+  telling->add_option("FOLDER", history_options.folder, "the reports, *.json")->required();
+  add_output_options(*telling, history_options, {"console", "markdown", "json"});
 
   std::vector<std::string> files;
   CLI::App* validating = app.add_subcommand("validate", "checks reports against reports/schema.json");
@@ -112,12 +144,19 @@ int run(int argc, char** argv) {
   merging->add_option("OUT", merged, "the report to write")->required();
   merging->add_option("FILE", files, "reports; of rows of one name the later file's stays")->required();
 
+  CLI::App* rendering =
+      app.add_subcommand("render", "writes tables or a page of reports; render --help says more")
+          ->prefix_command();
+  rendering->set_help_flag();
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kFine : kUnusable;
   }
   if (comparing->parsed()) return run_compare(options);
+  if (telling->parsed()) return run_history(history_options);
+  if (rendering->parsed()) run_render(rendering->remaining());
   if (validating->parsed()) return run_validate(files);
   return run_merge(merged, files);
 }

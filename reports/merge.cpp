@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <memory>
 #include <optional>
 #include <ostream>
 #include <unordered_map>
@@ -28,71 +30,68 @@ void check_context(const Report& first, const Report& other) {
   }
 }
 
-struct Entry {
-  json row;
-  std::vector<json> benchmarks;
-  std::size_t file = 0;
-};
+// As one line: in JSON text, line breaks are white space.
+std::string one_line(std::string text) {
+  std::ranges::replace_if(
+      text, [](char c) { return c == '\n' || c == '\r'; }, ' ');
+  return text;
+}
 
 }  // namespace
 
 Merged merge(const std::vector<std::string>& paths) {
-  Merged merged;
-  std::vector<Entry> entries;
+  Merged merged{.paths = paths};
   std::unordered_map<std::string, std::size_t> places;
   std::optional<Report> first;
   for (std::size_t file = 0; file < paths.size(); ++file) {
-    const Report report = read_report(paths[file]);  // says what is wrong with it
+    Report report = read_report(paths[file]);  // says what is wrong with it
     if (report.google_benchmark)
       throw UnusableInput(fmt::format("{}: is no report of lcnn_bench", paths[file]));
+    report.rows.clear();
     if (first) check_context(*first, report);
-    if (!first) first = report;
+    if (!first) first = std::move(report);
 
-    json document = read_json(paths[file]);
-    for (json& row : document["rows"]) {
-      const std::string name = row["name"];
-      const auto [place, is_new] = places.try_emplace(name, entries.size());
+    ReportItems items = find_items(paths[file]);
+    if (!items.benchmarks.is_list) throw UnusableInput(fmt::format("{}: has no benchmarks", paths[file]));
+    for (const ReportItem& row : items.rows.items) {
+      if (!row.object) throw UnusableInput(fmt::format("{}: a row is no object", paths[file]));
+      const auto [place, is_new] = places.try_emplace(row.name, merged.entries.size());
       if (is_new) {
-        entries.emplace_back();
+        merged.entries.emplace_back();
       } else {
-        merged.notes.push_back(fmt::format("{}: the row of {} takes the place of {}'s", visible(name),
-                                           paths[file], paths[entries[place->second].file]));
+        merged.notes.push_back(fmt::format("{}: the row of {} takes the place of {}'s", visible(row.name),
+                                           paths[file], paths[merged.entries[place->second].file]));
       }
-      entries[place->second] = {.row = std::move(row), .benchmarks = {}, .file = file};
+      merged.entries[place->second] = {.file = file, .row = *row.object, .benchmarks = {}};
     }
-    if (!document["benchmarks"].is_array())
-      throw UnusableInput(fmt::format("{}: has no benchmarks", paths[file]));
-    for (json& benchmark : document["benchmarks"]) {
-      const auto place = benchmark.is_object() && benchmark.contains("name") && benchmark["name"].is_string()
-                             ? places.find(benchmark["name"].get<std::string>())
-                             : places.end();
-      if (place == places.end())
+    for (const ReportItem& benchmark : items.benchmarks.items) {
+      const auto place = places.find(benchmark.name);
+      if (!benchmark.object || place == places.end() || merged.entries[place->second].file != file)
         throw UnusableInput(fmt::format("{}: a benchmark belongs to no row", paths[file]));
-      benchmark["family_index"] = place->second;
-      entries[place->second].benchmarks.push_back(std::move(benchmark));
+      merged.entries[place->second].benchmarks.push_back(*benchmark.object);
     }
-    merged.report["context"] = std::move(document["context"]);
+    merged.context = std::move(items.others["context"]);
   }
-  json benchmarks = json::array(), rows = json::array();
-  for (Entry& entry : entries) {
-    rows.push_back(std::move(entry.row));
-    for (json& benchmark : entry.benchmarks) benchmarks.push_back(std::move(benchmark));
-  }
-  merged.report["benchmarks"] = std::move(benchmarks);
-  merged.report["rows"] = std::move(rows);
   return merged;
 }
 
-void write_report(const json& report, std::ostream& out) {
-  out << "{\n\"context\": " << report["context"].dump(2);
-  for (const char* list : {"benchmarks", "rows"}) {
-    out << ",\n\"" << list << "\": [\n";
-    const json& items = report[list];
-    for (std::size_t i = 0; i < items.size(); ++i)
-      out << items[i].dump() << (i + 1 < items.size() ? ",\n" : "\n");
-    out << ']';
+void write_report(const Merged& merged, std::ostream& out) {
+  std::vector<std::unique_ptr<SpanReader>> readers;
+  for (const std::string& path : merged.paths) readers.push_back(std::make_unique<SpanReader>(path));
+  out << "{\n\"context\": " << merged.context.dump(2) << ",\n\"benchmarks\": [\n";
+  const char* separator = "";
+  for (std::size_t i = 0; i < merged.entries.size(); ++i) {
+    for (const Span& span : merged.entries[i].benchmarks) {
+      json benchmark = json::parse(readers[merged.entries[i].file]->text(span));
+      benchmark["family_index"] = i;
+      out << std::exchange(separator, ",\n") << benchmark.dump();
+    }
   }
-  out << "\n}\n";
+  out << "\n],\n\"rows\": [\n";
+  separator = "";
+  for (const Merged::Entry& entry : merged.entries)
+    out << std::exchange(separator, ",\n") << one_line(readers[entry.file]->text(entry.row));
+  out << "\n]\n}\n";
 }
 
 }  // namespace lcnn::reports

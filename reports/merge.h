@@ -5,11 +5,20 @@
 #include <string>
 #include <vector>
 
+#include "reports/report_items.h"
+
 namespace lcnn::reports {
 
+// What the merged report is made of; the rows' text stays in the files.
 struct Merged {
-  nlohmann::ordered_json
-      report;  // valid by the schema if what it was made from is; the context is the last file's
+  struct Entry {
+    std::size_t file = 0;  // index into paths
+    Span row;
+    std::vector<Span> benchmarks;
+  };
+  std::vector<std::string> paths;
+  nlohmann::ordered_json context;  // the last file's
+  std::vector<Entry> entries;
   std::vector<std::string> notes;  // one line a row that two files have
 };
 
@@ -18,7 +27,7 @@ struct Merged {
 // driver, timing mode, seed, threads or commit.
 Merged merge(const std::vector<std::string>& paths);
 
-// Writes it as lcnn_bench does, a line a row.
-void write_report(const nlohmann::ordered_json& report, std::ostream& out);
+// Writes it as lcnn_bench does, a line a row: valid by the schema if what it was made from is.
+void write_report(const Merged& merged, std::ostream& out);
 
 }  // namespace lcnn::reports

@@ -14,6 +14,9 @@ struct UnusableInput : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// Deeper than any report, and shallow enough for what handles JSON recursively.
+inline constexpr int kMostDepth = 64;
+
 // Reads the report of lcnn_bench, or of Google Benchmark, at `path`. Throws UnusableInput when it cannot be
 // opened, is not JSON (NaN and Infinity are none), is no report, is of another schema version, or names two
 // rows alike.

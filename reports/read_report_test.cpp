@@ -91,8 +91,11 @@ TEST_F(ReadReportTest, WhatIsNoReportIsOneLine) {
               HasSubstr("schema version 2"));
   EXPECT_THAT(refused(R"({"context": {"lcnn_schema_version": 1}, "rows": [{"name": "a"}]})"),
               HasSubstr("row 1 has no"));
+  EXPECT_THAT(refused(R"({"context": {"lcnn_schema_version": 1}, "rows": [["a"]]})"),
+              HasSubstr("a row is a list"));
+  EXPECT_THAT(refused(R"({"benchmarks": [["a"]]})"), HasSubstr("a row is a list"));
   EXPECT_THAT(refused(std::string(100'000, '[')), HasSubstr("is no report"));
-  EXPECT_THAT(refused("{\"rows\":" + std::string(100'000, '[')), HasSubstr("nested"));
+  EXPECT_THAT(refused("{\"context\":" + std::string(100'000, '[')), HasSubstr("nested"));
   EXPECT_THAT(refused(R"({"benchmarks": [{"name": ")" + std::string(5000, 'x') + "\"}]}"),
               HasSubstr("5000 characters"));
 }

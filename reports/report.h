@@ -40,6 +40,12 @@ struct Report {
     const auto found = context.find(path_in_context);
     return found == context.end() ? std::string_view() : std::string_view(found->second);
   }
+
+  // As people name it, such as 76d0580d6bb4-dirty.
+  std::string commit() const {
+    return std::string(field("git/commit").substr(0, 12)) + (field("git/dirty") == "true" ? "-dirty" : "");
+  }
+  std::string device() const { return std::string(field(google_benchmark ? "host_name" : "device/name")); }
 };
 
 }  // namespace lcnn::reports

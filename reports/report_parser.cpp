@@ -7,17 +7,8 @@
 namespace lcnn::reports {
 namespace {
 
-// Deeper than any report, and shallow enough for what handles JSON recursively.
-constexpr int kMostDepth = 64;
 // std::regex, which thresholds use, recurses over a name.
 constexpr std::size_t kLongestName = 4096;
-
-// nlohmann says "[json.exception.parse_error.101] parse error at line 1, column 5: syntax error while ...";
-// its lines do not count what was skipped.
-std::string without_place(const std::string& message) {
-  const std::size_t end = message.find(": ");
-  return end == std::string::npos ? message : message.substr(end + 2);
-}
 
 }  // namespace
 
@@ -49,6 +40,7 @@ bool ReportParser::end_object() {
 bool ReportParser::start_array(std::size_t) {
   enter();
   if (depth_ == 1) throw UnusableInput(fmt::format("{}: is no report: it is a list", report_.path));
+  if (in_row(3) || in_benchmark()) throw UnusableInput(fmt::format("{}: a row is a list", report_.path));
   if (depth_ == 2 && section_ == Section::rows) has_rows_ = true;
   if (depth_ == 2 && section_ == Section::benchmarks) {
     has_benchmarks_ = true;
@@ -145,8 +137,7 @@ bool ReportParser::string(std::string& value) {
 }
 
 bool ReportParser::parse_error(std::size_t, const std::string&, const nlohmann::json::exception& error) {
-  throw UnusableInput(
-      fmt::format("{}: is no JSON: line {}: {}", report_.path, file_.line(), without_place(error.what())));
+  throw UnusableInput(file_.not_json(error.what()));
 }
 
 }  // namespace lcnn::reports

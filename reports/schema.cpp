@@ -1,9 +1,17 @@
 #include "reports/schema.h"
 
-#include "reports/escape.h"
 #include "reports/schema_text.h"
 
 #if LCNN_HAS_VALIJSON
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <future>
+#include <thread>
+#include <utility>
+
+#include "reports/escape.h"
+#include "reports/report_items.h"
 #pragma GCC diagnostic ignored "-Wrestrict"  // a false alarm of g++ 12 in valijson's headers
 #include <valijson/adapters/nlohmann_json_adapter.hpp>
 #include <valijson/schema.hpp>
@@ -18,27 +26,103 @@ const char* schema_text() { return kSchemaText; }
 
 #if LCNN_HAS_VALIJSON
 
-std::optional<std::vector<std::string>> schema_violations(const nlohmann::json& report) {
-  constexpr std::size_t kMost = 20;
-  const nlohmann::json document = nlohmann::json::parse(kSchemaText);
-  valijson::Schema schema;
-  valijson::SchemaParser(valijson::SchemaParser::kDraft7)
-      .populateSchema(valijson::adapters::NlohmannJsonAdapter(document), schema);
-  valijson::Validator validator;
-  valijson::ValidationResults results;
-  validator.validate(schema, valijson::adapters::NlohmannJsonAdapter(report), &results);
-  std::vector<std::string> violations;
-  for (valijson::ValidationResults::Error error; violations.size() < kMost && results.popError(error);) {
-    std::string line;
-    for (const std::string& step : error.context) line += step;
-    violations.push_back(visible(line + ": " + error.description));
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kMostViolations = 20;
+
+// The schema, or one of its definitions.
+class PartSchema {
+ public:
+  explicit PartSchema(const char* definition = nullptr) {
+    json document = json::parse(kSchemaText);
+    if (definition != nullptr)
+      document = {{"$ref", std::string("#/definitions/") + definition},
+                  {"definitions", document["definitions"]}};
+    valijson::SchemaParser(valijson::SchemaParser::kDraft7)
+        .populateSchema(valijson::adapters::NlohmannJsonAdapter(document), schema_);
   }
+
+  // Adds what is wrong with `value`, which lies at `place` of its report.
+  void check(valijson::Validator& validator, const json& value, const std::string& place,
+             std::vector<std::string>& violations) const {
+    const valijson::adapters::NlohmannJsonAdapter target(value);
+    if (validator.validate(schema_, target, nullptr))
+      return;  // collecting costs time, which few values are worth
+    valijson::ValidationResults results;
+    validator.validate(schema_, target, &results);
+    for (valijson::ValidationResults::Error error;
+         violations.size() < kMostViolations && results.popError(error);) {
+      std::string line = place;
+      for (std::size_t i = 1; i < error.context.size(); ++i) line += error.context[i];
+      violations.push_back(visible(line + ": " + error.description));
+    }
+  }
+
+ private:
+  valijson::Schema schema_;
+};
+
+std::vector<std::string> check_items(const PartSchema& schema, const SpanReader& reader,
+                                     const ReportList& list, const char* name, std::size_t begin,
+                                     std::size_t end) {
+  valijson::Validator validator;
+  std::vector<std::string> violations;
+  for (std::size_t i = begin; i < end && violations.size() < kMostViolations; ++i) {
+    const std::string place = fmt::format("<root>[{}][{}]", name, i);
+    if (const auto& object = list.items[i].object) {
+      schema.check(validator, json::parse(reader.text(*object)), place, violations);
+    } else {
+      violations.push_back(place + ": is no object");
+    }
+  }
+  return violations;
+}
+
+}  // namespace
+
+std::optional<std::vector<std::string>> schema_violations(const json& report) {
+  valijson::Validator validator;
+  std::vector<std::string> violations;
+  PartSchema().check(validator, report, "<root>", violations);
+  return violations;
+}
+
+std::optional<std::vector<std::string>> schema_violations_of_file(const std::string& path) {
+  const ReportItems items = find_items(path);
+  json top = items.others;
+  for (const auto& [name, list] :
+       {std::pair("benchmarks", &items.benchmarks), std::pair("rows", &items.rows)}) {
+    if (list->present) top[name] = list->is_list ? json::array() : json();
+  }
+  std::vector<std::string> violations = *schema_violations(top);
+
+  const SpanReader reader(path);
+  const PartSchema benchmark("benchmark"), row("row");
+  const std::size_t threads = std::max(1U, std::thread::hardware_concurrency());
+  std::vector<std::future<std::vector<std::string>>> parts;
+  const auto share_out = [&](const PartSchema& schema, const ReportList& list, const char* name) {
+    const std::size_t count = list.items.size();
+    for (std::size_t i = 0; i < threads; ++i) {
+      parts.push_back(std::async(std::launch::async, check_items, std::cref(schema), std::cref(reader),
+                                 std::cref(list), name, count * i / threads, count * (i + 1) / threads));
+    }
+  };
+  share_out(benchmark, items.benchmarks, "benchmarks");
+  share_out(row, items.rows, "rows");
+  for (auto& part : parts) {
+    for (std::string& violation : part.get()) violations.push_back(std::move(violation));
+  }
+  if (violations.size() > kMostViolations) violations.resize(kMostViolations);
   return violations;
 }
 
 #else
 
 std::optional<std::vector<std::string>> schema_violations(const nlohmann::json&) { return std::nullopt; }
+
+std::optional<std::vector<std::string>> schema_violations_of_file(const std::string&) { return std::nullopt; }
 
 #endif
 

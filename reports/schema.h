@@ -18,4 +18,8 @@ const char* schema_text();
 // where the build cannot say: kWhyNoSchema.
 std::optional<std::vector<std::string>> schema_violations(const nlohmann::json& report);
 
+// The same of a file, whatever its size: rows and benchmarks are read one by one, on all cores. Throws
+// UnusableInput where it is no JSON.
+std::optional<std::vector<std::string>> schema_violations_of_file(const std::string& path);
+
 }  // namespace lcnn::reports

@@ -1,0 +1,50 @@
+#!/usr/bin/env python3
+"""lcnn_report render REPORT... [--format=html|markdown|csv] [--output=FILE]
+
+REPORT is a report of lcnn_bench, or a folder of them. The page opens with no network; its charts show one report, the newest
+first, and, of several of one machine, their history. Without --output, tables go to the standard output and the page to
+lcnn_report.html."""
+import argparse
+import sys
+
+from render.csv_table import csv_table
+from render.html_page import html_page
+from render.markdown_tables import markdown
+from render.replace_file import replace_file
+from render.report import UnusableInput, read_reports
+
+UNUSABLE = 2
+WRITERS = {"html": html_page, "markdown": markdown, "csv": csv_table}
+
+
+def print_text(text):
+    try:
+        sys.stdout.reconfigure(encoding="utf-8", errors="replace", newline="")
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        sys.stdout = None  # Python would try again when it ends
+        raise UnusableInput(f"the standard output cannot be written: {error.strerror}") from None
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="lcnn_report render", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("reports", nargs="+", metavar="REPORT")
+    parser.add_argument("--format", choices=WRITERS, default="html")
+    parser.add_argument("--output", metavar="FILE")
+    options = parser.parse_args()
+    try:
+        text = WRITERS[options.format](read_reports(options.reports))
+        output = options.output or ("lcnn_report.html" if options.format == "html" else None)
+        if output:
+            replace_file(output, text)
+        else:
+            print_text(text)
+    except UnusableInput as error:
+        print(f"lcnn_report: {error}", file=sys.stderr)
+        return UNUSABLE
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
