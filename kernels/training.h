@@ -18,6 +18,7 @@ struct LookupArrays {
   const std::int32_t* row_offsets;  // [out_channels * kh * kw + 1] of the lookup stage
   const std::int32_t* indices;      // [lookups], within the output channel's group
   const T* coefficients;            // [lookups]
+  std::int64_t lookups;
 };
 
 struct LookupProblem;

@@ -29,7 +29,8 @@ struct Trained {
     const std::vector<T> x = converted(c.x), dictionary = converted(c.weights.dictionary), bias = converted(c.weights.bias);
     const std::vector<T> coefficients = converted(c.weights.lookups.coefficients), grad_y = converted(c.grad_y);
     const std::vector<std::int32_t> indices = c.indices();
-    const LookupArrays<T> lookups{c.weights.lookups.row_offsets.data(), indices.data(), coefficients.data()};
+    const LookupArrays<T> lookups{c.weights.lookups.row_offsets.data(), indices.data(), coefficients.data(),
+                                  c.weights.lookups.lookups()};
     std::vector<T> s(problem.dictionary_stage().output_elements(), kPoison<T>), grad_s = s;
     y.assign(grad_y.size(), kPoison<T>);
     grad_x.assign(x.size(), kPoison<T>);

@@ -16,14 +16,15 @@ struct LookupsByEntry {
   std::vector<std::int64_t> offsets;  // [dictionary_size + 1]
   std::vector<Lookup> lookups;
 
-  LookupsByEntry(std::int64_t entries, std::int64_t rows, const std::int32_t* row_offsets, const std::int32_t* indices)
-      : offsets(entries + 1), lookups(row_offsets[rows]) {
-    for (std::int32_t i = 0; i < row_offsets[rows]; ++i) ++offsets[indices[i] + 1];
-    for (std::int64_t e = 0; e < entries; ++e) offsets[e + 1] += offsets[e];
+  template <typename T>
+  LookupsByEntry(const Conv2dProblem& stage, const LookupArrays<T>& table)
+      : offsets(stage.in_channels + 1), lookups(table.lookups) {
+    for (std::int64_t i = 0; i < table.lookups; ++i) ++offsets[table.indices[i] + 1];
+    for (std::int64_t e = 0; e < stage.in_channels; ++e) offsets[e + 1] += offsets[e];
     std::vector<std::int64_t> next(offsets.begin(), offsets.end() - 1);
-    for (std::int64_t row = 0; row < rows; ++row) {
-      for (std::int32_t i = row_offsets[row]; i < row_offsets[row + 1]; ++i) {
-        lookups[next[indices[i]]++] = {static_cast<std::int32_t>(row), i};
+    for (std::int64_t row = 0; row < stage.out_channels * stage.taps(); ++row) {
+      for (std::int32_t i = table.row_offsets[row]; i < table.row_offsets[row + 1]; ++i) {
+        lookups[next[table.indices[i]]++] = {static_cast<std::int32_t>(row), i};
       }
     }
   }
@@ -50,7 +51,7 @@ template <typename T>
 void input_dictionary_gradient(const LookupProblem& problem, const T* grad_y, const LookupArrays<T>& lookups, T* grad_s) {
   const Conv2dProblem p = problem.lookup_stage();
   const std::int64_t out_h = p.out_height(), out_w = p.out_width(), plane = p.height * p.width;
-  const LookupsByEntry by_entry(p.in_channels, p.out_channels * p.taps(), lookups.row_offsets, lookups.indices);
+  const LookupsByEntry by_entry(p, lookups);
 #pragma omp parallel for collapse(2) schedule(dynamic)
   for (std::int64_t n = 0; n < p.batch; ++n) {
     for (std::int64_t e = 0; e < p.in_channels; ++e) {
