@@ -100,7 +100,7 @@ TEST_P(OnDevice, GradientsMatchDifferencesInDouble) {
     if (test.problem.conv.output_elements() > 4000) continue;
     Layer layer(test, options(torch::kDouble));
     const auto parameters = layer.require_gradients();
-    ASSERT_EQ(gradient_difference([&] { return layer.run(); }, parameters, 12), "") << test;
+    ASSERT_EQ(gradient_difference([&] { return layer.run(); }, parameters, 8), "") << test;
     ++checked;
   }
 }
