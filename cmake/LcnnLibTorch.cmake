@@ -29,7 +29,8 @@ endif()
 
 add_library(lcnn_torch INTERFACE)
 add_library(lcnn::torch ALIAS lcnn_torch)
-target_include_directories(lcnn_torch SYSTEM INTERFACE ${LCNN_TORCH_DIR}/include)
+target_include_directories(lcnn_torch SYSTEM INTERFACE
+  ${LCNN_TORCH_DIR}/include ${LCNN_TORCH_DIR}/include/torch/csrc/api/include)
 # --no-as-needed: torch_cuda registers its operators when it is loaded, nothing refers to it by name.
 target_link_options(lcnn_torch INTERFACE "LINKER:--no-as-needed" "LINKER:--allow-shlib-undefined")
 foreach(_library ${_torch_libraries})

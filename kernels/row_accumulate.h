@@ -1,4 +1,4 @@
-// One tap of a convolution over one row of pixels: the inner loop of every row-wise CPU evaluation.
+// One tap of a convolution over one row of pixels, and its derivatives: the inner loops of every row-wise CPU evaluation.
 #pragma once
 
 #include <algorithm>
@@ -37,11 +37,39 @@ void accumulate_row(const Conv2dProblem& p, std::int64_t s, T coefficient, const
   }
 }
 
+// The adjoint of accumulate_row: in [width] += coefficient * out [out_width] at kernel column s.
+template <typename T>
+void scatter_row(const Conv2dProblem& p, std::int64_t s, T coefficient, const T* out, T* in) {
+  const auto [first, last] = columns_inside(p, s);
+  T* shifted = in + s * p.dilation[1] - p.padding[1];
+  if (p.stride[1] == 1) {
+    for (std::int64_t q = first; q < last; ++q) shifted[q] += coefficient * out[q];
+  } else {
+    for (std::int64_t q = first; q < last; ++q) shifted[q * p.stride[1]] += coefficient * out[q];
+  }
+}
+
+// The derivative of accumulate_row by its coefficient: sum of in [width] * out [out_width] at kernel column s.
+template <typename T>
+T dot_row(const Conv2dProblem& p, std::int64_t s, const T* in, const T* out) {
+  const auto [first, last] = columns_inside(p, s);
+  const T* shifted = in + s * p.dilation[1] - p.padding[1];
+  T sum = 0;
+  if (p.stride[1] == 1) {
+#pragma omp simd reduction(+ : sum)
+    for (std::int64_t q = first; q < last; ++q) sum += shifted[q] * out[q];
+  } else {
+#pragma omp simd reduction(+ : sum)
+    for (std::int64_t q = first; q < last; ++q) sum += shifted[q * p.stride[1]] * out[q];
+  }
+  return sum;
+}
+
 // One output row of a lookup stage: out [out_width] = bias + sum over (r, s) and their lookups.
 // `input_dictionary` is S of one image, [in_channels, height, width]; the CSR arrays are a LookupTable's.
-template <typename T, typename Index>
+template <typename T, typename Index, typename Coefficient>
 void gather_row(const Conv2dProblem& p, std::int64_t k, std::int64_t row, const std::int32_t* row_offsets,
-                const Index* indices, const float* coefficients, T bias, const T* input_dictionary, T* out) {
+                const Index* indices, const Coefficient* coefficients, T bias, const T* input_dictionary, T* out) {
   std::fill_n(out, p.out_width(), bias);
   for (std::int64_t r = 0; r < p.kernel[0]; ++r) {
     const std::int64_t h = input_row(p, row, r);

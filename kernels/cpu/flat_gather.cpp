@@ -15,13 +15,17 @@
 #include <cstring>
 
 #include "kernels/cpu/cpu_variants.h"
+#include "kernels/cpu/lanes.h"
 #include "kernels/cpu/weights_copy.h"
 
 namespace lcnn::cpu {
 namespace {
 
-constexpr int kLanes = 16;
-using Lanes = float __attribute__((vector_size(4 * kLanes)));  // split by the compiler where registers are narrower
+using simd::for_each_block;
+using simd::load;
+using simd::store;
+using Lanes = simd::Lanes<float>;
+constexpr int kLanes = simd::kLanes<float>;
 
 constexpr int kGatherVectors = 8;  // vectors of output pixels whose sums are in registers
 // Dictionary entries whose sums are in registers together, with vectors_for(entries) vectors of positions each: 20 to 24
@@ -29,24 +33,6 @@ constexpr int kGatherVectors = 8;  // vectors of output pixels whose sums are in
 constexpr std::array kBlockSizes{8, 6, 5, 4};
 constexpr int vectors_for(int entries) { return entries == 8 ? 3 : entries == 4 ? 5 : 4; }
 constexpr std::int64_t kTileBytes = 768 * 1024;  // of S: most of a core's L2
-
-Lanes load(const float* values) {
-  Lanes lanes;
-  std::memcpy(&lanes, values, sizeof lanes);
-  return lanes;
-}
-void store(float* values, const Lanes& lanes) { std::memcpy(values, &lanes, sizeof lanes); }
-
-// Calls function(start, integral_constant<count>) for `count` vectors from `start` on, kVectors or 1, until `length`
-// positions are covered. The last vector is moved back to end with them: it computes some positions again.
-// length >= kLanes.
-template <int kVectors, typename Function>
-void for_each_block(std::int64_t length, const Function& function) {
-  std::int64_t start = 0;
-  for (; start + kVectors * kLanes <= length; start += kVectors * kLanes) function(start, std::integral_constant<int, kVectors>{});
-  for (; start + kLanes <= length; start += kLanes) function(start, std::integral_constant<int, 1>{});
-  if (start < length) function(length - kLanes, std::integral_constant<int, 1>{});
-}
 
 // The block size that computes the fewest entries that are not there, the larger one of equals.
 int block_size_for(std::int64_t entries) {
@@ -226,7 +212,7 @@ class FlatGather final : public PreparedConvolution {
       }
       return;
     }
-    for_each_block<vectors_for(kEntries)>(positions, [&](std::int64_t start, auto count) {
+    for_each_block<float, vectors_for(kEntries)>(positions, [&](std::int64_t start, auto count) {
       Lanes sums[kEntries][count()] = {};
       const float* values = block;
       for (std::int64_t j = 0; j < inner(); ++j, values += kEntries) {
@@ -253,7 +239,7 @@ class FlatGather final : public PreparedConvolution {
     const std::int64_t rows = std::min(strip_rows_, conv_.out_height() - first), out_w = conv_.out_width();
     const std::int64_t length = (rows - 1) * pitch_ + out_w, out_plane = conv_.out_height() * out_w;
     float* out = y + unit / strips_ * conv_.out_channels * out_plane + first * out_w;
-    for_each_block<kGatherVectors>(at_least_a_vector(length), [&](std::int64_t start, auto count) {
+    for_each_block<float, kGatherVectors>(at_least_a_vector(length), [&](std::int64_t start, auto count) {
       for (std::int64_t k = part; k < conv_.out_channels; k += parts) {
         const std::int32_t* row_offsets = weights_.row_offsets() + k * lookup_.taps();
         Lanes sums[count()];

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/cpu_variants.h"
+#include "kernels/cpu/unfold.h"
 #include "kernels/cpu/weights_copy.h"
 #include "kernels/row_accumulate.h"
 
@@ -61,18 +62,9 @@ class PrecomputeGather final : public PreparedConvolution {
 
   // unfolded [C/groups * dh * dw, rows * out_width] of the output rows from first_row.
   void unfold(const float* in, std::int64_t first_row, std::int64_t rows) {
-    const std::int64_t out_w = dictionary_.out_width();
 #pragma omp parallel for schedule(static)
     for (std::int64_t patch = 0; patch < patch_length(); ++patch) {
-      const std::int64_t c = patch / dictionary_.taps();
-      const std::int64_t r = patch % dictionary_.taps() / dictionary_.kernel[1], s = patch % dictionary_.kernel[1];
-      float* out = unfolded_.as<float>() + patch * rows * out_w;
-      std::fill_n(out, rows * out_w, 0.0f);
-      for (std::int64_t row = 0; row < rows; ++row, out += out_w) {
-        const std::int64_t h = input_row(dictionary_, first_row + row, r);
-        if (h < 0 || h >= dictionary_.height) continue;
-        accumulate_row(dictionary_, s, 1.0f, in + (c * dictionary_.height + h) * dictionary_.width, out);
-      }
+      unfold_patch(dictionary_, patch, first_row, rows, in, unfolded_.as<float>() + patch * rows * dictionary_.out_width());
     }
   }
 
