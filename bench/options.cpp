@@ -112,6 +112,9 @@ Google Benchmark's own flags are accepted too, among them:
   --benchmark_min_time=SECONDS  least sampling time of a row
   --benchmark_out=FILE, --benchmark_format=console|json|csv
 
+Environment: LCNN_CACHE_DIR is where compiled kernels and the tuning cache lie (~/.cache/lcnn); with --tune, LCNN_TUNING_LOG
+names a file to which every candidate's time is appended.
+
 Row names: Lookup/<variant>/<set>/<layer>/<dictionary>/n<batch>/<precision>[/nhwc], Conv2d/<library>/..., Peer/<name>/...
 Exit codes: 0 all rows are right, 1 a row failed, 2 the input cannot be used, 130 interrupted.)";
 

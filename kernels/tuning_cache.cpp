@@ -50,6 +50,12 @@ void write_cache_file(const std::filesystem::path& path, const std::string& cont
   else std::filesystem::remove(aside, ignored);
 }
 
+void log_timing(const std::string& key, const std::string& candidate, double microseconds) {
+  const char* path = std::getenv("LCNN_TUNING_LOG");
+  if (path == nullptr) return;
+  std::ofstream(path, std::ios::app) << nlohmann::json{{"key", key}, {"candidate", candidate}, {"us", microseconds}}.dump() << '\n';
+}
+
 TuningCache& TuningCache::of_process() {
   static TuningCache cache(cache_folder().empty() ? std::filesystem::path() : cache_folder() / "tuning.json");
   return cache;

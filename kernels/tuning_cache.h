@@ -22,6 +22,10 @@ std::filesystem::path cache_folder();
 // cannot be written is done without.
 void write_cache_file(const std::filesystem::path& path, const std::string& content);
 
+// Appends what a candidate took, in microseconds, as a line of JSON to the file that LCNN_TUNING_LOG names, if it does: what
+// cost models are fitted to. A file that cannot be written is done without.
+void log_timing(const std::string& key, const std::string& candidate, double microseconds);
+
 class TuningCache {
  public:
   // That of cache_folder(), read at first use. A file that cannot be read counts as empty.

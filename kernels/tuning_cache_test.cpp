@@ -46,6 +46,23 @@ TEST_F(TuningCacheTest, FilesThatAreNoCacheCountAsEmptyAndAreReplaced) {
   }
 }
 
+TEST_F(TuningCacheTest, TimingsAreLoggedWhereAFileIsNamed) {
+  std::filesystem::create_directories(folder_);
+  const std::filesystem::path log = folder_ / "log";
+  log_timing("a", "tile 1", 2.5);
+  setenv("LCNN_TUNING_LOG", log.c_str(), 1);
+  log_timing("a", "tile 1", 2.5);
+  log_timing("a", "tile 2", 3);
+  unsetenv("LCNN_TUNING_LOG");
+  std::ifstream file(log);
+  std::string first, second, third;
+  std::getline(file, first);
+  std::getline(file, second);
+  EXPECT_EQ(first, R"({"candidate":"tile 1","key":"a","us":2.5})");
+  EXPECT_NE(second, "");
+  EXPECT_FALSE(std::getline(file, third));
+}
+
 TEST_F(TuningCacheTest, WorksWhereNothingCanBeWritten) {
   std::ofstream(folder_) << "a file where the folder should be";
   TuningCache cache(file_);

@@ -26,7 +26,7 @@ int expected_rank(const Variant& variant, const LookupProblem& problem, Precisio
       variant.device == Device::cpu
           ? std::vector<std::string_view>{"flat_gather", "shared_tiled", "precompute_gather", "naive_sparse"}
           : std::vector<std::string_view>{"baked_filter", fuse ? "baked_fused" : "baked_gather", fuse ? "baked_gather" : "baked_fused",
-                                          "precompute_gather", "shared_tiled", "naive_sparse"};
+                                          "table_gather", "precompute_gather", "shared_tiled", "naive_sparse"};
   return static_cast<int>(std::ranges::find(order, variant.name) - order.begin());
 }
 
@@ -89,7 +89,9 @@ class AutoLookup final : public PreparedConvolution {
     const auto prepare = [&](const Variant& variant) { return variant.prepare(problem, weights, precision, layout, execution); };
     if (execution.tuning == Tuning::everything && !cache.measured_here(key)) {
       cache.store(key, fastest(candidates, prepare, [&](const Variant& variant, PreparedConvolution& prepared) {
-        return microseconds_of(variant, prepared, problem.conv, precision, layout, execution);
+        const double time = microseconds_of(variant, prepared, problem.conv, precision, layout, execution);
+        log_timing(key, std::string(variant.name), time);
+        return time;
       }));
     }
     const auto tuned = execution.tuning == Tuning::none ? std::nullopt : cache.find(key);

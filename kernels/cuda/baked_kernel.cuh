@@ -1,5 +1,5 @@
-// The gather kernel, but for the lookups: text for NVRTC, behind dictionary_tile.cuh and the constants in capitals; the
-// generated code follows it.
+// The gather kernel, but for the lookups: text for NVRTC, behind dictionary_tile.cuh, the constants in capitals and,
+// unless it is fused, padded_tile.cuh; the generated code follows it.
 //
 // Problem: a strip of output rows of one image, or some whole images, x CHANNEL_BLOCKS * CHANNELS output channels.
 // Tile:    S of the strip and its halo in shared memory, [row][entry][PITCH], images behind each other; padding is zeros.
@@ -18,9 +18,6 @@ constexpr int kPlane = S_HEIGHT * S_WIDTH, kOutPlane = OUT_HEIGHT * OUT_WIDTH;
 #if FUSED
 using S = float;  // in shared memory
 __device__ __forceinline__ float s_value(S stored) { return stored; }
-#else
-using S = Element;
-__device__ __forceinline__ float s_value(S stored) { return Math::load(stored); }
 #endif
 
 // Two neighbouring values of S.
@@ -85,27 +82,9 @@ __device__ void fill_tile(const Element* x, const uint4* dictionary, int first_e
 #else
 __device__ void prepare_tile(S*) {}
 
-// 16 bytes from memory to shared memory, without registers on the way; the tile is complete behind finish_copies().
-__device__ __forceinline__ void copy_word(uint4* to, const uint4* from) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))), "l"(from) : "memory");
-}
-__device__ __forceinline__ void finish_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
-
-// Entries first_entry .. + ENTRIES of the rows of S from padded row first_image * IMAGE_ROWS + top on. Where rows of memory or
-// entries end, and behind the last row, zeros take their place: the right padding of what lies in front.
+// Entries first_entry .. + ENTRIES of the tile's rows of S, from memory.
 __device__ void fill_tile(const S* s, int first_entry, int first_image, int top, S* tile) {
-  constexpr int kEntryWords = PITCH * sizeof(S) / 16, kRowWords = DICTIONARY * kEntryWords, kTileRowWords = ENTRIES * kEntryWords;
-  constexpr int kRows = (IMAGES - 1) * IMAGE_ROWS + S_ROWS, kLeadWords = LEAD * sizeof(S) / 16;
-  const int first_row = first_image * IMAGE_ROWS + top, rows = min(kRows, PADDED_ROWS - first_row);
-  const uint4* from = reinterpret_cast<const uint4*>(s) + static_cast<i64>(first_row) * kRowWords + first_entry * kEntryWords;
-  const int last_word = (PADDED_ROWS - first_row) * kRowWords - first_entry * kEntryWords;
-  uint4* to = reinterpret_cast<uint4*>(tile);
-  for (int i = threadIdx.x; i < rows * kTileRowWords; i += THREADS) {
-    const int word = ENTRIES == DICTIONARY ? i : i / kTileRowWords * kRowWords + i % kTileRowWords;
-    if (ENTRIES == DICTIONARY || word < last_word) copy_word(to + i, from + word);
-    else to[i] = make_uint4(0, 0, 0, 0);
-  }
-  if (threadIdx.x < kLeadWords) to[rows * kTileRowWords + threadIdx.x] = make_uint4(0, 0, 0, 0);
+  copy_tile(s, first_entry, first_image, top, tile);
   finish_copies();
 }
 #define INPUT_PARAMETERS const S* __restrict__ s

@@ -228,6 +228,7 @@ std::string baked_source(const LookupProblem& problem, const LookupWeights& weig
   const SourceOut out(source);
   write_layer_constants(out, problem, precision, tile, layout);
 
+  if (!tile.fused) source += kPaddedTileSource;
   source += kBakedKernelSource;
 
   source += "__device__ __forceinline__ void set_bias(int channel_block, Sums& a) {\n";

@@ -58,6 +58,7 @@ KernelChoice measured(const KernelSearch& search, const std::string& key, const 
     const double time = timing.microseconds([&](const void* input, void* output) {
       search.run(candidate, *kernel, input, output, execution.stream);
     });
+    log_timing(key, search.tile(candidate), time);
     if (time < best_time) {
       best = candidate;
       best_time = time;
