@@ -12,6 +12,7 @@
 
 #include "kernels/cuda/baked_choice.h"
 #include "kernels/cuda/cuda_variants.h"
+#include "kernels/cuda/device_lookup_pairs.h"
 #include "kernels/cuda/dictionary_stage.h"
 #include "kernels/cuda/kernel_choice.h"
 #include "kernels/cuda/table_source.h"
@@ -29,25 +30,7 @@ std::vector<TableTile> tiles_for(const Conv2dProblem& stage, Precision precision
   return table_tiles(stage, precision, lookups, limits.shared_bytes, limits.multiprocessors);
 }
 
-// A table on the device, and the shared memory that a block needs with it.
-struct DeviceTable {
-  Buffer pairs, first_pair, bias;
-  int shared_bytes = 0;
-
-  DeviceTable(const Conv2dProblem& stage, const LookupWeights& weights, Precision precision, const TableTile& tile,
-              const Execution& execution) {
-    const TableLayout layout(stage, precision, tile);
-    const TablePairs table = table_pairs(stage, weights.lookups, precision, tile);
-    std::vector<float> padded_bias(weights.bias);
-    padded_bias.resize(layout.padded_channels);
-    pairs = upload(std::span<const std::uint32_t>(table.pairs), MemoryKind::weights, execution);
-    first_pair = upload(std::span<const std::int32_t>(table.first_pair), MemoryKind::weights, execution);
-    bias = upload(std::span<const float>(padded_bias), MemoryKind::weights, execution);
-    shared_bytes = (layout.tile_words + table.most_block_pairs) * 16;
-  }
-};
-
-void launch(const NvrtcKernel& kernel, const TableLayout& layout, const DeviceTable& table, const void* s, void* y, void* stream) {
+void launch(const NvrtcKernel& kernel, const TableLayout& layout, const DeviceLookupPairs& table, const void* s, void* y, void* stream) {
   const void *pairs = table.pairs.as<void>(), *first_pair = table.first_pair.as<void>(), *bias = table.bias.as<void>();
   void* arguments[] = {&s, &pairs, &first_pair, &bias, &y};
   kernel.launch(dim3(layout.grid_x, layout.grid_y, layout.grid_z), dim3(layout.threads), arguments, /*overlap=*/true, as_stream(stream));
@@ -68,7 +51,7 @@ class TableGather final : public PreparedConvolution {
     return fmt::format("{}; {} images x {} rows a block, {} rows x {} channels a thread, {} channel groups, {} entries at once, "
                        "{} threads, {} registers, {} KiB shared, {}",
                        dictionary_.choice(), tile_.images, tile_.rows(), tile_.pixels, tile_.channels, tile_.channel_groups,
-                       tile_.entries, table_layout_.threads, choice_.kernel.registers(), table_.shared_bytes / 1024, choice_.how);
+                       tile_.entries, table_layout_.threads, choice_.kernel.registers(), shared_bytes(table_layout_, table_) / 1024, choice_.how);
   }
 
  private:
@@ -79,31 +62,36 @@ class TableGather final : public PreparedConvolution {
         choice_(choose(form, precision, execution)),
         tile_(tiles_[choice_.candidate]),
         table_layout_(stage_, precision, tile_),
-        table_(stage_, form.weights, precision, tile_, execution),
+        table_(table_of(tile_, form.weights, precision, execution)),
         dictionary_(form.problem.dictionary_stage(), form.weights.dictionary, precision, layout_, execution),
         input_dictionary_(*execution.allocator, layout_.bytes(), MemoryKind::workspace) {
     check(cudaMemsetAsync(input_dictionary_.as<void>(), 0, layout_.bytes(), as_stream(execution.stream)), "zeroing the padding");
   }
 
+  DeviceLookupPairs table_of(const TableTile& tile, const LookupWeights& weights, Precision precision, const Execution& execution) const {
+    return {stage_, weights, TableLayout(stage_, precision, tile).places, execution};
+  }
+  int shared_bytes(const TableLayout& layout, const DeviceLookupPairs& table) const { return (layout.tile_words + table.most_block_pairs) * 16; }
+
   KernelChoice choose(const VectorForm& form, Precision precision, const Execution& execution) {
-    std::map<std::size_t, DeviceTable> tables;
-    const auto table = [&](std::size_t candidate) -> const DeviceTable& {
+    std::map<std::size_t, DeviceLookupPairs> tables;
+    const auto table = [&](std::size_t candidate) -> const DeviceLookupPairs& {
       const auto found = tables.find(candidate);
       if (found != tables.end()) return found->second;
-      return tables.emplace(candidate, DeviceTable(stage_, form.weights, precision, tiles_[candidate], execution)).first->second;
+      return tables.emplace(candidate, table_of(tiles_[candidate], form.weights, precision, execution)).first->second;
     };
     // A table whose lookups are unevenly spread may need more shared memory than a block has.
     const int limit = device_limits().shared_bytes;
     std::erase_if(tiles_, [&](const TableTile& tile) {
-      const TablePairs pairs = table_pairs(stage_, form.weights.lookups, precision, tile);
-      return (TableLayout(stage_, precision, tile).tile_words + pairs.most_block_pairs) * std::int64_t{16} > limit;
+      const TableLayout layout(stage_, precision, tile);
+      return (layout.tile_words + lookup_pairs(stage_, form.weights.lookups, layout.places).most_block_pairs) * std::int64_t{16} > limit;
     });
     return choose_kernel(
         {.variant = "table_gather", .problem = form.problem, .precision = precision, .lookups = form.weights.lookups.lookups(),
          .kernel_name = "table_gather", .candidates = tiles_.size(),
          .tile = [&](std::size_t candidate) { return word(tiles_[candidate]); },
          .source = [&](std::size_t candidate) { return table_source(stage_, precision, tiles_[candidate]); },
-         .shared_bytes = [&](std::size_t candidate) { return table(candidate).shared_bytes; },
+         .shared_bytes = [&](std::size_t candidate) { return shared_bytes(TableLayout(stage_, precision, tiles_[candidate]), table(candidate)); },
          .run = [&](std::size_t candidate, const NvrtcKernel& kernel, const void* s, void* y, void* stream) {
            launch(kernel, TableLayout(stage_, precision, tiles_[candidate]), table(candidate), s, y, stream);
          },
@@ -119,7 +107,7 @@ class TableGather final : public PreparedConvolution {
   KernelChoice choice_;
   TableTile tile_;
   TableLayout table_layout_;
-  DeviceTable table_;
+  DeviceLookupPairs table_;
   DictionaryStage dictionary_;
   Buffer input_dictionary_;  // S
 };

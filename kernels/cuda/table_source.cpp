@@ -1,7 +1,6 @@
 #include "kernels/cuda/table_source.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <functional>
 #include <utility>
@@ -62,38 +61,8 @@ TableLayout::TableLayout(const Conv2dProblem& stage, Precision precision, const 
   padded_channels = grid_y * tile.channel_groups * tile.channels;
   const std::int64_t rows = static_cast<std::int64_t>(tile.images - 1) * image_rows + s_rows;
   tile_words = divide_up((rows * tile.entries * pitch + lead) * padded.element_bytes, 16);
-}
-
-TablePairs table_pairs(const Conv2dProblem& stage, const LookupTable& lookups, Precision precision, const TableTile& tile) {
-  const TableLayout layout(stage, precision, tile);
-  const auto kernel_w = static_cast<int>(stage.kernel[1]), taps = static_cast<int>(stage.taps());
-  const auto bytes = static_cast<int>(element_bytes(precision));
-  TablePairs table;
-  for (int part = 0; part < layout.parts; ++part) {
-    const std::size_t first = table.first_pair.size();
-    for (int channel = 0; channel < layout.padded_channels; ++channel) {
-      table.first_pair.push_back(static_cast<std::int32_t>(table.pairs.size() / 4));
-      for (int tap = 0; channel < stage.out_channels && tap < taps; ++tap) {
-        const int row = channel * taps + tap;
-        for (std::int32_t i = lookups.row_offsets[row]; i < lookups.row_offsets[row + 1]; ++i) {
-          const auto entry = static_cast<int>(lookups.indices[i]);
-          if (entry / tile.entries != part) continue;
-          const auto r = static_cast<int>(tap / kernel_w * stage.dilation[0]), s = static_cast<int>(tap % kernel_w * stage.dilation[1]);
-          const int place = ((r * tile.entries + entry % tile.entries) * layout.pitch + layout.lead - static_cast<int>(stage.padding[1]) + s) * bytes;
-          table.pairs.push_back(static_cast<std::uint32_t>(place));
-          table.pairs.push_back(std::bit_cast<std::uint32_t>(lookups.coefficients[i]));
-        }
-      }
-      // An odd lookup's other half looks where it does, by 0.
-      if (table.pairs.size() % 4 != 0) table.pairs.insert(table.pairs.end(), {table.pairs[table.pairs.size() - 2], 0u});
-    }
-    table.first_pair.push_back(static_cast<std::int32_t>(table.pairs.size() / 4));
-    for (int block = 0; block < layout.grid_y; ++block) {
-      const int channels = tile.channel_groups * tile.channels;
-      table.most_block_pairs = std::max(table.most_block_pairs, table.first_pair[first + (block + 1) * channels] - table.first_pair[first + block * channels]);
-    }
-  }
-  return table;
+  places = {.element_bytes = padded.element_bytes, .pitch = pitch, .lead = lead, .entries = tile.entries, .parts = parts,
+            .block_channels = tile.channel_groups * tile.channels, .blocks = grid_y};
 }
 
 std::vector<TableTile> table_tiles(const Conv2dProblem& stage, Precision precision, std::int64_t lookups, int shared_limit,

@@ -1,11 +1,11 @@
-// CUDA C++ source of the gather kernel that reads the lookups from a table, and the table.
+// CUDA C++ source of the gather kernel that reads the lookups from a table.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include "kernels/lookup_table.h"
+#include "kernels/cuda/lookup_pairs.h"
 #include "kernels/problem.h"
 
 namespace lcnn::cuda {
@@ -31,18 +31,11 @@ struct TableLayout {
   int grid_x, grid_y, grid_z;           // row strips, channel groups, image groups
   int padded_channels;                  // of all blocks
   int tile_words;                       // of 16 bytes: S in shared memory, in front of the lookups
+  LookupPlaces places;                  // what the table of lookups is made for
 
   // `stage` is the lookup stage.
   TableLayout(const Conv2dProblem& stage, Precision precision, const TableTile& tile);
 };
-
-// The lookups as table_kernel.cuh reads them.
-struct TablePairs {
-  std::vector<std::uint32_t> pairs;     // [pair][4]: place, coefficient, place, coefficient
-  std::vector<std::int32_t> first_pair;  // [part][padded_channels + 1]
-  int most_block_pairs = 0;             // of one block and part
-};
-TablePairs table_pairs(const Conv2dProblem& stage, const LookupTable& lookups, Precision precision, const TableTile& tile);
 
 // Tiles worth trying, best guess first; none when nothing fits. The device has `shared_limit` bytes of shared memory a
 // block; `lookups` is how many there are in all.

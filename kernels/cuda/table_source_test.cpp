@@ -48,7 +48,7 @@ TEST(TableSource, EveryTileCoversTheOutputAndHoldsEveryLookupOnce) {
       EXPECT_GE(layout.padded_channels, stage.out_channels);
       EXPECT_GE(layout.grid_z * tile.images, stage.batch);
       EXPECT_TRUE(tile.images == 1 || layout.grid_x == 1);
-      const TablePairs table = table_pairs(stage, form.weights.lookups, precision, tile);
+      const LookupPairs table = lookup_pairs(stage, form.weights.lookups, layout.places);
       ASSERT_EQ(table.first_pair.size(), static_cast<std::size_t>(layout.parts * (layout.padded_channels + 1)));
       std::size_t found = 0;
       for (std::size_t half = 0; half < table.pairs.size() / 2; ++half) {
