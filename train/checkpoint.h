@@ -1,0 +1,57 @@
+// A training's state as a safetensors file: the network under its own names, "optimizer.<parameter>.<slot>",
+// "training.order" and "training.random_state"; all else in the metadata, as JSON where it is no plain number:
+//   architecture   what makes the network anew (architecture.h)
+//   options        those of lcnn_train
+//   epoch          finished epochs;  loss: the validation loss after them
+//   normalization  mean and deviation of the images' channels
+//   progress       where in the training it was written
+#pragma once
+
+#include <filesystem>
+#include <limits>
+#include <map>
+#include <string>
+
+#include "train/model.h"
+#include "train/optimizer.h"
+#include "train/safetensors.h"
+
+namespace lcnn::train {
+
+// Where a training is: within an epoch after `batches` of its batches.
+struct Progress {
+  std::int64_t epochs = 0;   // finished
+  std::int64_t batches = 0;  // done of the next one
+  double loss_sum = 0;       // over the images of these batches
+  std::int64_t correct = 0;
+  double loss = std::numeric_limits<double>::infinity();  // validation, of the last epoch
+  double best_loss = std::numeric_limits<double>::infinity();
+  std::int64_t best_epoch = 0;
+  torch::Tensor order;  // int64: the epoch's order of images, on the CPU; undefined before it is drawn
+};
+
+struct Checkpoint {
+  std::filesystem::path file;
+  Architecture architecture;
+  std::map<std::string, std::string> options;
+  Normalization normalization;
+  Progress progress;
+  TensorFile content;
+};
+
+// Replaces `file` as a whole, with the state of LibTorch's default generator too. Throws std::runtime_error, one line, when it
+// cannot be written.
+void save_checkpoint(const std::filesystem::path& file, const Architecture& architecture, const Options& options,
+                     const Normalization& normalization, const Progress& progress, Model& model,
+                     torch::optim::Optimizer& optimizer);
+
+// Throws std::runtime_error, one line that names the file, when it is no whole checkpoint.
+Checkpoint read_checkpoint(const std::filesystem::path& file);
+
+// Give the network, the optimizer, and LibTorch's default generator the state of a checkpoint. Throw std::runtime_error, one
+// line that names the file and the tensor, when that is missing or of another shape.
+void restore_model(const Checkpoint& checkpoint, Model& model);
+void restore_optimizer(const Checkpoint& checkpoint, Model& model, torch::optim::Optimizer& optimizer);
+void restore_generator(const Checkpoint& checkpoint);
+
+}  // namespace lcnn::train

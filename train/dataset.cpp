@@ -1,0 +1,41 @@
+#include "train/dataset.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+namespace lcnn::train {
+
+std::span<const DatasetEntry> dataset_table() {
+  static constexpr DatasetEntry kTable[] = {
+      {"fashion-mnist", "28x28 grey, 10 classes, IDX files", "/usr/share/datasets/fashion-mnist", read_idx_dataset},
+      {"mnist", "28x28 grey, 10 classes, IDX files", "", read_idx_dataset},
+  };
+  return kTable;
+}
+
+Normalization normalization_of(const ImageSet& images, const ImageShape& shape) {
+  Normalization result;
+  const auto plane = static_cast<std::size_t>(shape.height * shape.width);
+  const auto image = static_cast<std::size_t>(shape.elements());
+  for (std::int64_t channel = 0; channel < shape.channels; ++channel) {
+    std::array<std::int64_t, 256> histogram{};
+    for (std::size_t first = static_cast<std::size_t>(channel) * plane; first < images.pixels.size(); first += image) {
+      for (std::size_t i = first; i < first + plane; ++i) ++histogram[images.pixels[i]];
+    }
+    double count = 0, sum = 0, squares = 0;
+    for (std::size_t value = 0; value < histogram.size(); ++value) {
+      const double pixel = static_cast<double>(value) / 255.0, times = static_cast<double>(histogram[value]);
+      count += times;
+      sum += times * pixel;
+      squares += times * pixel * pixel;
+    }
+    const double mean = sum / count;
+    result.mean.push_back(mean);
+    // A channel of one value has nothing to scale: 1/255 is the smallest difference that pixels can have.
+    result.deviation.push_back(std::sqrt(std::max(squares / count - mean * mean, 1.0 / (255.0 * 255.0))));
+  }
+  return result;
+}
+
+}  // namespace lcnn::train

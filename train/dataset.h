@@ -1,0 +1,49 @@
+// Data sets of labelled images. A new one is one file that reads it, and one line in dataset.cpp's table.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace lcnn::train {
+
+struct ImageShape {
+  std::int64_t channels = 1, height = 1, width = 1;
+
+  std::int64_t elements() const { return channels * height * width; }
+  bool operator==(const ImageShape&) const = default;
+};
+
+struct ImageSet {
+  std::vector<std::uint8_t> pixels;  // [images, channels, height, width]
+  std::vector<std::int64_t> labels;  // [images], from 0
+};
+
+struct Dataset {
+  ImageShape shape;
+  std::int64_t classes = 0;
+  ImageSet training, validation;
+};
+
+// What makes each channel of a set of mean 0 and variance 1, pixels being 0 to 1: (pixel - mean) / deviation.
+struct Normalization {
+  std::vector<double> mean, deviation;
+};
+Normalization normalization_of(const ImageSet& images, const ImageShape& shape);
+
+struct DatasetEntry {
+  std::string_view name, summary;
+  std::string_view folder;  // where distributions install it; empty: it has to be given
+  // Throws std::runtime_error, one line that names the file and what is wrong with it.
+  Dataset (*read)(const std::filesystem::path& folder) = nullptr;
+};
+
+// Every data set that can be trained on.
+std::span<const DatasetEntry> dataset_table();
+
+// The readers, one file each.
+Dataset read_idx_dataset(const std::filesystem::path& folder);  // MNIST's layout: ten classes, IDX files
+
+}  // namespace lcnn::train

@@ -1,0 +1,68 @@
+#include "train/dataset.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <stdexcept>
+
+#include "reports/temporary_folder.h"
+#include "train/idx_test_files.h"
+
+namespace lcnn::train {
+namespace {
+
+class IdxDataset : public testing::Test {
+ protected:
+  IdxDataset() {
+    write_idx_part(folder_ / "", "train", 20, 12);
+    write_idx_part(folder_ / "", "t10k", 10, 12);
+  }
+  // What reading it throws, without the folder.
+  std::string refusal() const {
+    try {
+      read_idx_dataset(folder_ / "");
+    } catch (const std::runtime_error& error) {
+      return std::string(error.what()).substr((folder_ / "").size());
+    }
+    return "was accepted";
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(IdxDataset, BothPartsAreRead) {
+  const Dataset dataset = read_idx_dataset(folder_ / "");
+  EXPECT_EQ(dataset.shape, (ImageShape{1, 12, 12}));
+  EXPECT_EQ(dataset.classes, 10);
+  EXPECT_EQ(dataset.training.pixels.size(), 20u * 144);
+  EXPECT_EQ(dataset.training.labels.size(), 20u);
+  EXPECT_EQ(dataset.validation.labels, (std::vector<std::int64_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}));
+}
+
+TEST_F(IdxDataset, LabelsOutOfRangeAreRefused) {
+  write_bytes(folder_ / "t10k-labels-idx1-ubyte", idx_bytes({10}, std::string(7, '\1') + "\12" + "\2\2"));
+  EXPECT_EQ(refusal(), "t10k-labels-idx1-ubyte: label 7 is 10: 0 to 9 are accepted");
+}
+
+TEST_F(IdxDataset, EveryImageNeedsALabel) {
+  write_bytes(folder_ / "train-labels-idx1-ubyte", idx_bytes({19}, std::string(19, '\1')));
+  EXPECT_EQ(refusal(), "train-labels-idx1-ubyte: it has 19 labels: there are 20 images");
+}
+
+TEST_F(IdxDataset, ImagesAreOfOneSize) {
+  write_idx_part(folder_ / "", "t10k", 10, 13);
+  EXPECT_EQ(refusal(), ": training images are 12x12, validation images 13x13: they must be of one size");
+}
+
+TEST(Normalization, IsTakenFromEachChannel) {
+  // Two images of two channels of two pixels.
+  const ImageSet images{.pixels = {0, 255, 51, 51, 0, 255, 51, 51}, .labels = {0, 0}};
+  const Normalization normalization = normalization_of(images, {2, 1, 2});
+  EXPECT_DOUBLE_EQ(normalization.mean.at(0), 0.5);
+  EXPECT_DOUBLE_EQ(normalization.deviation.at(0), 0.5);
+  EXPECT_DOUBLE_EQ(normalization.mean.at(1), 0.2);
+  EXPECT_DOUBLE_EQ(normalization.deviation.at(1), 1.0 / 255.0) << "a channel of one value";
+}
+
+}  // namespace
+}  // namespace lcnn::train

@@ -1,0 +1,363 @@
+// lcnn_train as its users meet it: the program itself is run, and its output, exit code and files are read.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <thread>
+
+#include "reports/temporary_folder.h"
+#include "train/idx_test_files.h"
+#include "train/safetensors.h"
+
+namespace lcnn::train {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+
+namespace fs = std::filesystem;
+
+struct Outcome {
+  int exit_code = -1;
+  std::string out, err;
+};
+
+// lcnn_train with some arguments, running. It dies with the test.
+class Program {
+ public:
+  // most_bytes: the largest file that it may write; 0: any. A full disk looks the same to it.
+  explicit Program(std::vector<std::string> arguments, rlim_t most_bytes = 0) {
+    arguments.insert(arguments.begin(), LCNN_TRAIN_PATH);
+    const std::string out = folder_ / "out", err = folder_ / "err";
+    process_ = fork();
+    if (process_ != 0) return;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    dup2(open(out.c_str(), O_WRONLY | O_CREAT, 0600), STDOUT_FILENO);
+    dup2(open(err.c_str(), O_WRONLY | O_CREAT, 0600), STDERR_FILENO);
+    if (most_bytes > 0) {
+      signal(SIGXFSZ, SIG_IGN);
+      const rlimit limit{most_bytes, most_bytes};
+      setrlimit(RLIMIT_FSIZE, &limit);
+    }
+    std::vector<char*> argv;
+    for (std::string& argument : arguments) argv.push_back(argument.data());
+    argv.push_back(nullptr);
+    execv(LCNN_TRAIN_PATH, argv.data());
+    _exit(127);
+  }
+  ~Program() {
+    if (!running_) return;
+    kill(process_, SIGKILL);
+    wait();
+  }
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+
+  void interrupt() const { kill(process_, SIGINT); }
+
+  // Whether it still runs after waiting for `condition` to come true.
+  bool runs_until(const std::function<bool()>& condition) {
+    while (!condition()) {
+      if (waitpid(process_, &status_, WNOHANG) == process_) return running_ = false;
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    return true;
+  }
+  Outcome wait() {
+    if (running_) waitpid(process_, &status_, 0);
+    running_ = false;
+    return {WIFEXITED(status_) ? WEXITSTATUS(status_) : -1, read_text(folder_ / "out"), read_text(folder_ / "err")};
+  }
+
+ private:
+  TemporaryFolder folder_;
+  pid_t process_ = -1;
+  int status_ = 0;
+  bool running_ = true;
+};
+
+std::vector<json> lines_of(const std::string& file) {
+  std::vector<json> lines;
+  std::istringstream stream(read_text(file));
+  for (std::string line; std::getline(stream, line);) lines.push_back(json::parse(line));
+  return lines;
+}
+
+// Without the times, which differ from run to run.
+std::vector<json> metrics_of(const std::string& file) {
+  std::vector<json> lines = lines_of(file);
+  for (json& line : lines) line.erase("seconds");
+  return lines;
+}
+
+class LcnnTrain : public testing::Test {
+ protected:
+  LcnnTrain() {
+    fs::create_directory(data());
+    write_idx_part(data(), "train", 200, 12);
+    write_idx_part(data(), "t10k", 50, 12);
+  }
+  std::string data() const { return folder_ / "data"; }
+  std::string out(const std::string& name = "out") const { return folder_ / name; }
+  // The smallest training; later arguments add to it.
+  std::vector<std::string> training(const std::vector<std::string>& more, const std::string& name = "out") const {
+    std::vector<std::string> arguments{"--data=" + data(), "--out=" + out(name), "--threads=1", "--batch=20"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+  }
+  Outcome run(const std::vector<std::string>& more, const std::string& name = "out", rlim_t most_bytes = 0) const {
+    return Program(training(more, name), most_bytes).wait();
+  }
+  // One line, exit code 2.
+  static std::string refusal(const Outcome& outcome) {
+    EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+    EXPECT_EQ(std::ranges::count(outcome.err, '\n'), 1) << outcome.err;
+    return outcome.err;
+  }
+  void expect_same_end(const std::string& one, const std::string& other) const {
+    for (const char* file : {"/last.safetensors", "/best.safetensors"}) {
+      EXPECT_TRUE(read_text(out(one) + file) == read_text(out(other) + file)) << file << " differs";
+    }
+    EXPECT_EQ(metrics_of(out(one) + "/metrics.jsonl"), metrics_of(out(other) + "/metrics.jsonl"));
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(LcnnTrain, EveryModelLearnsWithEveryConvolution) {
+  const std::vector<std::vector<std::string>> convolutions{
+      {"--convolution=conv2d"},
+      {"--convolution=pooled", "--lambda=0.001"},
+      {"--convolution=fixed", "--sparsity=1"},
+      {"--convolution=pooled", "--granularity=filter", "--optimizer=adam", "--schedule=step", "--warm-up=1"}};
+  for (const std::string model : {"one_layer", "lenet", "cnn"}) {
+    for (std::size_t i = 0; i < convolutions.size(); ++i) {
+      const std::string name = model + std::to_string(i);
+      std::vector<std::string> more = convolutions[i];
+      more.insert(more.end(), {"--model=" + model, "--epochs=8"});
+      const Outcome outcome = run(more, name);
+      ASSERT_EQ(outcome.exit_code, 0) << name << outcome.err;
+      EXPECT_EQ(outcome.err, "") << "no progress where stderr is no terminal";
+      const std::vector<json> lines = lines_of(out(name) + "/metrics.jsonl");
+      ASSERT_EQ(lines.size(), 8u);
+      EXPECT_LT(lines.back()["training"]["loss"], 0.9 * lines.front()["training"]["loss"].get<double>()) << name;
+      EXPECT_EQ(lines.back().contains("lookups"), i > 0);
+      EXPECT_GT(lines.back().value("lookups", 1), 0) << name;
+      EXPECT_GT(lines.back()["multiplications"], 0.0);
+      for (const char* file : {"/last.safetensors", "/best.safetensors"}) {
+        const TensorFile checkpoint = read_safetensors(out(name) + file);
+        const json architecture = json::parse(checkpoint.metadata.at("architecture"));
+        EXPECT_EQ(architecture["model"], model);
+        const std::string first = model == "one_layer" ? "conv" : "conv1";
+        EXPECT_EQ(checkpoint.find(first + ".weight") != nullptr, i == 0);
+        EXPECT_EQ(checkpoint.find(first + ".dictionary") != nullptr, i > 0);
+        EXPECT_EQ(checkpoint.find(first + ".lookup_weight") != nullptr, i == 1 || i == 3) << "P";
+        EXPECT_EQ(checkpoint.find(first + ".lookup_offsets") != nullptr, i == 2) << "CSR";
+      }
+    }
+  }
+}
+
+TEST_F(LcnnTrain, ResumeGoesOnAsIfNothingHadBeen) {
+  for (const std::string optimizer : {"--optimizer=sgd", "--optimizer=adam"}) {
+    const std::vector<std::string> common{"--convolution=pooled", "--schedule=constant", "--lambda=0.01", optimizer};
+    auto with = [&](const std::string& option) {
+      std::vector<std::string> more = common;
+      more.push_back(option);
+      return more;
+    };
+    ASSERT_EQ(run(with("--epochs=4"), "whole" + optimizer).exit_code, 0);
+    ASSERT_EQ(run(with("--epochs=2"), "parts" + optimizer).exit_code, 0);
+    const Outcome resumed = run({"--resume", "--epochs=4"}, "parts" + optimizer);
+    ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+    ASSERT_EQ(lines_of(out("whole" + optimizer) + "/metrics.jsonl").size(), 4u);
+    expect_same_end("whole" + optimizer, "parts" + optimizer);
+  }
+}
+
+TEST_F(LcnnTrain, AnInterruptedTrainingIsContinuedToTheSameEnd) {
+  const std::vector<std::string> more{"--convolution=fixed", "--epochs=40"};
+  ASSERT_EQ(run(more, "whole").exit_code, 0);
+  {
+    Program program(training(more, "parts"));
+    ASSERT_TRUE(program.runs_until([&] { return fs::exists(out("parts") + "/last.safetensors"); }));
+    program.interrupt();
+    const Outcome outcome = program.wait();
+    ASSERT_EQ(outcome.exit_code, 130) << outcome.err;
+    EXPECT_EQ(outcome.err, "lcnn_train: interrupted; --resume --out=" + out("parts") + " continues it\n");
+  }
+  ASSERT_LT(lines_of(out("parts") + "/metrics.jsonl").size(), 40u);
+  const Outcome resumed = run({"--resume"}, "parts");
+  ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+  expect_same_end("whole", "parts");
+}
+
+TEST_F(LcnnTrain, SeedsDrawDifferentTrainings) {
+  ASSERT_EQ(run({"--epochs=1"}, "a").exit_code, 0);
+  ASSERT_EQ(run({"--epochs=1"}, "b").exit_code, 0);
+  ASSERT_EQ(run({"--epochs=1", "--seed=2"}, "c").exit_code, 0);
+  expect_same_end("a", "b");
+  EXPECT_NE(metrics_of(out("a") + "/metrics.jsonl"), metrics_of(out("c") + "/metrics.jsonl"));
+}
+
+TEST_F(LcnnTrain, PatienceEndsATrainingThatNoLongerImproves) {
+  // Without learning, the first epoch stays the best.
+  const Outcome outcome = run({"--learning-rate=0", "--weight-decay=0", "--epochs=50", "--patience=3"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_EQ(lines_of(out() + "/metrics.jsonl").size(), 4u);
+  EXPECT_THAT(outcome.out, HasSubstr("best: epoch 1,"));
+}
+
+TEST_F(LcnnTrain, AStrongerSparsityLossLeavesFewerLookups) {
+  std::vector<std::int64_t> lookups;
+  for (const std::string lambda : {"0", "2"}) {
+    const Outcome outcome = run({"--convolution=pooled", "--lambda=" + lambda, "--epochs=8"}, "lambda" + lambda);
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+    lookups.push_back(lines_of(out("lambda" + lambda) + "/metrics.jsonl").back()["lookups"]);
+  }
+  EXPECT_LT(lookups[1], lookups[0]);
+}
+
+TEST_F(LcnnTrain, ADivergedTrainingSaysSo) {
+  const Outcome outcome = run({"--learning-rate=1000", "--epochs=20", "--schedule=constant"});
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.err, HasSubstr("the loss is no longer finite: lower --learning-rate"));
+  EXPECT_EQ(std::ranges::count(outcome.err, '\n'), 1);
+}
+
+TEST_F(LcnnTrain, WhatCannotBeUsedIsNamed) {
+  EXPECT_THAT(refusal(run({"--model=vgg"})), HasSubstr("--model=vgg: one_layer, lenet, cnn are accepted"));
+  EXPECT_THAT(refusal(run({"--subset=201"})), HasSubstr("--subset=201: there are 200 training images"));
+  EXPECT_THAT(refusal(run({"--resume"})), HasSubstr("last.safetensors: it cannot be read: No such file or directory"));
+  EXPECT_FALSE(fs::exists(out())) << "nothing is written for what is refused";
+  write_bytes(out("file"), "");
+  EXPECT_THAT(refusal(run({}, "file")), HasSubstr("it is no folder that can be written"));
+  write_idx_part(data(), "train", 20, 8);
+  write_idx_part(data(), "t10k", 10, 8);
+  EXPECT_THAT(refusal(run({"--model=lenet"})), HasSubstr("lenet takes images of at least 12x12: these are 8x8"));
+  fs::resize_file(data() + "/train-images-idx3-ubyte", 100);
+  EXPECT_THAT(refusal(run({})), HasSubstr("train-images-idx3-ubyte: it is truncated or damaged"));
+  fs::remove(data() + "/train-images-idx3-ubyte");
+  EXPECT_THAT(refusal(run({})), HasSubstr("train-images-idx3-ubyte: neither it nor"));
+}
+
+TEST_F(LcnnTrain, CudaIsUsedOrRefusedInOneLine) {
+  const Outcome outcome = run({"--device=cuda", "--epochs=1", "--convolution=pooled"});
+  if (outcome.exit_code == 0) {
+    EXPECT_EQ(lines_of(out() + "/metrics.jsonl").size(), 1u);
+  } else {
+    EXPECT_THAT(refusal(outcome), HasSubstr("--device=cuda: "));
+  }
+}
+
+class LcnnTrainCheckpoint : public LcnnTrain {
+ protected:
+  LcnnTrainCheckpoint() {
+    EXPECT_EQ(run({"--convolution=fixed", "--epochs=1"}).exit_code, 0);
+    good_ = read_text(last());
+  }
+  std::string last() const { return out() + "/last.safetensors"; }
+  // The line for a checkpoint of that content, which has to be left as it is.
+  std::string refusal_of(const std::string& content, const std::vector<std::string>& more = {}) const {
+    write_bytes(last(), content);
+    const std::string metrics = read_text(out() + "/metrics.jsonl");
+    std::vector<std::string> arguments{"--resume", "--epochs=2"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const std::string line = refusal(run(arguments));
+    EXPECT_TRUE(read_text(last()) == content) << "the checkpoint was changed";
+    EXPECT_EQ(read_text(out() + "/metrics.jsonl"), metrics);
+    return line;
+  }
+  // The checkpoint, some of it changed.
+  std::string changed(const std::function<void(TensorFile&)>& change) const {
+    write_bytes(last(), good_);
+    TensorFile content = read_safetensors(last());
+    change(content);
+    write_safetensors(folder_ / "changed", content);
+    return read_text(folder_ / "changed");
+  }
+
+  std::string good_;
+};
+
+TEST_F(LcnnTrainCheckpoint, AStartedTrainingIsNotOverwritten) {
+  EXPECT_THAT(refusal(run({})), HasSubstr("it holds a training already; --resume continues it"));
+  EXPECT_TRUE(read_text(last()) == good_);
+}
+
+TEST_F(LcnnTrainCheckpoint, DamagedOnesAreNamed) {
+  EXPECT_THAT(refusal_of(good_.substr(0, good_.size() / 2)), HasSubstr("last.safetensors: it is truncated"));
+  EXPECT_THAT(refusal_of("no checkpoint"), HasSubstr("last.safetensors: it is no safetensors file"));
+  EXPECT_THAT(refusal_of(changed([](TensorFile& file) { file.metadata.clear(); })),
+              HasSubstr("it is no checkpoint: its metadata has no format"));
+  EXPECT_THAT(refusal_of(changed([](TensorFile& file) { file.metadata["progress"] = "{"; })),
+              HasSubstr("it is damaged: its metadata cannot be read"));
+  EXPECT_THAT(refusal_of(changed([](TensorFile& file) {
+                std::erase_if(file.tensors, [](const StoredTensor& tensor) { return tensor.name == "linear1.weight"; });
+              })),
+              HasSubstr("it holds no linear1.weight"));
+  EXPECT_THAT(refusal_of(changed([](TensorFile& file) {
+                for (StoredTensor& tensor : file.tensors) {
+                  if (tensor.name == "conv2.lookup_indices") tensor.bytes[2] = '\x7f';  // far above the dictionary
+                }
+              })),
+              HasSubstr("conv2: LookupConv2d: "));
+}
+
+TEST_F(LcnnTrainCheckpoint, OtherArchitecturesAreRefused) {
+  EXPECT_THAT(refusal_of(good_, {"--model=lenet"}), HasSubstr("--model=lenet: this training was started with cnn"));
+  EXPECT_THAT(refusal_of(changed([](TensorFile& file) {
+                json architecture = json::parse(file.metadata["architecture"]);
+                architecture["model"] = "lenet";
+                file.metadata["architecture"] = architecture.dump();
+              })),
+              HasSubstr("it is a checkpoint of another architecture"));
+  EXPECT_THAT(refusal_of(changed([](TensorFile& file) {
+                for (StoredTensor& tensor : file.tensors) {
+                  if (tensor.name == "conv2.dictionary") std::swap(tensor.shape[0], tensor.shape[1]);
+                }
+              })),
+              HasSubstr("conv2.dictionary is of another shape or type than this network's"));
+}
+
+TEST_F(LcnnTrainCheckpoint, AFullDiskLosesNothing) {
+  const std::string best = read_text(out() + "/best.safetensors");
+  const Outcome outcome = run({"--resume", "--epochs=2"}, "out", good_.size() / 2);
+  EXPECT_THAT(refusal(outcome), HasSubstr(".safetensors: it cannot be written: File too large"));
+  EXPECT_TRUE(read_text(last()) == good_);
+  EXPECT_TRUE(read_text(out() + "/best.safetensors") == best);
+  EXPECT_FALSE(fs::exists(last() + ".new"));
+  ASSERT_EQ(run({"--resume", "--epochs=2"}).exit_code, 0) << "with space again, it goes on";
+  EXPECT_EQ(lines_of(out() + "/metrics.jsonl").size(), 2u);
+}
+
+TEST(LcnnTrainFashionMnist, AShortTrainingLearnsTheDataSet) {
+  if (!fs::exists("/usr/share/datasets/fashion-mnist")) GTEST_SKIP() << "the package dataset-fashion-mnist is not installed";
+  for (const std::string convolution : {"conv2d", "pooled", "fixed"}) {
+    const TemporaryFolder folder;
+    const Outcome outcome = Program({"--out=" + (folder / "out"), "--model=lenet", "--convolution=" + convolution,
+                                     "--subset=10000", "--epochs=4", "--batch=32", "--threads=2"}).wait();
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+    const std::vector<json> lines = lines_of(folder / "out/metrics.jsonl");
+    ASSERT_EQ(lines.size(), 4u);
+    for (std::size_t i = 1; i < lines.size(); ++i) {
+      EXPECT_LT(lines[i]["training"]["loss"], lines[i - 1]["training"]["loss"]) << convolution << " epoch " << i + 1;
+    }
+    EXPECT_GT(lines.back()["validation"]["accuracy"], 0.8) << convolution;
+  }
+}
+
+}  // namespace
+}  // namespace lcnn::train

@@ -1,0 +1,57 @@
+// A network whose convolutions are Conv2d or LookupConv2d, as its architecture says.
+#pragma once
+
+#include <torch/nn/module.h>
+#include <torch/nn/modules/conv.h>
+
+#include <deque>
+#include <string>
+
+#include "train/architecture.h"
+#include "variants/lookup_conv2d.h"
+
+namespace lcnn::train {
+
+// One convolution of a network: one of the two is set.
+struct ConvolutionLayer {
+  std::string name;
+  torch::nn::Conv2d conv2d{nullptr};
+  LookupConv2d lookup{nullptr};
+  Pair input{0, 0};  // height and width of what it saw last
+
+  torch::Tensor forward(const torch::Tensor& input);
+};
+
+// What a convolution costs for one image.
+struct LayerCost {
+  std::string name;
+  std::int64_t dictionary_size = 0;   // 0 for Conv2d, like the next two
+  std::int64_t lookups = 0;           // non-zeros of P
+  std::int64_t lookup_elements = 0;   // elements of P
+  double multiplications = 0;         // as it is
+  double conv2d_multiplications = 0;  // as a Conv2d
+};
+
+class Model : public torch::nn::Module {
+ public:
+  // images [batch, channels, height, width] -> [batch, classes] before the softmax.
+  virtual torch::Tensor forward(const torch::Tensor& images) = 0;
+
+  const std::deque<ConvolutionLayer>& convolutions() const { return convolutions_; }
+  // The sum over its layers (variants/lookup_conv2d.h); undefined when there is no LookupConv2d.
+  torch::Tensor sparsity_loss() const;
+  // Of each convolution, for images of the size that the network saw last.
+  std::vector<LayerCost> costs() const;
+
+ protected:
+  explicit Model(const Architecture& architecture) : architecture_(architecture) {}
+  // Registers the next convolution under that name; the reference lives as long as the network.
+  ConvolutionLayer& add_convolution(const std::string& name, const torch::nn::Conv2dOptions& options);
+
+  const Architecture architecture_;
+
+ private:
+  std::deque<ConvolutionLayer> convolutions_;
+};
+
+}  // namespace lcnn::train

@@ -1,0 +1,51 @@
+// The command line of lcnn_train.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "kernels/problem.h"
+#include "train/architecture.h"
+#include "train/schedule.h"
+
+namespace lcnn::train {
+
+enum class OptimizerKind { sgd, adam };
+
+struct Options {
+  Architecture architecture;  // without the data set's shape and classes
+  std::string dataset, data;  // its name in the table, its folder
+  std::int64_t subset = 0;    // training images, the first ones; 0: all
+
+  OptimizerKind optimizer = OptimizerKind::sgd;
+  Schedule schedule;
+  double momentum = 0, weight_decay = 0;
+  double lambda = 0;  // of the sparsity loss
+  std::int64_t epochs = 0, batch = 0, patience = 0;
+  std::uint64_t seed = 0;
+  int threads = 0;  // 0: all cores
+  Device device = Device::cpu;
+
+  std::string out;
+  bool resume = false;
+
+  std::map<std::string, std::string> values;  // every option that a training is defined by, as text, defaults too
+  std::set<std::string> given;                // those that stood on the command line
+};
+
+// What parsing can end in besides options: the text of --help.
+struct HelpRequested {
+  std::string text;
+};
+
+// Throws std::invalid_argument (one line) for what is not accepted, HelpRequested for --help.
+Options parse_options(const std::vector<std::string>& arguments);
+
+// The options of a training that is continued: those it was started with (`values` then), but for what may change and is given
+// now. Throws std::invalid_argument when something else is given and differs.
+Options continued_options(const Options& now, const std::map<std::string, std::string>& started);
+
+}  // namespace lcnn::train

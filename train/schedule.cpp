@@ -1,0 +1,29 @@
+#include "train/schedule.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+namespace lcnn::train {
+
+std::string_view to_string(ScheduleKind kind) {
+  switch (kind) {
+    case ScheduleKind::constant: return "constant";
+    case ScheduleKind::cosine: return "cosine";
+    case ScheduleKind::step: return "step";
+  }
+  return "?";
+}
+
+double Schedule::at(double epoch) const {
+  if (epoch < warmup_epochs) return learning_rate * epoch / warmup_epochs;
+  switch (kind) {
+    case ScheduleKind::constant: return learning_rate;
+    case ScheduleKind::step: return learning_rate * std::pow(step_factor, std::floor(epoch / step_epochs));
+    case ScheduleKind::cosine: break;
+  }
+  const double share = std::min(1.0, (epoch - warmup_epochs) / std::max(epochs - warmup_epochs, 1e-9));
+  return learning_rate * 0.5 * (1.0 + std::cos(std::numbers::pi * share));
+}
+
+}  // namespace lcnn::train

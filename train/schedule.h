@@ -1,0 +1,24 @@
+// The learning rate's course over a training.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace lcnn::train {
+
+enum class ScheduleKind { constant, cosine, step };
+std::string_view to_string(ScheduleKind kind);
+
+struct Schedule {
+  ScheduleKind kind = ScheduleKind::cosine;
+  double learning_rate = 0.1;
+  double epochs = 1;         // cosine: the rate is 0 at their end
+  double warmup_epochs = 0;  // the rate rises linearly from 0 at the start
+  double step_epochs = 1;    // step: the rate is multiplied by `step_factor` after every so many epochs
+  double step_factor = 0.1;
+
+  // The rate after so many epochs; fractions of epochs count.
+  double at(double epoch) const;
+};
+
+}  // namespace lcnn::train

@@ -1,0 +1,298 @@
+#include "train/trainer.h"
+
+#include <torch/nn/functional/loss.h>
+#include <torch/types.h>
+#include <torch/utils.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include "train/checkpoint.h"
+#include "train/metrics.h"
+#include "train/model.h"
+#include "train/optimizer.h"
+#include "variants/runtime.h"
+
+namespace lcnn::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+volatile std::sig_atomic_t stop_requested = 0;
+
+constexpr std::int64_t kEvaluationBatch = 500;
+
+struct Score {
+  double loss = 0, accuracy = 0;
+};
+
+// Images and labels on the device; batches are normalized as they are taken.
+class Batches {
+ public:
+  Batches(const ImageSet& set, const ImageShape& shape, const Normalization& normalization, torch::Device device) {
+    const auto count = static_cast<std::int64_t>(set.labels.size());
+    const auto copy = [&](const auto& values, torch::IntArrayRef sizes, torch::Dtype type) {
+      return torch::from_blob(const_cast<void*>(static_cast<const void*>(values.data())), sizes, type).to(device, type, false, true);
+    };
+    pixels_ = copy(set.pixels, {count, shape.channels, shape.height, shape.width}, torch::kByte);
+    labels_ = copy(set.labels, {count}, torch::kLong);
+    const std::vector<std::int64_t> by_channel{1, shape.channels, 1, 1};
+    mean_ = copy(normalization.mean, by_channel, torch::kDouble).to(torch::kFloat);
+    deviation_ = copy(normalization.deviation, by_channel, torch::kDouble).to(torch::kFloat);
+  }
+  std::int64_t count() const { return labels_.size(0); }
+  torch::Tensor images(const torch::Tensor& which) const {
+    return (pixels_.index_select(0, which).to(torch::kFloat).div_(255.0) - mean_).div_(deviation_);
+  }
+  torch::Tensor labels(const torch::Tensor& which) const { return labels_.index_select(0, which); }
+
+ private:
+  torch::Tensor pixels_, labels_, mean_, deviation_;
+};
+
+std::int64_t count_correct(const torch::Tensor& outputs, const torch::Tensor& labels) {
+  return outputs.argmax(1).eq(labels).sum().item<std::int64_t>();
+}
+
+Score evaluate(Model& model, const Batches& batches, torch::Device device) {
+  const torch::NoGradGuard no_grad;
+  model.eval();
+  double loss = 0;
+  std::int64_t correct = 0;
+  for (std::int64_t first = 0; first < batches.count(); first += kEvaluationBatch) {
+    const torch::Tensor which = torch::arange(first, std::min(first + kEvaluationBatch, batches.count()), torch::kLong).to(device);
+    const torch::Tensor outputs = model.forward(batches.images(which)), labels = batches.labels(which);
+    loss += torch::nn::functional::cross_entropy(outputs, labels).item<double>() * static_cast<double>(which.numel());
+    correct += count_correct(outputs, labels);
+  }
+  const auto count = static_cast<double>(batches.count());
+  return {loss / count, static_cast<double>(correct) / count};
+}
+
+nlohmann::ordered_json to_json(const Score& score) { return {{"loss", score.loss}, {"accuracy", score.accuracy}}; }
+
+// Lookups left, the share of P that they are (the paper's sparsity), and multiplications of the convolutions for one image.
+void add_costs(nlohmann::ordered_json& line, const Model& model) {
+  LayerCost sum;
+  nlohmann::ordered_json layers = nlohmann::ordered_json::array();
+  const auto add = [](nlohmann::ordered_json& json, const LayerCost& cost) {
+    if (cost.lookup_elements > 0) {
+      json["lookups"] = cost.lookups;
+      json["sparsity"] = static_cast<double>(cost.lookups) / static_cast<double>(cost.lookup_elements);
+    }
+    json["multiplications"] = cost.multiplications;
+    json["conv2d_multiplications"] = cost.conv2d_multiplications;
+  };
+  for (const LayerCost& cost : model.costs()) {
+    sum.lookups += cost.lookups;
+    sum.lookup_elements += cost.lookup_elements;
+    sum.multiplications += cost.multiplications;
+    sum.conv2d_multiplications += cost.conv2d_multiplications;
+    nlohmann::ordered_json& layer = layers.emplace_back(nlohmann::ordered_json{{"name", cost.name}});
+    if (cost.dictionary_size > 0) layer["dictionary_size"] = cost.dictionary_size;
+    add(layer, cost);
+  }
+  add(line, sum);
+  line["layers"] = layers;
+}
+
+class Training {
+ public:
+  Training(const Options& options, const Architecture& architecture, const Dataset& dataset, const Checkpoint* checkpoint);
+  Outcome run();
+
+ private:
+  Outcome run_epoch();
+  void finish_epoch(double seconds);
+  void save(const char* name) {
+    save_checkpoint(fs::path(options_.out) / name, architecture_, options_, normalization_, progress_, *model_, *optimizer_);
+  }
+  void show_progress(std::int64_t batch, std::int64_t batch_count) const;
+  bool out_of_patience() const { return options_.patience > 0 && progress_.epochs - progress_.best_epoch >= options_.patience; }
+
+  const Options& options_;
+  const Architecture architecture_;
+  const torch::Device device_;
+  const Normalization normalization_;
+  const Batches training_, validation_;
+  const std::shared_ptr<Model> model_;
+  std::unique_ptr<torch::optim::Optimizer> optimizer_;
+  Progress progress_;
+  const bool terminal_ = isatty(STDERR_FILENO) == 1;
+};
+
+Training::Training(const Options& options, const Architecture& architecture, const Dataset& dataset, const Checkpoint* checkpoint)
+    : options_(options),
+      architecture_(architecture),
+      device_(options.device == Device::cuda ? torch::kCUDA : torch::kCPU),
+      normalization_(checkpoint != nullptr ? checkpoint->normalization : normalization_of(dataset.training, dataset.shape)),
+      training_(dataset.training, dataset.shape, normalization_, device_),
+      validation_(dataset.validation, dataset.shape, normalization_, device_),
+      model_(make_model(architecture)) {
+  if (checkpoint != nullptr) restore_model(*checkpoint, *model_);
+  model_->to(device_);
+  optimizer_ = make_optimizer(options, model_->parameters());
+  if (checkpoint == nullptr) return;
+  restore_optimizer(*checkpoint, *model_, *optimizer_);
+  restore_generator(*checkpoint);
+  progress_ = checkpoint->progress;
+  if (progress_.order.defined() && progress_.order.numel() != training_.count()) {
+    throw std::runtime_error(checkpoint->file.string() + ": it was trained on " + std::to_string(progress_.order.numel()) +
+                             " images: there are " + std::to_string(training_.count()));
+  }
+}
+
+void Training::show_progress(std::int64_t batch, std::int64_t batch_count) const {
+  if (!terminal_) return;
+  const double images = static_cast<double>(std::min(batch * options_.batch, training_.count()));
+  std::fprintf(stderr, "\r\033[Kepoch %ld of %ld, batch %ld of %ld, loss %.4f", progress_.epochs + 1, options_.epochs, batch,
+               batch_count, progress_.loss_sum / images);
+}
+
+Outcome Training::run_epoch() {
+  if (!progress_.order.defined()) progress_.order = torch::randperm(training_.count(), torch::kLong);
+  const torch::Tensor order = progress_.order.to(device_);
+  const std::int64_t batch_count = (training_.count() + options_.batch - 1) / options_.batch;
+  model_->train();
+  while (progress_.batches < batch_count) {
+    if (stop_requested != 0) return Outcome::interrupted;
+    const double epoch = static_cast<double>(progress_.epochs) +
+                         static_cast<double>(progress_.batches + 1) / static_cast<double>(batch_count);
+    set_learning_rate(*optimizer_, options_.schedule.at(epoch));
+    const std::int64_t first = progress_.batches * options_.batch;
+    const torch::Tensor which = order.slice(0, first, std::min(first + options_.batch, training_.count()));
+    const torch::Tensor labels = training_.labels(which);
+    optimizer_->zero_grad();
+    const torch::Tensor outputs = model_->forward(training_.images(which));
+    const torch::Tensor loss = torch::nn::functional::cross_entropy(outputs, labels);
+    (options_.lambda > 0 ? loss + options_.lambda * model_->sparsity_loss() : loss).backward();
+    const double value = loss.item<double>();
+    if (!std::isfinite(value)) return Outcome::diverged;
+    optimizer_->step();
+    progress_.loss_sum += value * static_cast<double>(which.numel());
+    progress_.correct += count_correct(outputs, labels);
+    ++progress_.batches;
+    show_progress(progress_.batches, batch_count);
+  }
+  return Outcome::finished;
+}
+
+void Training::finish_epoch(double seconds) {
+  const auto images = static_cast<double>(training_.count());
+  const Score training{progress_.loss_sum / images, static_cast<double>(progress_.correct) / images};
+  const Score validation = evaluate(*model_, validation_, device_);
+  ++progress_.epochs;
+  progress_.batches = progress_.correct = 0;
+  progress_.loss_sum = 0;
+  progress_.order = torch::Tensor();
+  progress_.loss = validation.loss;
+  const bool best = validation.loss < progress_.best_loss;
+  if (best) {
+    progress_.best_loss = validation.loss;
+    progress_.best_epoch = progress_.epochs;
+  }
+  nlohmann::ordered_json line{{"epoch", progress_.epochs},
+                              {"learning_rate", options_.schedule.at(static_cast<double>(progress_.epochs))},
+                              {"training", to_json(training)},
+                              {"validation", to_json(validation)},
+                              {"best", best},
+                              {"seconds", seconds}};
+  add_costs(line, *model_);
+  append_metrics(fs::path(options_.out) / "metrics.jsonl", line);
+  // A checkpoint of fewer epochs than there are lines is continued rightly, one of more is not: the lines come first.
+  if (best) save("best.safetensors");
+  save("last.safetensors");
+  if (terminal_) std::fputs("\r\033[K", stderr);
+  std::printf("epoch %ld: training loss %.4f accuracy %.4f, validation loss %.4f accuracy %.4f", progress_.epochs, training.loss,
+              training.accuracy, validation.loss, validation.accuracy);
+  if (line.contains("lookups")) std::printf(", %ld lookups", line["lookups"].get<std::int64_t>());
+  std::printf("%s\n", best ? ", best" : "");
+  std::fflush(stdout);
+}
+
+Outcome Training::run() {
+  while (progress_.epochs < options_.epochs && !out_of_patience()) {
+    const auto start = std::chrono::steady_clock::now();
+    const Outcome outcome = run_epoch();
+    if (terminal_ && outcome != Outcome::finished) std::fputs("\r\033[K", stderr);
+    if (outcome == Outcome::interrupted) save("last.safetensors");
+    if (outcome != Outcome::finished) return outcome;
+    finish_epoch(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  std::printf("best: epoch %ld, validation loss %.4f\n", progress_.best_epoch, progress_.best_loss);
+  return Outcome::finished;
+}
+
+// The first images only, as --subset asks for.
+void take_subset(ImageSet& set, std::int64_t count, const ImageShape& shape) {
+  if (count == 0) return;
+  if (count > static_cast<std::int64_t>(set.labels.size())) {
+    throw std::invalid_argument("--subset=" + std::to_string(count) + ": there are " + std::to_string(set.labels.size()) +
+                                " training images");
+  }
+  set.labels.resize(static_cast<std::size_t>(count));
+  set.pixels.resize(static_cast<std::size_t>(count * shape.elements()));
+}
+
+Dataset read_dataset(const Options& options) {
+  const auto entry = std::ranges::find(dataset_table(), options.dataset, &DatasetEntry::name);
+  Dataset dataset = entry->read(options.data);
+  take_subset(dataset.training, options.subset, dataset.shape);
+  return dataset;
+}
+
+void prepare_folder(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error || !fs::is_directory(folder) || access(folder.c_str(), W_OK) != 0) {
+    throw std::runtime_error("--out=" + folder.string() + ": it is no folder that can be written");
+  }
+}
+
+}  // namespace
+
+void request_stop() { stop_requested = 1; }
+
+Outcome train(const Options& given) {
+  const fs::path folder = given.out, last = folder / "last.safetensors";
+  if (!given.resume && fs::exists(last)) {
+    throw std::invalid_argument("--out=" + given.out + ": it holds a training already; --resume continues it");
+  }
+  Options options = given;
+  std::optional<Checkpoint> checkpoint;
+  if (given.resume) {
+    checkpoint = read_checkpoint(last);
+    try {
+      options = continued_options(given, checkpoint->options);
+    } catch (const std::invalid_argument& error) {
+      throw std::invalid_argument(last.string() + ": " + error.what());
+    }
+  }
+  if (options.device == Device::cuda) {
+    if (const std::string reason = why_no_cuda(); !reason.empty()) throw std::invalid_argument("--device=cuda: " + reason);
+  }
+  if (options.threads > 0) set_threads(options.threads);
+  const Dataset dataset = read_dataset(options);
+  Architecture architecture = options.architecture;
+  architecture.shape = dataset.shape;
+  architecture.classes = dataset.classes;
+  if (checkpoint && to_json(checkpoint->architecture) != to_json(architecture)) {
+    throw std::runtime_error(last.string() + ": it is a checkpoint of another architecture: " +
+                             to_json(checkpoint->architecture).dump() + ", not " + to_json(architecture).dump());
+  }
+  torch::manual_seed(options.seed);
+  Training training(options, architecture, dataset, checkpoint ? &*checkpoint : nullptr);
+  prepare_folder(folder);
+  truncate_metrics(folder / "metrics.jsonl", checkpoint ? checkpoint->progress.epochs : 0);
+  return training.run();
+}
+
+}  // namespace lcnn::train
