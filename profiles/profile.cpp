@@ -100,15 +100,14 @@ std::string missing_records(const Profile& profile) {
     if (answered.contains(event.correlation)) continue;
     if (missing++ == 0) first = name;
   }
-  std::string text;
+  std::vector<std::string> reasons;
   if (missing > 0) {
-    text = fmt::format("{} of {} launches have no record of their work on the device, the first of them {}", missing,
-                       launches, first);
+    reasons.push_back(fmt::format("{} of {} launches have no record of their work on the device, the first of them {}",
+                                  missing, launches, first));
   }
-  if (profile.lost_records > 0) {
-    text += fmt::format("{}CUPTI dropped {} records", text.empty() ? "" : "; ", profile.lost_records);
-  }
-  return text;
+  if (profile.lost_records > 0) reasons.push_back(fmt::format("CUPTI dropped {} records", profile.lost_records));
+  if (profile.left_out > 0) reasons.push_back(fmt::format("{} events came when the recorder was full", profile.left_out));
+  return fmt::format("{}", fmt::join(reasons, "; "));
 }
 
 }  // namespace lcnn::profiles

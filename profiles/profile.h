@@ -85,7 +85,7 @@ Nesting nest(const Profile& profile);
 // The call that launched each device event, as index into Profile::host, or kNoParent where it was not recorded.
 std::vector<std::size_t> launching_calls(const Profile& profile, const Nesting& nesting);
 
-// Empty when every launch has its device work and no record was lost, else one line that says what is missing: device
+// Empty when every launch has its device work and no event was lost or left out, else one line that says what is missing:
 // times of such a profile are too small. Launches into a stream that is being captured run nothing and need no work.
 std::string missing_records(const Profile& profile);
 
