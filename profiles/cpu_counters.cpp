@@ -96,9 +96,15 @@ CpuCounts CpuCounters::counts() const {
   return {.cycles = total(files_[0]), .instructions = total(files_[1]), .cache_misses = total(files_[2])};
 }
 
-std::string CpuCounters::text() const {
-  if (!why_not_.empty()) return why_not_;
-  const CpuCounts found = counts();
+CpuCounts CpuCounts::since(const CpuCounts& earlier, double runs) const {
+  const auto difference = [runs](const std::optional<double>& now, const std::optional<double>& before) {
+    return now && before ? std::optional((*now - *before) / runs) : std::nullopt;
+  };
+  return {.cycles = difference(cycles, earlier.cycles), .instructions = difference(instructions, earlier.instructions),
+          .cache_misses = difference(cache_misses, earlier.cache_misses)};
+}
+
+std::string to_text(const CpuCounts& found) {
   const auto shown = [](const std::optional<double>& count) { return count ? fmt::format("{:.3g}", *count) : "not counted"; };
   const bool per_cycle = found.cycles && found.instructions && *found.cycles > 0;
   return fmt::format("cycles {}, instructions {}{}, cache misses {}", shown(found.cycles), shown(found.instructions),

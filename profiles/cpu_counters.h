@@ -12,7 +12,13 @@ namespace lcnn::profiles {
 // Of user code, all threads together; scaled where the processor's counters had to be shared. Absent: not counted here.
 struct CpuCounts {
   std::optional<double> cycles, instructions, cache_misses;
+
+  // What was counted since `earlier`, over `runs`.
+  CpuCounts since(const CpuCounts& earlier, double runs) const;
 };
+
+// "cycles 1.2e+09, instructions 3.1e+09 (2.58 a cycle), cache misses 4.0e+05"
+std::string to_text(const CpuCounts& counts);
 
 // Counts between start() and stop(), as often as wanted.
 class CpuCounters {
@@ -29,8 +35,6 @@ class CpuCounters {
   void start();
   void stop();
   CpuCounts counts() const;  // since construction
-  // "cycles 1.2e+09, instructions 3.1e+09 (2.58 a cycle), cache misses 4.0e+05", or why there are none.
-  std::string text() const;
 
  private:
   static constexpr std::size_t kKinds = 3;

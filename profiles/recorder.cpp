@@ -43,7 +43,15 @@ void Recorder::start() {
     current = &profile_;
     most_events = most_events_;
   }
-  for (const auto& source : sources_) source->start();
+  std::size_t started = 0;
+  try {
+    for (; started < sources_.size(); ++started) sources_[started]->start();
+  } catch (...) {
+    while (started > 0) sources_[--started]->stop();
+    const std::lock_guard lock(current_mutex);
+    current = nullptr;
+    throw;
+  }
   detail::recording = true;
 }
 

@@ -31,7 +31,7 @@ class Recorder {
   Recorder& operator=(const Recorder&) = delete;
 
   void add(std::unique_ptr<Source> source) { sources_.push_back(std::move(source)); }
-  void start();  // throws std::logic_error when this or another one records
+  void start();  // throws std::logic_error when this or another one records, and what a source throws that cannot start
   void stop();   // nothing when it does not record
   const Profile& profile() const { return profile_; }  // while it does not record
 

@@ -96,6 +96,19 @@ TEST(Recorder, OnlyOneRecordsAtATime) {
   second.stop();
 }
 
+TEST(Recorder, ASourceThatCannotStartLeavesNothingRecording) {
+  struct Failing final : Source {
+    void start() override { throw std::runtime_error("no"); }
+    void stop() override { FAIL() << "it never started"; }
+  };
+  Recorder recorder, other;
+  recorder.add(std::make_unique<Failing>());
+  EXPECT_THROW(recorder.start(), std::runtime_error);
+  EXPECT_FALSE(recording());
+  EXPECT_NO_THROW(other.start());
+  other.stop();
+}
+
 TEST(Recorder, SourcesHandInWhatTheyHoldWhenItStops) {
   struct Late final : Source {
     void start() override { begin_ns = now_ns(); }
