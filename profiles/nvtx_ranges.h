@@ -45,7 +45,12 @@ class Range {
   RecordedRange recorded_;
 };
 
-// The phases of every row.
+// The samples of all rows that are measured together: what Nsight Systems captures.
+struct MeasureRowsRange {
+  static constexpr const char* message{"measure-rows"};
+};
+
+// The phases of every row, inside its own range.
 struct PrepareRange {
   static constexpr const char* message{"prepare"};
 };
