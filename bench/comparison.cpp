@@ -57,6 +57,19 @@ class Buffers {
   std::vector<Buffer> inputs_, outputs_;
 };
 
+// A phase of a row for profilers, recorded where rows are profiled.
+template <typename Phase>
+class RowPhase {
+ public:
+  RowPhase(const MeasureOptions& options, const Row& row)
+      : recording_(options.profiling != nullptr ? &options.profiling->recorder() : nullptr),
+        row_(row.name.c_str()), phase_(Range::of<Phase>()) {}
+
+ private:
+  profiles::Recording recording_;
+  Range row_, phase_;
+};
+
 // A row on its way: prepared, then verified, then timed.
 struct Contender {
   const RowPlan* plan = nullptr;
@@ -64,7 +77,7 @@ struct Contender {
   std::unique_ptr<PreparedConvolution> prepared;
   double estimate_us = 0;
   std::unique_ptr<Timer> timer;
-  std::vector<double> samples;
+  std::vector<double> samples, unprofiled_samples;
   double sampled_seconds = 0;
 
   bool alive() const { return row.disposition == Disposition::measured; }
@@ -94,8 +107,10 @@ class Comparison {
       if (contender.alive() && contender.row.kind != VariantKind::conv2d) prepare_and_verify(contender);
     }
     time_alternately();
-    compare_with_baseline();
-    find_regret();
+    if (options_.profiling == nullptr) {
+      compare_with_baseline();
+      find_regret();
+    }
     std::vector<Row> rows;
     for (Contender& contender : contenders_) rows.push_back(std::move(contender.row));
     return rows;
@@ -147,7 +162,6 @@ class Comparison {
 
   void prepare_and_verify(Contender& contender) {
     check_stop();
-    const Range row_range(contender.row.name.c_str());
     try {
       prepare(contender);
       verify(contender);
@@ -175,17 +189,19 @@ class Comparison {
 
   void prepare(Contender& contender) {
     observer_.progress("preparing " + contender.row.name);
-    const Range range = Range::of<profiles::PrepareRange>();
     const RowPlan& plan = *contender.plan;
     Execution execution = session_.execution();
     execution.tuning = options_.tuning;
     const auto prepare = [&] {
       return plan.variant->prepare(contender.row.problem, weights_[plan.dictionary], group_.precision, plan.layout, execution);
     };
-    const auto begin = std::chrono::steady_clock::now();
-    contender.prepared = prepare();
-    session_.synchronize();
-    contender.row.prepare_ms = seconds_since(begin) * 1e3;
+    {
+      const RowPhase<profiles::PrepareRange> phase(options_, contender.row);
+      const auto begin = std::chrono::steady_clock::now();
+      contender.prepared = prepare();
+      session_.synchronize();
+      contender.row.prepare_ms = seconds_since(begin) * 1e3;
+    }
 
     // What a library allocates once for the process belongs to no row: it does so in a first life that is not counted.
     contender.prepared->adopt_input(buffers_.at(plan.layout).x(0), stream());
@@ -221,7 +237,7 @@ class Comparison {
 
   void verify(Contender& contender) {
     observer_.progress("verifying " + contender.row.name);
-    const Range range = Range::of<profiles::VerifyRange>();
+    const Range row_range(contender.row.name.c_str()), range = Range::of<profiles::VerifyRange>();
     const RowPlan& plan = *contender.plan;
     const Buffers& buffers = buffers_.at(plan.layout);
     Reference& reference = reference_for(plan);
@@ -285,7 +301,7 @@ class Comparison {
 
   // A first timing sizes the samples; it also makes the first calls that libraries are slow at.
   void estimate(Contender& contender) {
-    const Range range = Range::of<profiles::WarmUpRange>();
+    const RowPhase<profiles::WarmUpRange> phase(options_, contender.row);
     const Buffers& buffers = buffers_.at(contender.plan->layout);
     for (std::int64_t set = 1; set < buffers.sets(); ++set) contender.prepared->adopt_input(buffers.x(set), stream());
     session_.synchronize();
@@ -341,11 +357,12 @@ class Comparison {
   }
 
   void sample(Contender& contender, std::vector<ClockReading>& clocks) const {
-    const Range row_range(contender.row.name.c_str());
-    const Range range = Range::of<profiles::MeasureRange>();
     try {
+      if (options_.profiling != nullptr) contender.unprofiled_samples.push_back(contender.timer->sample());
+      const RowPhase<profiles::MeasureRange> phase(options_, contender.row);
       const auto begin = std::chrono::steady_clock::now();
-      contender.samples.push_back(contender.timer->sample());
+      contender.samples.push_back(options_.profiling != nullptr ? options_.profiling->sample(contender.row.name, *contender.timer)
+                                                                 : contender.timer->sample());
       contender.sampled_seconds += seconds_since(begin);
       if (const auto reading = session_.read_clocks()) clocks.push_back(*reading);
     } catch (const std::exception& error) {
@@ -361,6 +378,11 @@ class Comparison {
                                   .stable = uncertainty <= options_.uncertainty_goal,
                                   .runs_per_sample = contender.timer->runs_per_sample(),
                                   .samples_us = contender.samples};
+    if (options_.profiling != nullptr) {
+      const double unprofiled_us = median(contender.unprofiled_samples);
+      contender.row.profiled = Profiled{.unprofiled_median_us = unprofiled_us,
+                                        .overhead = contender.row.timing->median_us / unprofiled_us - 1};
+    }
     contender.row.roofline = roofline(contender.row, limits_);
     if (readings.empty()) return;
     Clocks clocks;

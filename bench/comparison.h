@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bench/plan.h"
+#include "bench/profiling.h"
 #include "bench/row.h"
 #include "bench/session.h"
 
@@ -22,6 +23,7 @@ struct MeasureOptions {
   std::size_t min_samples = 15;
   std::size_t max_samples = 400;
   Tuning tuning = Tuning::libraries;
+  Profiling* profiling = nullptr;  // records all phases but verification; rows are marked and compared with none
 };
 
 // Thrown between samples when the user asked to stop; nothing of the group is kept.

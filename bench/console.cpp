@@ -112,6 +112,11 @@ std::string summary_table(const std::vector<Row>& group) {
                          row->speedup ? fmt::format("{:.2f}x", *row->speedup) : "-", 100 * row->roofline->share,
                          row->verification->rel_err, megabytes(row->memory->peak()), row->prepare_ms,
                          row->clocks && row->clocks->throttled ? "  throttled" : "");
+    if (row->profiled) {
+      table.back() = ' ';
+      table += fmt::format(" under the profiler, {:+.1f}% against {:.2f} us without\n", 100 * row->profiled->overhead,
+                           row->profiled->unprofiled_median_us);
+    }
   }
   return table;
 }

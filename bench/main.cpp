@@ -9,12 +9,14 @@
 #include <map>
 #include <new>
 #include <numeric>
+#include <optional>
 #include <stdexcept>
 
 #include "bench/comparison.h"
 #include "bench/console.h"
 #include "bench/options.h"
 #include "bench/plan.h"
+#include "bench/profiling.h"
 #include "bench/report.h"
 #include "bench/session.h"
 #include "variants/runtime.h"
@@ -23,6 +25,8 @@ namespace lcnn::bench {
 namespace {
 
 constexpr int kExitRowFailed = 1, kExitBadInput = 2, kExitInterrupted = 130;
+
+constexpr std::size_t kProfiledSamples = 5;  // each of them many runs: a profile looks into few, it compares none
 
 volatile std::sig_atomic_t stop_requested = 0;
 
@@ -135,9 +139,9 @@ void check_memory(const std::vector<Group>& groups, const Session& session) {
 class Runner {
  public:
   Runner(Session& session, const std::vector<Group>& groups, const MachineLimits& limits, const Options& options,
-         Report& report)
-      : session_(session), groups_(groups), limits_(limits), options_(options), report_(report), progress_(groups.size()),
-        results_(groups.size()) {
+         Report& report, Profiling* profiling)
+      : session_(session), groups_(groups), limits_(limits), options_(options), report_(report), profiling_(profiling),
+        progress_(groups.size()), results_(groups.size()) {
     measure_.mode = options.mode;
     measure_.seed = options.seed;
     if (options.tune) measure_.tuning = Tuning::everything;
@@ -149,6 +153,10 @@ class Runner {
     if (options.min_seconds) {  // patience follows what is asked for at least
       measure_.max_seconds *= *options.min_seconds / measure_.min_seconds;
       measure_.min_seconds = *options.min_seconds;
+    }
+    if (profiling_ != nullptr) {
+      measure_.profiling = profiling_;
+      measure_.min_samples = measure_.max_samples = kProfiledSamples;
     }
     observer_ = {.progress = [this](std::string_view what) { progress_.show(what); },
                  .stop = [] { return stop_requested != 0; }};
@@ -181,7 +189,7 @@ class Runner {
     for (std::size_t g = 0; g < groups_.size(); ++g) {
       if (results_[g].empty()) continue;
       text += fmt::format("\n{}\n", groups_[g].title());
-      if (groups_[g].layer.set == "seed") text += original_lines(results_[g]) + "\n";
+      if (groups_[g].layer.set == "seed" && profiling_ == nullptr) text += original_lines(results_[g]) + "\n";
       text += summary_table(results_[g]);
     }
     if (const Row* worst = worst_choice()) {
@@ -216,6 +224,7 @@ class Runner {
     try {
       results_[g] = measure_group(session_, groups_[g], limits_, measure_, observer_);
       report_.add(results_[g]);
+      if (profiling_ != nullptr) profiling_->write();  // with every group: what ends the program later costs none of it
     } catch (const Interrupted&) {
     }
     session_.release_cached_memory();
@@ -248,6 +257,7 @@ class Runner {
   const MachineLimits& limits_;
   const Options& options_;
   Report& report_;
+  Profiling* profiling_;
   Progress progress_;
   MeasureOptions measure_;
   Observer observer_;
@@ -297,6 +307,8 @@ int run(const Options& options) {
   const auto session = Session::open(device, options.threads);
   check_memory(groups, *session);
   if (!options.out.empty()) require_writable("--benchmark_out", options.out);
+  std::optional<Profiling> profiling;
+  if (!options.profile.empty()) profiling.emplace(options, device);
   const MachineLimits limits = session->measure_limits();
   nlohmann::ordered_json context = make_context(*session, options, limits);
   Report report = options.resume ? Report::resume(options.report, std::move(context), options.repetitions)
@@ -308,14 +320,21 @@ int run(const Options& options) {
   }
 
   std::signal(SIGINT, request_stop);
-  Runner runner(*session, groups, limits, options, report);
-  runner.register_rows();
-  run_google_benchmark(options);
+  Runner runner(*session, groups, limits, options, report, profiling ? &*profiling : nullptr);
+  if (!profiling) {
+    runner.register_rows();
+    run_google_benchmark(options);
+  }
   runner.measure_the_rest();
   if (options.format == "console") fmt::print("{}", runner.summary());
+  if (profiling) fmt::print("{}", profiling->text());
   if (stop_requested != 0) {
     fmt::print(stderr, "lcnn_bench: interrupted; finished rows are in the report, --resume continues it\n");
     return kExitInterrupted;
+  }
+  if (const std::string missing = profiling ? profiling->why_incomplete() : ""; !missing.empty()) {
+    fmt::print(stderr, "lcnn_bench: the profile is incomplete: {}\n", missing);
+    return kExitRowFailed;
   }
   return runner.any_failed() ? kExitRowFailed : 0;
 }

@@ -9,6 +9,8 @@
 #include <map>
 #include <stdexcept>
 
+#include "profiles/operator_table.h"
+
 namespace lcnn::bench {
 namespace {
 
@@ -104,6 +106,22 @@ void read_benchmark_flags(Options& options) {
   }
 }
 
+// Profiled rows stand in no comparison: not in Google Benchmark's output, not beside measured rows in one report.
+void check_profile_options(const Options& options, bool any_detail) {
+  if (options.profile.empty()) {
+    if (any_detail) throw std::invalid_argument("--profile-sort, --profile-rows and --profile-gzip need --profile=NAME");
+    return;
+  }
+  if (options.resume) throw std::invalid_argument("--profile and --resume: profiled rows continue no report");
+  if (!options.out.empty() || options.format != "console") {
+    throw std::invalid_argument("--profile: profiled rows are not for --benchmark_out or --benchmark_format, --report takes them");
+  }
+  if (!options.profile_sort.empty() && std::ranges::find(profiles::sort_columns(), options.profile_sort) == profiles::sort_columns().end()) {
+    throw std::invalid_argument(fmt::format("--profile-sort={}: {} are accepted", options.profile_sort,
+                                            fmt::join(profiles::sort_columns(), ", ")));
+  }
+}
+
 constexpr const char* kFooter = R"(
 Google Benchmark's own flags are accepted too, among them:
   --benchmark_filter=REGEX      rows to measure; the Conv2d baselines of their layers are always measured with them
@@ -132,7 +150,7 @@ std::string_view to_string(TimingMode mode) {
 Options parse_options(int argc, const char* const* argv) {
   Options options;
   std::vector<std::string> batches, precisions, layouts;
-  std::string device, threads, timing, seed;
+  std::string device, threads, timing, seed, profile_rows;
   CLI::App app{"Measures LookupConv2d against Conv2d, each row verified against a float64 reference before it is timed.",
                "lcnn_bench"};
   app.footer(kFooter);
@@ -152,6 +170,12 @@ Options parse_options(int argc, const char* const* argv) {
   app.add_option("--seed", seed, "seed of weights, lookups and inputs")->type_name("INT");
   app.add_option("--report", options.report, "JSON report to write, row by row");
   app.add_flag("--resume", options.resume, "continue the report: its finished rows are not measured again");
+  app.add_option("--profile", options.profile,
+                 "measure the rows under the profiler: prints a table, writes NAME.table.json and NAME.trace.json (for ui.perfetto.dev)")
+      ->type_name("NAME");
+  app.add_option("--profile-sort", options.profile_sort, fmt::format("{}", fmt::join(profiles::sort_columns(), ", ")));
+  app.add_option("--profile-rows", profile_rows, "lines of the table to print (40)")->type_name("INT");
+  app.add_flag("--profile-gzip", options.profile_gzip, "write NAME.trace.json.gz instead");
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
@@ -180,6 +204,8 @@ Options parse_options(int argc, const char* const* argv) {
     throw std::invalid_argument("--resume needs --report: there is no report to continue");
   }
   read_benchmark_flags(options);
+  if (!profile_rows.empty()) options.profile_rows = whole_number<std::size_t>("profile-rows", profile_rows, 1);
+  check_profile_options(options, app.count("--profile-sort") + app.count("--profile-rows") + app.count("--profile-gzip") > 0);
   options.command_line = file_name(argv[0]);
   for (int i = 1; i < argc; ++i) options.command_line += " " + without_folder(argv[i]);
   return options;

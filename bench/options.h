@@ -26,6 +26,10 @@ struct Options {
   std::uint64_t seed = 1;
   std::string report;
   bool resume = false;
+  std::string profile;  // what --profile's files are named after; empty: rows are measured without the profiler
+  std::string profile_sort;           // a column of the table; empty: the device's time, on the CPU the CPU's
+  std::size_t profile_rows = 40;      // lines of the table that are printed
+  bool profile_gzip = false;
 
   // Google Benchmark's own flags, which we read too.
   std::string filter = ".";

@@ -185,6 +185,9 @@ json to_json(const Row& row) {
            {"memory_ratio", optional_number(row.memory_ratio)},
            {"memory_difference", row.memory_difference.empty() ? json(nullptr) : json(row.memory_difference)}};
   if (row.regret) out["regret"] = number(*row.regret);
+  if (row.profiled) {
+    out["profiled"] = {{"unprofiled_median_us", row.profiled->unprofiled_median_us}, {"overhead", number(row.profiled->overhead)}};
+  }
   return out;
 }
 
@@ -240,6 +243,9 @@ Report Report::resume(const std::string& path, json context, int repetitions) {
     }
   }
   for (const json& row : before["rows"]) {
+    if (row.contains("profiled")) {
+      throw std::invalid_argument(fmt::format("{}: cannot be resumed, its rows were measured under the profiler", path));
+    }
     report.names_.push_back(row.at("name"));
     report.rows_.push_back(row.dump());
   }
@@ -252,7 +258,8 @@ std::vector<std::string> Report::finished() const { return names_; }
 void Report::add(const std::vector<Row>& rows) {
   for (const Row& row : rows) {
     if (std::ranges::find(names_, row.name) != names_.end()) continue;  // a baseline that was measured before
-    if (row.disposition != Disposition::unsupported) append_benchmarks(benchmarks_, row, names_.size(), repetitions_);
+    // Readers of Google Benchmark's entries do not know the mark of profiled rows.
+    if (row.disposition != Disposition::unsupported && !row.profiled) append_benchmarks(benchmarks_, row, names_.size(), repetitions_);
     names_.push_back(row.name);
     rows_.push_back(to_json(row).dump());
   }

@@ -57,6 +57,12 @@ struct Roofline {
   double share = 0;     // limit over measured time
 };
 
+// Of a row that was measured under the profiler: what the profiler cost it.
+struct Profiled {
+  double unprofiled_median_us = 0;  // of samples that took turns with the profiled ones
+  double overhead = 0;              // profiled median over that, minus 1
+};
+
 struct Row {
   std::string name;
   VariantKind kind = VariantKind::lookup;
@@ -85,6 +91,8 @@ struct Row {
   std::optional<double> memory_ratio;    // baseline peak over this peak
   std::string memory_difference;         // which item differs most from the baseline's, in words
   std::optional<double> regret;          // of the variant that chooses: its time over the fastest measured one's, minus 1
+
+  std::optional<Profiled> profiled;      // such a row is compared with none: baseline and speedup are absent
 
   bool measured() const { return disposition == Disposition::measured; }
 };

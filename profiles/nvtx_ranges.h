@@ -1,8 +1,11 @@
-// NVTX ranges in a domain of their own, so that Nsight and CUPTI can filter on them (`lcnn@measure`).
+// Ranges: NVTX's, in a domain of their own, so that Nsight and CUPTI can filter on them (`lcnn@measure`), and our
+// recorder's while one records.
 //
 // Names that repeat are registered strings: Nsight Systems' capture ranges need them. Without a profiler attached a
-// range costs a load and a branch; in builds without CUDA it is nothing.
+// range costs a load and a branch for each of the two; builds without CUDA have no NVTX.
 #pragma once
+
+#include "profiles/recorder.h"
 
 #if LCNN_HAS_NVTX
 #include <nvtx3/nvtx3.hpp>
@@ -10,43 +13,44 @@
 
 namespace lcnn::profiles {
 
-#if LCNN_HAS_NVTX
-
-struct NvtxDomain {
-  static constexpr const char* name{"lcnn"};
-};
-
 // A range from construction to destruction, on this thread.
 class Range {
  public:
-  // A name built at run time, such as a row's.
-  explicit Range(const char* name) : Range(nvtx3::registered_string_in<NvtxDomain>(name)) {}
+#if LCNN_HAS_NVTX
+  struct Domain {
+    static constexpr const char* name{"lcnn"};
+  };
+  using Name = nvtx3::registered_string_in<Domain>;
+
+  // A name built at run time, such as a row's. It has to outlive the range.
+  explicit Range(const char* name) : Range(name, Name(name)) {}
   // A phase, which is registered once: Range::of<PrepareRange>().
   template <typename Phase>
   static Range of() {
-    return Range(nvtx3::registered_string_in<NvtxDomain>::get<Phase>());
+    return Range(Phase::message, Name::get<Phase>());
   }
 
  private:
-  explicit Range(const nvtx3::registered_string_in<NvtxDomain>& name) : range_(nvtx3::event_attributes{name}) {}
-  nvtx3::scoped_range_in<NvtxDomain> range_;
-};
-
+  Range(const char* text, const Name& name) : nvtx_(nvtx3::event_attributes{name}), recorded_(text) {}
+  nvtx3::scoped_range_in<Domain> nvtx_;
 #else
-
-class Range {
- public:
-  explicit Range(const char*) {}
+  explicit Range(const char* name) : recorded_(name) {}
   template <typename Phase>
   static Range of() {
-    return Range("");
+    return Range(Phase::message);
   }
-  ~Range() {}
+
+ private:
+#endif
+  RecordedRange recorded_;
 };
 
-#endif
+// The samples of all rows that are measured together: what Nsight Systems captures.
+struct MeasureRowsRange {
+  static constexpr const char* message{"measure-rows"};
+};
 
-// The phases of every row.
+// The phases of every row, inside its own range.
 struct PrepareRange {
   static constexpr const char* message{"prepare"};
 };

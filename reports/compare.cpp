@@ -80,6 +80,11 @@ Comparison compare(const Report& base, const Report& now, const Thresholds& thre
                         .now_commit = now.commit(),
                         .device = now.device()};
   check_conditions(base, now, allowed, comparison);
+  for (const Report* report : {&base, &now}) {
+    if (report->profiled == 0) continue;
+    comparison.differences.push_back(fmt::format("{}: {} rows were measured under the profiler and are left out",
+                                                 visible(report->path), report->profiled));
+  }
 
   std::unordered_map<std::string_view, const Row*> of_base;
   for (const Row& row : base.rows) of_base.emplace(row.name, &row);
@@ -101,7 +106,8 @@ Comparison compare(const Report& base, const Report& now, const Thresholds& thre
     if (of_base.contains(row.name)) comparison.removed.push_back(row.name);
   }
   if (comparison.rows.empty())
-    throw UnusableInput(fmt::format("{} and {} have no row in common", base.path, now.path));
+    throw UnusableInput(fmt::format("{} and {} have no row in common{}", base.path, now.path,
+                                    base.profiled + now.profiled > 0 ? " that was measured without the profiler" : ""));
   if (std::ranges::none_of(comparison.rows, says_something)) {
     const Finding& first = comparison.rows.front().findings.front();
     throw UnusableInput(fmt::format("{} and {}: nothing can be said of any row; of {}: {}", base.path,

@@ -47,6 +47,9 @@ Merged merge(const std::vector<std::string>& paths) {
     Report report = read_report(paths[file]);  // says what is wrong with it
     if (report.google_benchmark)
       throw UnusableInput(fmt::format("{}: is no report of lcnn_bench", paths[file]));
+    if (report.profiled > 0)
+      throw UnusableInput(fmt::format("{}: {} rows were measured under the profiler, they stand beside no others",
+                                      paths[file], report.profiled));
     report.rows.clear();
     if (first) check_context(*first, report);
     if (!first) first = std::move(report);

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include "reports/compare.h"
+#include "reports/merge.h"
 #include "reports/reports_test_support.h"
 
 namespace lcnn::reports {
@@ -106,6 +108,22 @@ TEST_F(ReadReportTest, NaNAndInfinityAreNoJson) {
                 HasSubstr("is no JSON"))
         << token;
   }
+}
+
+TEST_F(ReadReportTest, RowsMeasuredUnderTheProfilerAreCountedAndLeftOut) {
+  auto document = fixture();
+  const std::size_t all = document["rows"].size();
+  const std::string name = document["rows"][1]["name"];
+  document["rows"][1]["profiled"] = {{"unprofiled_median_us", 1.0}, {"overhead", 0.5}};
+  const std::string path = folder_.file("profiled.json", document);
+  const Report report = read_report(path);
+  EXPECT_EQ(report.profiled, 1u);
+  EXPECT_EQ(report.rows.size(), all - 1);
+  for (const Row& row : report.rows) EXPECT_NE(row.name, name);
+  const Comparison comparison = compare(read_report(kFixture), report, {}, {});
+  EXPECT_THAT(comparison.removed, testing::ElementsAre(name));
+  EXPECT_THAT(comparison.differences, testing::Contains(HasSubstr("1 rows were measured under the profiler")));
+  EXPECT_THAT(refusal([&] { merge({path, kFixture}); }), HasSubstr("profiler"));
 }
 
 TEST_F(ReadReportTest, DuplicateNamesAreRefused) {

@@ -24,6 +24,7 @@ struct Row {
   std::vector<double> samples_us;  // in the order in which they were taken
   std::optional<double> peak_bytes, rel_err, prepare_ms, speedup, sm_mhz_median;
   bool throttled = false;
+  bool profiled = false;  // while it is read: such rows are left out of Report::rows
 
   bool measured() const { return disposition == "measured"; }
 };
@@ -34,6 +35,7 @@ struct Report {
   std::map<std::string, std::string>
       context;            // scalars by their path, such as "device/name"; strings without quotes
   std::vector<Row> rows;  // names are unique
+  std::size_t profiled = 0;  // rows left out: measured under the profiler, they are compared with none
 
   // A scalar of the context as text, empty where it is absent.
   std::string_view field(const std::string& path_in_context) const {

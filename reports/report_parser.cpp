@@ -22,6 +22,7 @@ void ReportParser::enter() {
 bool ReportParser::start_object(std::size_t) {
   enter();
   if (in_row(3)) report_.rows.emplace_back();
+  if (in_row(4) && keys_[3] == "profiled") report_.rows.back().profiled = true;
   if (in_benchmark()) benchmarks_.emplace_back();
   return true;
 }
@@ -31,7 +32,12 @@ bool ReportParser::end_object() {
     const Row& row = report_.rows.back();
     if (row.name.empty() || row.disposition.empty())
       throw UnusableInput(
-          fmt::format("{}: row {} has no name or no disposition", report_.path, report_.rows.size()));
+          fmt::format("{}: row {} has no name or no disposition", report_.path,
+                                      report_.rows.size() + report_.profiled));
+    if (row.profiled) {
+      report_.rows.pop_back();
+      ++report_.profiled;
+    }
   }
   --depth_;
   return true;

@@ -42,6 +42,11 @@ class TablesTest(ReportsTest):
         fastest = [record["name"] for record in records if record["fastest_of_kind"]]
         self.assertEqual(fastest, ["Conv2d/cudnn/resnet18/64@56/n32/fp32", "Lookup/precompute_gather/resnet18/64@56/fast/n32/fp32"])
 
+    def test_rows_measured_under_the_profiler_are_left_out(self):
+        self.document["rows"][1]["profiled"] = {"unprofiled_median_us": 1.0, "overhead": 0.5}
+        names = [row["name"] for row in read_report(self.write("a.json")).rows]
+        self.assertEqual(names, [row["name"] for row in self.document["rows"] if "profiled" not in row])
+
     def test_a_twentieth_of_the_samples_lies_on_each_side(self):
         self.assertEqual(middle_90_percent(range(100, 0, -1)), (6, 95))
         self.assertEqual(middle_90_percent([3, 1, 2]), (1, 3))
