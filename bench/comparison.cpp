@@ -346,7 +346,10 @@ class Comparison {
 
   void sample(Contender& contender, std::vector<ClockReading>& clocks) const {
     try {
-      if (options_.profiling != nullptr) contender.unprofiled_samples.push_back(contender.timer->sample());
+      if (options_.profiling != nullptr) {
+        contender.timer->sample();  // with and without the profiler, a sample follows one of its own row: the caches are alike
+        contender.unprofiled_samples.push_back(contender.timer->sample());
+      }
       const RowPhase<profiles::MeasureRange> phase(options_.profiling, contender.row.name);
       const auto begin = std::chrono::steady_clock::now();
       contender.samples.push_back(options_.profiling != nullptr ? options_.profiling->sample(contender.row.name, *contender.timer)
