@@ -57,19 +57,6 @@ class Buffers {
   std::vector<Buffer> inputs_, outputs_;
 };
 
-// A phase of a row for profilers, recorded where rows are profiled.
-template <typename Phase>
-class RowPhase {
- public:
-  RowPhase(const MeasureOptions& options, const Row& row)
-      : recording_(options.profiling != nullptr ? &options.profiling->recorder() : nullptr),
-        row_(row.name.c_str()), phase_(Range::of<Phase>()) {}
-
- private:
-  profiles::Recording recording_;
-  Range row_, phase_;
-};
-
 // A row on its way: prepared, then verified, then timed.
 struct Contender {
   const RowPlan* plan = nullptr;
@@ -196,7 +183,7 @@ class Comparison {
       return plan.variant->prepare(contender.row.problem, weights_[plan.dictionary], group_.precision, plan.layout, execution);
     };
     {
-      const RowPhase<profiles::PrepareRange> phase(options_, contender.row);
+      const RowPhase<profiles::PrepareRange> phase(options_.profiling, contender.row.name);
       const auto begin = std::chrono::steady_clock::now();
       contender.prepared = prepare();
       session_.synchronize();
@@ -301,7 +288,7 @@ class Comparison {
 
   // A first timing sizes the samples; it also makes the first calls that libraries are slow at.
   void estimate(Contender& contender) {
-    const RowPhase<profiles::WarmUpRange> phase(options_, contender.row);
+    const RowPhase<profiles::WarmUpRange> phase(options_.profiling, contender.row.name);
     const Buffers& buffers = buffers_.at(contender.plan->layout);
     for (std::int64_t set = 1; set < buffers.sets(); ++set) contender.prepared->adopt_input(buffers.x(set), stream());
     session_.synchronize();
@@ -340,6 +327,7 @@ class Comparison {
 
   void time_alternately() {
     observer_.progress("measuring " + group_.title());
+    const Range range = Range::of<profiles::MeasureRowsRange>();
     std::map<Contender*, std::vector<ClockReading>> clocks;
     for (bool any = true; any;) {
       any = false;
@@ -358,8 +346,11 @@ class Comparison {
 
   void sample(Contender& contender, std::vector<ClockReading>& clocks) const {
     try {
-      if (options_.profiling != nullptr) contender.unprofiled_samples.push_back(contender.timer->sample());
-      const RowPhase<profiles::MeasureRange> phase(options_, contender.row);
+      if (options_.profiling != nullptr) {
+        contender.timer->sample();  // with and without the profiler, a sample follows one of its own row: the caches are alike
+        contender.unprofiled_samples.push_back(contender.timer->sample());
+      }
+      const RowPhase<profiles::MeasureRange> phase(options_.profiling, contender.row.name);
       const auto begin = std::chrono::steady_clock::now();
       contender.samples.push_back(options_.profiling != nullptr ? options_.profiling->sample(contender.row.name, *contender.timer)
                                                                  : contender.timer->sample());

@@ -5,7 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 
+#include "bench/options.h"
 #include "bench/statistics.h"
 #include "bench/test_support.h"
 #include "kernels/reference.h"
@@ -81,7 +83,7 @@ class Comparing : public testing::Test {
   }
 
   std::unique_ptr<Session> session_ = Session::open(Device::cpu, 1);
-  const MeasureOptions options_{
+  MeasureOptions options_{
       .mode = TimingMode::hot, .min_seconds = 0, .max_seconds = 0.01, .min_samples = 3, .max_samples = 5};
 };
 
@@ -103,6 +105,35 @@ TEST_F(Comparing, CorrectRowsAreTimedAndComparedWithTheFastestBaseline) {
     EXPECT_DOUBLE_EQ(*row.speedup, fastest.timing->median_us / row.timing->median_us);
     EXPECT_DOUBLE_EQ(row.roofline->share, row.roofline->limit_us / row.timing->median_us);
   }
+}
+
+TEST_F(Comparing, ProfiledRowsAreRecordedMarkedAndComparedWithNone) {
+  const TemporaryFolder folder;
+  Options options;
+  options.profile = folder / "profile";
+  Profiling profiling(options, Device::cpu);
+  options_.profiling = &profiling;
+  const std::vector<Row> rows = measure({{"library", &kConv2d<Fault::none>}, {"lookup", &kLookup<Fault::none>}});
+  for (const Row& row : rows) {
+    ASSERT_TRUE(row.measured()) << row.reason;
+    ASSERT_TRUE(row.profiled);
+    EXPECT_GT(row.profiled->unprofiled_median_us, 0);
+    EXPECT_DOUBLE_EQ(row.profiled->overhead, row.timing->median_us / row.profiled->unprofiled_median_us - 1);
+    EXPECT_EQ(row.baseline, "");
+    EXPECT_FALSE(row.speedup || row.memory_ratio || row.regret);
+  }
+  const profiles::Profile& profile = profiling.recorder().profile();
+  const profiles::Nesting nesting = profiles::nest(profile);
+  std::map<std::string, std::map<std::string, std::size_t>> phases;
+  for (std::size_t i = 0; i < profile.host.size(); ++i) {
+    if (nesting.parent[i] == profiles::kNoParent) continue;
+    ++phases[profile.names[profile.host[nesting.parent[i]].name]][profile.names[profile.host[i].name]];
+  }
+  for (const Row& row : rows) {
+    EXPECT_EQ(phases[row.name], (std::map<std::string, std::size_t>{
+                                    {"prepare", 1}, {"warm-up", 1}, {"measure", row.timing->samples_us.size()}}));
+  }
+  EXPECT_EQ(profiling.why_incomplete(), "");
 }
 
 TEST_F(Comparing, ARowMayBeFourTimesAsFarOffAsTheBaseline) {

@@ -105,6 +105,9 @@ TEST(SummaryTable, SaysWhichRowsWereThrottledOrHaveNoBaseline) {
   row.speedup.reset();
   const std::string line = lines_of(summary_table({row})).at(1);
   EXPECT_THAT(line, AllOf(HasSubstr("throttled"), HasSubstr(" - ")));
+  row.profiled = Profiled{.unprofiled_median_us = 40, .overhead = 0.25};
+  EXPECT_THAT(summary_table({row}), HasSubstr("throttled  under the profiler, +25.0% against 40.00 us without\n"));
+  row.profiled.reset();
   row.clocks->throttled = false;
   EXPECT_THAT(summary_table({row}), testing::Not(HasSubstr("throttled")));
 }

@@ -255,6 +255,40 @@ TEST_F(LcnnBench, GoogleBenchmarksJsonHasOurNamesWithoutSuffixes) {
   }
 }
 
+TEST_F(LcnnBench, ProfilesPrintATableAndWriteATraceAndTheRowsAreMarked) {
+  const std::string workload = layers({small_layer("a")}), name = folder_ / "profile";
+  const Outcome outcome = run(measuring(workload, {"--benchmark_filter=two_convolutions", "--layout=nchw", "--profile=" + name,
+                                                   "--profile-sort=calls", "--report=" + report_path()}));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  for (const char* part : {"under the profiler", "Self CPU %", "# of Calls", "aten::", "measure", "profile.trace.json"}) {
+    EXPECT_THAT(outcome.out, HasSubstr(part));
+  }
+  EXPECT_THAT(folder_.names(), testing::ElementsAre("mine.json", "profile.table.json", "profile.trace.json", "report.json"));
+
+  const json report = written();
+  expect_valid(report);
+  for (const json& row : report["rows"]) {
+    if (row["disposition"] == "measured") {
+      EXPECT_TRUE(row.contains("profiled")) << row["name"];
+    }
+  }
+  EXPECT_EQ(report["benchmarks"].size(), 0u);
+
+  const json table = json::parse(read_text(name + ".table.json"));
+  EXPECT_EQ(table["incomplete"], nullptr);
+  std::map<std::string, json> rows;
+  for (const json& row : table["rows"]) rows[row["name"]] = row;
+  EXPECT_EQ(rows["Peer/two_convolutions/mine/a/d4s1/n1/fp32"]["kind"], "range");
+  EXPECT_GT(rows["aten::conv2d"]["calls"], 0);
+  for (std::size_t i = 1; i < table["rows"].size(); ++i) {
+    EXPECT_GE(table["rows"][i - 1]["calls"], table["rows"][i]["calls"]);
+  }
+  const json trace = json::parse(read_text(name + ".trace.json"));
+  std::set<std::string> names;
+  for (const json& event : trace["traceEvents"]) names.insert(event["name"].get<std::string>());
+  EXPECT_THAT(names, testing::IsSupersetOf({"aten::conv2d", "prepare", "warm-up", "measure"}));
+}
+
 // Arguments that cannot be used, and what the one line on stderr has to say.
 struct BadInput {
   std::vector<std::string> arguments;
@@ -292,6 +326,8 @@ TEST_F(LcnnBenchRefuses, OptionsThatItDoesNotKnowOrCannotUse) {
         {{cpu, small, "--benchmark_out_format=xml"}, {"xml", "console, json or csv"}},
         {{cpu, small, "--benchmark_out=/no/such/folder/x.json"}, {"/no/such/folder/x.json"}},
         {{cpu, small, "--report=/no/such/folder/x.json"}, {"/no/such/folder/x.json"}},
+        {{cpu, small, "--profile=/no/such/folder/x"}, {"/no/such/folder/x"}},
+        {{cpu, small, "--profile-rows=3"}, {"--profile=NAME"}},
         {{cpu, small, "--dictionary=10"}, {"--dictionary=10", "SIZE:SPARSITY"}},
         {{cpu, small, "--dictionary=0:1"}, {"dictionary_size is 0"}},
         {{cpu, small, "--dictionary=accurate"}, {"--dictionary=accurate", "mine/a"}},

@@ -114,11 +114,13 @@ void check_profile_options(const Options& options, bool any_detail) {
   }
   if (options.resume) throw std::invalid_argument("--profile and --resume: profiled rows continue no report");
   if (!options.out.empty() || options.format != "console") {
-    throw std::invalid_argument("--profile: profiled rows are not for --benchmark_out or --benchmark_format, --report takes them");
+    throw std::invalid_argument(
+        "--profile: profiled rows are not for --benchmark_out or --benchmark_format, --report takes them");
   }
-  if (!options.profile_sort.empty() && std::ranges::find(profiles::sort_columns(), options.profile_sort) == profiles::sort_columns().end()) {
-    throw std::invalid_argument(fmt::format("--profile-sort={}: {} are accepted", options.profile_sort,
-                                            fmt::join(profiles::sort_columns(), ", ")));
+  const std::vector<std::string>& columns = profiles::sort_columns();
+  if (!options.profile_sort.empty() && std::ranges::find(columns, options.profile_sort) == columns.end()) {
+    throw std::invalid_argument(
+        fmt::format("--profile-sort={}: {} are accepted", options.profile_sort, fmt::join(columns, ", ")));
   }
 }
 
@@ -171,7 +173,8 @@ Options parse_options(int argc, const char* const* argv) {
   app.add_option("--report", options.report, "JSON report to write, row by row");
   app.add_flag("--resume", options.resume, "continue the report: its finished rows are not measured again");
   app.add_option("--profile", options.profile,
-                 "measure the rows under the profiler: prints a table, writes NAME.table.json and NAME.trace.json (for ui.perfetto.dev)")
+                 "measure the rows under the profiler: prints a table, writes NAME.table.json and NAME.trace.json "
+                 "(for ui.perfetto.dev)")
       ->type_name("NAME");
   app.add_option("--profile-sort", options.profile_sort, fmt::format("{}", fmt::join(profiles::sort_columns(), ", ")));
   app.add_option("--profile-rows", profile_rows, "lines of the table to print (40)")->type_name("INT");
@@ -205,7 +208,8 @@ Options parse_options(int argc, const char* const* argv) {
   }
   read_benchmark_flags(options);
   if (!profile_rows.empty()) options.profile_rows = whole_number<std::size_t>("profile-rows", profile_rows, 1);
-  check_profile_options(options, app.count("--profile-sort") + app.count("--profile-rows") + app.count("--profile-gzip") > 0);
+  const bool any_detail = app.count("--profile-sort") + app.count("--profile-rows") + app.count("--profile-gzip") > 0;
+  check_profile_options(options, any_detail);
   options.command_line = file_name(argv[0]);
   for (int i = 1; i < argc; ++i) options.command_line += " " + without_folder(argv[i]);
   return options;

@@ -32,6 +32,7 @@ TEST(Options, WithoutAnyADefaultRunIsMeasured) {
   EXPECT_EQ(options.seed, 1u);
   EXPECT_EQ(options.report, "");
   EXPECT_FALSE(options.resume);
+  EXPECT_EQ(options.profile, "");
   EXPECT_EQ(options.filter, ".");
   EXPECT_FALSE(options.list_tests);
   EXPECT_GE(options.repetitions, 9) << "Google Benchmark's U test wants as many";
@@ -60,6 +61,24 @@ TEST(Options, EveryOneIsRead) {
   EXPECT_TRUE(options.resume);
 }
 
+TEST(Options, TheProfilersAreRead) {
+  const Options options =
+      parse({"--profile=out/seed", "--profile-sort=self_cuda", "--profile-rows=7", "--profile-gzip"});
+  EXPECT_EQ(options.profile, "out/seed");
+  EXPECT_EQ(options.profile_sort, "self_cuda");
+  EXPECT_EQ(options.profile_rows, 7u);
+  EXPECT_TRUE(options.profile_gzip);
+}
+
+TEST(Options, ProfiledRowsAreNotAskedForWhereTheyWouldBeCompared) {
+  EXPECT_THAT(refusal([] { parse({"--profile=a", "--resume", "--report=r.json"}); }),
+              AllOf(HasSubstr("--profile"), HasSubstr("--resume")));
+  EXPECT_THAT(refusal([] { parse({"--profile=a", "--benchmark_out=b.json"}); }), HasSubstr("--benchmark_out"));
+  EXPECT_THAT(refusal([] { parse({"--profile=a", "--benchmark_format=json"}); }), HasSubstr("--benchmark_format"));
+  EXPECT_THAT(refusal([] { parse({"--profile-gzip"}); }), HasSubstr("--profile=NAME"));
+  EXPECT_THAT(refusal([] { parse({"--profile-sort=calls"}); }), HasSubstr("--profile=NAME"));
+}
+
 TEST(Options, EveryNamedValueIsRead) {
   EXPECT_THAT(parse({"--precision=fp32,tf32,fp16,bf16"}).precisions,
               ElementsAre(Precision::fp32, Precision::tf32, Precision::fp16, Precision::bf16));
@@ -85,7 +104,8 @@ TEST(Options, HelpNamesEveryOptionAndTheExitCodes) {
     } catch (const HelpRequested& help) {
       for (const char* part :
            {"--workload", "--dictionary", "--batch", "--precision", "--layout", "--device", "--threads",
-            "--full", "--timing", "--seed", "--report", "--resume", "--benchmark_filter", "Exit codes"}) {
+            "--full", "--timing", "--seed", "--report", "--resume", "--profile", "--profile-sort", "--profile-rows",
+            "--profile-gzip", "--benchmark_filter", "Exit codes"}) {
         EXPECT_THAT(help.text, HasSubstr(part));
       }
     }
@@ -115,6 +135,8 @@ TEST(Options, BadValuesAreRefusedWithWhatIsAccepted) {
                          {"--batch=99999999999999999999", "a whole number from 1"},
                          {"--threads=many", "a whole number from 1"},
                          {"--threads=0", "a whole number from 1"},
+                         {"--profile-rows=0", "a whole number from 1"},
+                         {"--profile-sort=gpu", "cuda_total"},
                          {"--seed=-1", "a whole number from 0"},
                          {"--seed=1x", "a whole number from 0"},
                          {"--benchmark_format=xml", "console, json or csv"},
@@ -127,7 +149,8 @@ TEST(Options, BadValuesAreRefusedWithWhatIsAccepted) {
                          {"--benchmark_repetitions=x", "a number"}}) {
     const std::string argument = bad.argument;
     const std::string option = argument.substr(0, argument.find('='));
-    EXPECT_THAT(refusal([&] { parse({bad.argument}); }), AllOf(HasSubstr(option), HasSubstr(bad.accepted)))
+    const char* const profile = option.starts_with("--profile") ? "--profile=a" : "--full";
+    EXPECT_THAT(refusal([&] { parse({profile, bad.argument}); }), AllOf(HasSubstr(option), HasSubstr(bad.accepted)))
         << argument;
   }
 }

@@ -43,7 +43,9 @@ Profiling::Profiling(const Options& options, Device device) : options_(options),
   if (cupti.source != nullptr) recorder_.add(std::move(cupti.source));
 }
 
-std::string Profiling::trace_path() const { return options_.profile + (options_.profile_gzip ? ".trace.json.gz" : ".trace.json"); }
+std::string Profiling::trace_path() const {
+  return options_.profile + (options_.profile_gzip ? ".trace.json.gz" : ".trace.json");
+}
 std::string Profiling::table_path() const { return options_.profile + ".table.json"; }
 
 double Profiling::sample(const std::string& row, Timer& timer) {
@@ -68,12 +70,16 @@ void Profiling::write() const {
   std::ofstream file(aside);
   file << document.dump(1, ' ', false, json::error_handler_t::replace) << "\n";
   file.close();
-  if (!file) throw std::runtime_error(fmt::format("--profile={}: cannot be written, is the disk full?", options_.profile));
+  if (!file) {
+    std::filesystem::remove(aside);
+    throw std::runtime_error(fmt::format("--profile={}: cannot be written, is the disk full?", options_.profile));
+  }
   std::filesystem::rename(aside, table_path());
 }
 
 std::string Profiling::text() const {
-  std::string text = fmt::format("\n{}", profiles::to_text(sorted_table(recorder_.profile(), options_.profile_sort), options_.profile_rows));
+  const profiles::OperatorTable table = sorted_table(recorder_.profile(), options_.profile_sort);
+  std::string text = fmt::format("\n{}", profiles::to_text(table, options_.profile_rows));
   if (!why_no_cuda_records_.empty()) text += why_no_cuda_records_ + "\n";
   if (device_ == Device::cpu && !counters_.why_not().empty()) text += counters_.why_not() + "\n";
   for (const auto& [row, counts] : counted_) text += fmt::format("{}: a run takes {}\n", row, profiles::to_text(counts));

@@ -6,6 +6,7 @@
 
 #include "bench/session.h"
 #include "profiles/cpu_counters.h"
+#include "profiles/nvtx_ranges.h"
 #include "profiles/recorder.h"
 
 namespace lcnn::bench {
@@ -38,6 +39,19 @@ class Profiling {
   profiles::Recorder recorder_;
   profiles::CpuCounters counters_;
   std::map<std::string, profiles::CpuCounts> counted_;  // by row, of one run in its last sample
+};
+
+// A phase of a row for profilers: the row's range, the phase's inside it, recorded where there is a Profiling.
+template <typename Phase>
+class RowPhase {
+ public:
+  RowPhase(Profiling* profiling, const std::string& row)
+      : recording_(profiling != nullptr ? &profiling->recorder() : nullptr), row_(row.c_str()),
+        phase_(profiles::Range::of<Phase>()) {}
+
+ private:
+  profiles::Recording recording_;
+  profiles::Range row_, phase_;
 };
 
 }  // namespace lcnn::bench

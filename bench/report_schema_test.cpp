@@ -54,6 +54,11 @@ std::vector<Row> rows_of_every_kind() {
   unprepared.verification.reset();
   unprepared.memory.reset();
   unprepared.choice = "";
+  Row profiled = measured_row(VariantKind::lookup, "profiled", 20);
+  profiled.baseline = profiled.memory_difference = "";
+  profiled.speedup.reset();
+  profiled.memory_ratio.reset();
+  profiled.profiled = Profiled{.unprofiled_median_us = 18, .overhead = 20.0 / 18 - 1};
   Row alone = measured_row(VariantKind::lookup, "alone", 20);
   alone.baseline = alone.memory_difference = "";
   alone.speedup.reset();
@@ -71,6 +76,7 @@ std::vector<Row> rows_of_every_kind() {
           failed_row(VariantKind::peer, "broken", Disposition::error, "a run failed"),
           unprepared,
           failed_row(VariantKind::lookup, "picky", Disposition::unsupported, "dilation is not supported"),
+          profiled,
           alone,
           few_samples};
 }
@@ -127,6 +133,9 @@ TEST_F(ReportSchema, PlantedViolationsAreFound) {
       {"no samples", [](json& r) { r["rows"][0]["timing"]["samples_us"] = json::array(); }},
       {"a speed-up without a baseline", [](json& r) { r["rows"][0]["baseline"] = nullptr; }},
       {"a baseline without a speed-up", [](json& r) { r["rows"][0]["speedup"] = nullptr; }},
+      {"a profiled row with a speed-up",
+       [](json& r) { r["rows"][0]["profiled"] = {{"unprofiled_median_us", 1.0}, {"overhead", 0.1}}; }},
+      {"a profiled row that does not say what it cost", [](json& r) { r["rows"][0]["profiled"] = json::object(); }},
       {"an incorrect row with timing", [](json& r) { r["rows"][1]["timing"] = r["rows"][0]["timing"]; }},
       {"an incorrect row without a reason", [](json& r) { r["rows"][1]["reason"] = nullptr; }},
       {"an incorrect row with an empty reason", [](json& r) { r["rows"][1]["reason"] = ""; }},

@@ -143,6 +143,17 @@ TEST_F(ReportFile, GoogleBenchmarksPartHasOneEntryARepetitionAndOneAFailure) {
   EXPECT_EQ(benchmarks.back()["error_message"], incorrect().reason);
 }
 
+TEST_F(ReportFile, AProfiledRowIsMarkedHasNoEntryInBenchmarksAndIsNotResumed) {
+  Row row = lookup();
+  row.profiled = Profiled{.unprofiled_median_us = 16, .overhead = 0.25};
+  start().add({row, conv2d()});
+  const json report = written();
+  EXPECT_EQ(report["rows"][0]["profiled"], json::parse(R"({"unprofiled_median_us": 16.0, "overhead": 0.25})"));
+  EXPECT_FALSE(report["rows"][1].contains("profiled"));
+  for (const json& entry : report["benchmarks"]) EXPECT_EQ(entry["name"], conv2d().name);
+  EXPECT_THAT(refusal([&] { Report::resume(path(), report["context"], kRepetitions); }), testing::HasSubstr("profiler"));
+}
+
 TEST_F(ReportFile, NumbersThatAreNotFiniteBecomeNull) {
   Row row = lookup();
   row.timing->relative_uncertainty = kInfinity;

@@ -33,13 +33,17 @@ std::string reason(int error) {
   switch (error) {
     case EACCES:
     case EPERM:
-      return "the system does not permit them: set kernel.perf_event_paranoid to 2 or less (sysctl), in a container also "
+      return "the system does not permit them: set kernel.perf_event_paranoid to 2 or less (sysctl), in a "
+             "container also "
              "permit the call perf_event_open";
     case ENOENT:
     case ENODEV:
-    case EOPNOTSUPP: return "this processor, or the virtual machine, has none";
-    case ENOSYS: return "the system has no perf_event_open";
-    default: return std::strerror(error);
+    case EOPNOTSUPP:
+      return "this processor, or the virtual machine, has none";
+    case ENOSYS:
+      return "the system has no perf_event_open";
+    default:
+      return std::strerror(error);
   }
 }
 
@@ -52,8 +56,10 @@ CpuCounters::CpuCounters() {
     const auto thread = static_cast<pid_t>(std::atoi(task.path().filename().c_str()));
     for (std::size_t kind = 0; kind < kKinds; ++kind) {
       const int file = open_counter(kEvents[kind], thread);
-      if (file >= 0) files_[kind].push_back(file);
-      else if (first_errno == 0) first_errno = errno;
+      if (file >= 0)
+        files_[kind].push_back(file);
+      else if (first_errno == 0)
+        first_errno = errno;
     }
   }
   if (files_[0].empty() && files_[1].empty() && files_[2].empty()) {
@@ -100,14 +106,18 @@ CpuCounts CpuCounts::since(const CpuCounts& earlier, double runs) const {
   const auto difference = [runs](const std::optional<double>& now, const std::optional<double>& before) {
     return now && before ? std::optional((*now - *before) / runs) : std::nullopt;
   };
-  return {.cycles = difference(cycles, earlier.cycles), .instructions = difference(instructions, earlier.instructions),
+  return {.cycles = difference(cycles, earlier.cycles),
+          .instructions = difference(instructions, earlier.instructions),
           .cache_misses = difference(cache_misses, earlier.cache_misses)};
 }
 
 std::string to_text(const CpuCounts& found) {
-  const auto shown = [](const std::optional<double>& count) { return count ? fmt::format("{:.3g}", *count) : "not counted"; };
+  const auto shown = [](const std::optional<double>& count) {
+    return count ? fmt::format("{:.3g}", *count) : "not counted";
+  };
   const bool per_cycle = found.cycles && found.instructions && *found.cycles > 0;
-  return fmt::format("cycles {}, instructions {}{}, cache misses {}", shown(found.cycles), shown(found.instructions),
+  return fmt::format("cycles {}, instructions {}{}, cache misses {}", shown(found.cycles),
+                     shown(found.instructions),
                      per_cycle ? fmt::format(" ({:.2f} a cycle)", *found.instructions / *found.cycles) : "",
                      shown(found.cache_misses));
 }

@@ -40,7 +40,8 @@ TEST(CpuCounters, CountInstructionsOfThisAndOfNewThreadsOrSayWhyNot) {
 }
 
 TEST(CpuCounts, DifferencesAreSharedOutToRunsAndAbsentCountsStayAbsent) {
-  const CpuCounts before{.cycles = 100, .instructions = 200}, after{.cycles = 300, .instructions = 700, .cache_misses = 5};
+  const CpuCounts before{.cycles = 100, .instructions = 200},
+      after{.cycles = 300, .instructions = 700, .cache_misses = 5};
   const CpuCounts run = after.since(before, 2);
   EXPECT_EQ(run.cycles, 100);
   EXPECT_EQ(run.instructions, 250);

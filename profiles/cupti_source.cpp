@@ -32,7 +32,9 @@ using MemsetRecord = CUpti_ActivityMemset4;
 
 std::string error_text(CUptiResult result) {
   const char* text = nullptr;
-  return cuptiGetResultString(result, &text) == CUPTI_SUCCESS && text != nullptr ? text : fmt::format("error {}", static_cast<int>(result));
+  return cuptiGetResultString(result, &text) == CUPTI_SUCCESS && text != nullptr
+             ? text
+             : fmt::format("error {}", static_cast<int>(result));
 }
 
 void check(CUptiResult result, const char* call) {
@@ -83,34 +85,45 @@ std::string demangled(const char* name) {
 // "cudaLaunchKernel" of "cudaLaunchKernel_ptsz_v7000"
 std::string call_name(CUpti_CallbackDomain domain, CUpti_CallbackId id) {
   const char* text = nullptr;
-  if (cuptiGetCallbackName(domain, id, &text) != CUPTI_SUCCESS || text == nullptr) return fmt::format("CUDA call {}", id);
+  if (cuptiGetCallbackName(domain, id, &text) != CUPTI_SUCCESS || text == nullptr)
+    return fmt::format("CUDA call {}", id);
   std::string name = text;
   const std::size_t version = name.rfind("_v");
-  if (version != std::string::npos && name.find_first_not_of("0123456789", version + 2) == std::string::npos) name.resize(version);
+  if (version != std::string::npos && name.find_first_not_of("0123456789", version + 2) == std::string::npos)
+    name.resize(version);
   if (name.ends_with("_ptsz")) name.resize(name.size() - 5);
   return name;
 }
 
 bool is_launch(const std::string& name) {
-  return name.find("LaunchKernel") != std::string::npos || name.find("LaunchCooperativeKernel") != std::string::npos ||
+  return name.find("LaunchKernel") != std::string::npos ||
+         name.find("LaunchCooperativeKernel") != std::string::npos ||
          name.find("GraphLaunch") != std::string::npos;
 }
 
 const char* copy_name(std::uint8_t kind) {
   switch (kind) {
-    case CUPTI_ACTIVITY_MEMCPY_KIND_HTOD: return "copy host to device";
-    case CUPTI_ACTIVITY_MEMCPY_KIND_DTOH: return "copy device to host";
-    case CUPTI_ACTIVITY_MEMCPY_KIND_DTOD: return "copy device to device";
-    case CUPTI_ACTIVITY_MEMCPY_KIND_HTOH: return "copy host to host";
-    default: return "copy";
+    case CUPTI_ACTIVITY_MEMCPY_KIND_HTOD:
+      return "copy host to device";
+    case CUPTI_ACTIVITY_MEMCPY_KIND_DTOH:
+      return "copy device to host";
+    case CUPTI_ACTIVITY_MEMCPY_KIND_DTOD:
+      return "copy device to device";
+    case CUPTI_ACTIVITY_MEMCPY_KIND_HTOH:
+      return "copy host to host";
+    default:
+      return "copy";
   }
 }
 
 // All records of work on the device have these fields.
 template <typename Record>
 DeviceEvent device_event(DeviceKind kind, const Record& record) {
-  return {.kind = kind, .device = record.deviceId, .stream = record.streamId,
-          .begin_ns = static_cast<std::int64_t>(record.start), .end_ns = static_cast<std::int64_t>(record.end),
+  return {.kind = kind,
+          .device = record.deviceId,
+          .stream = record.streamId,
+          .begin_ns = static_cast<std::int64_t>(record.start),
+          .end_ns = static_cast<std::int64_t>(record.end),
           .correlation = record.correlationId};
 }
 template <typename Record>
@@ -122,9 +135,12 @@ DeviceEvent transfer_event(DeviceKind kind, const Record& record) {
 
 void record_call(const CUpti_ActivityAPI& call, CUpti_CallbackDomain domain) {
   const std::string name = call_name(domain, call.cbid);
-  record(HostEvent{.kind = HostKind::cuda_call, .thread = static_cast<std::int32_t>(call.threadId),
-                   .begin_ns = static_cast<std::int64_t>(call.start), .end_ns = static_cast<std::int64_t>(call.end),
-                   .correlation = call.correlationId, .launches = call.returnValue == 0 && is_launch(name)},
+  record(HostEvent{.kind = HostKind::cuda_call,
+                   .thread = static_cast<std::int32_t>(call.threadId),
+                   .begin_ns = static_cast<std::int64_t>(call.start),
+                   .end_ns = static_cast<std::int64_t>(call.end),
+                   .correlation = call.correlationId,
+                   .launches = call.returnValue == 0 && is_launch(name)},
          name);
 }
 
@@ -152,7 +168,8 @@ void record_activity(const CUpti_Activity* activity) {
       return record_call(as<CUpti_ActivityAPI>(activity), CUPTI_CB_DOMAIN_RUNTIME_API);
     case CUPTI_ACTIVITY_KIND_DRIVER:
       return record_call(as<CUpti_ActivityAPI>(activity), CUPTI_CB_DOMAIN_DRIVER_API);
-    default: return;
+    default:
+      return;
   }
 }
 
@@ -162,9 +179,11 @@ void CUPTIAPI request_buffer(std::uint8_t** buffer, std::size_t* bytes, std::siz
   *most_records = 0;                               // as many as fit
 }
 
-void CUPTIAPI complete_buffer(CUcontext context, std::uint32_t stream, std::uint8_t* buffer, std::size_t, std::size_t valid) {
+void CUPTIAPI complete_buffer(CUcontext context, std::uint32_t stream, std::uint8_t* buffer, std::size_t,
+                              std::size_t valid) {
   CUpti_Activity* activity = nullptr;
-  while (valid > 0 && cuptiActivityGetNextRecord(buffer, valid, &activity) == CUPTI_SUCCESS) record_activity(activity);
+  while (valid > 0 && cuptiActivityGetNextRecord(buffer, valid, &activity) == CUPTI_SUCCESS)
+    record_activity(activity);
   std::size_t dropped = 0;
   if (cuptiActivityGetNumDroppedRecords(context, stream, &dropped) == CUPTI_SUCCESS && dropped > 0) {
     record_lost(static_cast<std::int64_t>(dropped));
@@ -179,11 +198,14 @@ void CUPTIAPI ignore_callback(void*, CUpti_CallbackDomain, CUpti_CallbackId, con
 constexpr std::array kDeviceKinds{CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL, CUPTI_ACTIVITY_KIND_MEMCPY,
                                   CUPTI_ACTIVITY_KIND_MEMCPY2, CUPTI_ACTIVITY_KIND_MEMSET};
 // What launches kernels without the runtime; its other calls would only repeat the runtime's.
-constexpr std::array kDriverLaunches{CUPTI_DRIVER_TRACE_CBID_cuLaunchKernel, CUPTI_DRIVER_TRACE_CBID_cuLaunchKernel_ptsz,
-                                     CUPTI_DRIVER_TRACE_CBID_cuLaunchKernelEx, CUPTI_DRIVER_TRACE_CBID_cuLaunchKernelEx_ptsz,
+constexpr std::array kDriverLaunches{CUPTI_DRIVER_TRACE_CBID_cuLaunchKernel,
+                                     CUPTI_DRIVER_TRACE_CBID_cuLaunchKernel_ptsz,
+                                     CUPTI_DRIVER_TRACE_CBID_cuLaunchKernelEx,
+                                     CUPTI_DRIVER_TRACE_CBID_cuLaunchKernelEx_ptsz,
                                      CUPTI_DRIVER_TRACE_CBID_cuLaunchCooperativeKernel,
                                      CUPTI_DRIVER_TRACE_CBID_cuLaunchCooperativeKernel_ptsz,
-                                     CUPTI_DRIVER_TRACE_CBID_cuGraphLaunch, CUPTI_DRIVER_TRACE_CBID_cuGraphLaunch_ptsz};
+                                     CUPTI_DRIVER_TRACE_CBID_cuGraphLaunch,
+                                     CUPTI_DRIVER_TRACE_CBID_cuGraphLaunch_ptsz};
 
 class Cupti final : public Source {
  public:
@@ -193,7 +215,8 @@ class Cupti final : public Source {
     try {
       check(cuptiSetThreadIdType(CUPTI_ACTIVITY_THREAD_ID_TYPE_SYSTEM), "cuptiSetThreadIdType");
       check(cuptiActivityRegisterTimestampCallback(timestamp), "cuptiActivityRegisterTimestampCallback");
-      check(cuptiActivityRegisterCallbacks(request_buffer, complete_buffer), "cuptiActivityRegisterCallbacks");
+      check(cuptiActivityRegisterCallbacks(request_buffer, complete_buffer),
+            "cuptiActivityRegisterCallbacks");
       enable();  // what is not permitted shows now
     } catch (...) {
       disable();
@@ -235,15 +258,18 @@ class Cupti final : public Source {
     const CUptiResult result = cuptiSubscribe(&subscriber_, ignore_callback, nullptr);
 #endif
     if (result == CUPTI_ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED) {
-      throw std::runtime_error(fmt::format("{} profiles this process already, and CUPTI serves one tool at a time", holder));
+      throw std::runtime_error(
+          fmt::format("{} profiles this process already, and CUPTI serves one tool at a time", holder));
     }
     check(result, "cuptiSubscribe");
   }
 
   void enable() const {
-    for (const CUpti_ActivityKind kind : kDeviceKinds) check(cuptiActivityEnable(kind), "cuptiActivityEnable");
+    for (const CUpti_ActivityKind kind : kDeviceKinds)
+      check(cuptiActivityEnable(kind), "cuptiActivityEnable");
     check(cuptiActivityEnable(CUPTI_ACTIVITY_KIND_RUNTIME), "cuptiActivityEnable");
-    for (const auto call : kDriverLaunches) check(cuptiActivityEnableDriverApi(call, 1), "cuptiActivityEnableDriverApi");
+    for (const auto call : kDriverLaunches)
+      check(cuptiActivityEnableDriverApi(call, 1), "cuptiActivityEnableDriverApi");
   }
   void disable_calls() const {
     cuptiActivityDisable(CUPTI_ACTIVITY_KIND_RUNTIME);
@@ -263,7 +289,8 @@ CuptiSource make_cupti_source() {
   int devices = 0;
   if (const cudaError_t status = cudaGetDeviceCount(&devices); status != cudaSuccess) {
     cudaGetLastError();
-    return {nullptr, fmt::format("CUDA records: off, no CUDA device can be used: {}", cudaGetErrorString(status))};
+    return {nullptr,
+            fmt::format("CUDA records: off, no CUDA device can be used: {}", cudaGetErrorString(status))};
   }
   try {
     return {std::make_unique<Cupti>(), ""};
@@ -278,7 +305,9 @@ CuptiSource make_cupti_source() {
 
 namespace lcnn::profiles {
 
-CuptiSource make_cupti_source() { return {nullptr, "CUDA records: off, this program was built without CUPTI"}; }
+CuptiSource make_cupti_source() {
+  return {nullptr, "CUDA records: off, this program was built without CUPTI"};
+}
 
 }  // namespace lcnn::profiles
 

@@ -1,4 +1,5 @@
-// On a machine without a GPU: that the source says why it records nothing. With one: that work is credited exactly.
+// On a machine without a GPU: that the source says why it records nothing. With one: that work is credited
+// exactly.
 #include "profiles/cupti_source.h"
 
 #include <gmock/gmock.h>

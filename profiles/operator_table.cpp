@@ -16,7 +16,9 @@ namespace {
 constexpr std::size_t kLongestShownName = 60;  // kernels' names are longer than any terminal
 
 double microseconds(std::int64_t ns) { return static_cast<double>(ns) / 1e3; }
-double average_us(std::int64_t ns, std::int64_t calls) { return calls > 0 ? microseconds(ns) / static_cast<double>(calls) : 0; }
+double average_us(std::int64_t ns, std::int64_t calls) {
+  return calls > 0 ? microseconds(ns) / static_cast<double>(calls) : 0;
+}
 double percent(std::int64_t part, std::int64_t whole) {
   return whole > 0 ? 100.0 * static_cast<double>(part) / static_cast<double>(whole) : 0;
 }
@@ -126,7 +128,8 @@ void sort_by(OperatorTable& table, std::string_view column) {
   }
   const auto found = std::ranges::find(columns(), column, &std::pair<std::string, Value>::first);
   if (found == columns().end()) {
-    throw std::invalid_argument(fmt::format("{}: no column of the table, {} are", column, fmt::join(sort_columns(), ", ")));
+    throw std::invalid_argument(
+        fmt::format("{}: no column of the table, {} are", column, fmt::join(sort_columns(), ", ")));
   }
   std::ranges::stable_sort(table.rows, std::greater<>{}, found->second);
 }
@@ -135,24 +138,28 @@ std::string to_text(const OperatorTable& table, std::size_t most) {
   const std::size_t shown = std::min(most, table.rows.size());
   std::size_t width = 4;
   for (std::size_t i = 0; i < shown; ++i) width = std::max(width, shown_name(table.rows[i].name).size());
-  constexpr const char* kLine = "{:<{}}  {:>10}  {:>10}  {:>11}  {:>10}  {:>12}  {:>10}  {:>11}  {:>10}  {:>13}  {:>10}\n";
-  std::string text = fmt::format(kLine, "Name", width, "Self CPU %", "Self CPU", "CPU total %", "CPU total", "CPU time avg",
-                                 "Self CUDA", "Self CUDA %", "CUDA total", "CUDA time avg", "# of Calls");
+  constexpr const char* kLine =
+      "{:<{}}  {:>10}  {:>10}  {:>11}  {:>10}  {:>12}  {:>10}  {:>11}  {:>10}  {:>13}  {:>10}\n";
+  std::string text =
+      fmt::format(kLine, "Name", width, "Self CPU %", "Self CPU", "CPU total %", "CPU total", "CPU time avg",
+                  "Self CUDA", "Self CUDA %", "CUDA total", "CUDA time avg", "# of Calls");
   for (std::size_t i = 0; i < shown; ++i) {
     const TableRow& row = table.rows[i];
     text += fmt::format(kLine, shown_name(row.name), width,
                         fmt::format("{:.2f}%", percent(row.self_cpu_ns, table.cpu_total_ns)),
                         time_text(microseconds(row.self_cpu_ns)),
                         fmt::format("{:.2f}%", percent(row.cpu_total_ns, table.cpu_total_ns)),
-                        time_text(microseconds(row.cpu_total_ns)), time_text(average_us(row.cpu_total_ns, row.calls)),
+                        time_text(microseconds(row.cpu_total_ns)),
+                        time_text(average_us(row.cpu_total_ns, row.calls)),
                         time_text(microseconds(row.self_cuda_ns)),
                         fmt::format("{:.2f}%", percent(row.self_cuda_ns, table.cuda_total_ns)),
-                        time_text(microseconds(row.cuda_total_ns)), time_text(average_us(row.cuda_total_ns, row.calls)),
-                        row.calls);
+                        time_text(microseconds(row.cuda_total_ns)),
+                        time_text(average_us(row.cuda_total_ns, row.calls)), row.calls);
   }
   if (shown < table.rows.size()) text += fmt::format("({} more)\n", table.rows.size() - shown);
-  text += fmt::format("Self CPU time total: {}\nSelf CUDA time total: {}\n", time_text(microseconds(table.cpu_total_ns)),
-                      time_text(microseconds(table.cuda_total_ns)));
+  text +=
+      fmt::format("Self CPU time total: {}\nSelf CUDA time total: {}\n",
+                  time_text(microseconds(table.cpu_total_ns)), time_text(microseconds(table.cuda_total_ns)));
   return text;
 }
 

@@ -112,8 +112,8 @@ TEST_F(OperatorTableOfExample, UnknownColumnsAreRefusedByName) {
 TEST_F(OperatorTableOfExample, TextHasTheColumnsOfPyTorchsProfiler) {
   const std::string text = to_text(table_, 100);
   std::size_t at = 0;
-  for (const char* column : {"Name", "Self CPU %", "Self CPU", "CPU total %", "CPU total", "CPU time avg", "Self CUDA",
-                             "Self CUDA %", "CUDA total", "CUDA time avg", "# of Calls"}) {
+  for (const char* column : {"Name", "Self CPU %", "Self CPU", "CPU total %", "CPU total", "CPU time avg",
+                             "Self CUDA", "Self CUDA %", "CUDA total", "CUDA time avg", "# of Calls"}) {
     at = text.find(column, at);
     ASSERT_NE(at, std::string::npos) << column;
     ++at;

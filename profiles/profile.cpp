@@ -13,18 +13,24 @@ namespace lcnn::profiles {
 
 std::string_view to_string(HostKind kind) {
   switch (kind) {
-    case HostKind::range: return "range";
-    case HostKind::operator_call: return "operator";
-    case HostKind::cuda_call: return "cuda_call";
+    case HostKind::range:
+      return "range";
+    case HostKind::operator_call:
+      return "operator";
+    case HostKind::cuda_call:
+      return "cuda_call";
   }
   return "?";
 }
 
 std::string_view to_string(DeviceKind kind) {
   switch (kind) {
-    case DeviceKind::kernel: return "kernel";
-    case DeviceKind::memcpy: return "memcpy";
-    case DeviceKind::memset: return "memset";
+    case DeviceKind::kernel:
+      return "kernel";
+    case DeviceKind::memcpy:
+      return "memcpy";
+    case DeviceKind::memset:
+      return "memset";
   }
   return "?";
 }
@@ -44,10 +50,11 @@ Nesting nest(const Profile& profile) {
   nesting.parent.assign(host.size(), kNoParent);
   nesting.end_ns.resize(host.size());
   std::iota(nesting.order.begin(), nesting.order.end(), std::size_t{0});
-  // Of spans with the same times, those of a coarser kind are outside; of one kind those that were recorded later,
-  // because a span is recorded when it ends.
+  // Of spans with the same times, those of a coarser kind are outside; of one kind those that were recorded
+  // later, because a span is recorded when it ends.
   std::ranges::sort(nesting.order, {}, [&](std::size_t i) {
-    return std::tuple(host[i].thread, host[i].begin_ns, -host[i].end_ns, host[i].kind, -static_cast<std::int64_t>(i));
+    return std::tuple(host[i].thread, host[i].begin_ns, -host[i].end_ns, host[i].kind,
+                      -static_cast<std::int64_t>(i));
   });
   std::vector<std::size_t> open;
   for (const std::size_t i : nesting.order) {
@@ -69,7 +76,8 @@ Nesting nest(const Profile& profile) {
 std::vector<std::size_t> launching_calls(const Profile& profile, const Nesting& nesting) {
   std::unordered_map<std::uint32_t, std::size_t> calls;
   for (const std::size_t i : nesting.order) {
-    if (profile.host[i].correlation != 0) calls[profile.host[i].correlation] = i;  // the innermost of one id stays
+    if (profile.host[i].correlation != 0)
+      calls[profile.host[i].correlation] = i;  // the innermost of one id stays
   }
   std::vector<std::size_t> launched_by;
   launched_by.reserve(profile.device.size());
@@ -102,11 +110,14 @@ std::string missing_records(const Profile& profile) {
   }
   std::vector<std::string> reasons;
   if (missing > 0) {
-    reasons.push_back(fmt::format("{} of {} launches have no record of their work on the device, the first of them {}",
-                                  missing, launches, first));
+    reasons.push_back(
+        fmt::format("{} of {} launches have no record of their work on the device, the first of them {}",
+                    missing, launches, first));
   }
-  if (profile.lost_records > 0) reasons.push_back(fmt::format("CUPTI dropped {} records", profile.lost_records));
-  if (profile.left_out > 0) reasons.push_back(fmt::format("{} events came when the recorder was full", profile.left_out));
+  if (profile.lost_records > 0)
+    reasons.push_back(fmt::format("CUPTI dropped {} records", profile.lost_records));
+  if (profile.left_out > 0)
+    reasons.push_back(fmt::format("{} events came when the recorder was full", profile.left_out));
   return fmt::format("{}", fmt::join(reasons, "; "));
 }
 

@@ -10,7 +10,8 @@
 namespace lcnn::profiles {
 namespace {
 
-// The profile that is recorded into, for all threads: a range may end while another thread stops the recorder.
+// The profile that is recorded into, for all threads: a range may end while another thread stops the
+// recorder.
 std::mutex current_mutex;
 Profile* current = nullptr;
 std::size_t most_events = 0;
@@ -67,7 +68,9 @@ void Recorder::stop() {
 }
 
 std::int64_t now_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
 void record(HostEvent event, std::string_view name) {

@@ -39,19 +39,24 @@ class OutputFile {
   OutputFile& operator=(const OutputFile&) = delete;
 
   void write(const std::string& text) {
-    if (gzwrite(file_, text.data(), static_cast<unsigned>(text.size())) != static_cast<int>(text.size())) fail();
+    if (gzwrite(file_, text.data(), static_cast<unsigned>(text.size())) != static_cast<int>(text.size()))
+      fail();
   }
   void finish() {
     std::error_code error;
-    if (gzclose(std::exchange(file_, nullptr)) == Z_OK) std::filesystem::rename(aside_, path_, error);
-    else error = std::make_error_code(std::errc::io_error);
+    if (gzclose(std::exchange(file_, nullptr)) == Z_OK)
+      std::filesystem::rename(aside_, path_, error);
+    else
+      error = std::make_error_code(std::errc::io_error);
     if (!error) return;
     std::filesystem::remove(aside_, error);
     fail();
   }
 
  private:
-  [[noreturn]] void fail() const { throw std::runtime_error(fmt::format("{}: the trace cannot be written there", path_)); }
+  [[noreturn]] void fail() const {
+    throw std::runtime_error(fmt::format("{}: the trace cannot be written there", path_));
+  }
   std::string path_, aside_;
   gzFile file_;
 };
@@ -60,19 +65,20 @@ struct Track {
   int process = kHostProcess, thread = 0;
 };
 
-std::string span(const Track& track, std::string_view category, const std::string& name, double at, double duration,
-                 const std::string& arguments) {
-  return fmt::format(R"({{"ph":"X","cat":"{}","name":{},"pid":{},"tid":{},"ts":{:.3f},"dur":{:.3f},"args":{{{}}}}})",
-                     category, quoted(name), track.process, track.thread, at, duration, arguments);
+std::string span(const Track& track, std::string_view category, const std::string& name, double at,
+                 double duration, const std::string& arguments) {
+  return fmt::format(
+      R"({{"ph":"X","cat":"{}","name":{},"pid":{},"tid":{},"ts":{:.3f},"dur":{:.3f},"args":{{{}}}}})",
+      category, quoted(name), track.process, track.thread, at, duration, arguments);
 }
 
 std::string metadata(const char* what, const Track& track, const std::string& name) {
-  return fmt::format(R"({{"ph":"M","name":"{}","pid":{},"tid":{},"args":{{"name":{}}}}})", what, track.process,
-                     track.thread, quoted(name));
+  return fmt::format(R"({{"ph":"M","name":"{}","pid":{},"tid":{},"args":{{"name":{}}}}})", what,
+                     track.process, track.thread, quoted(name));
 }
 
-// Streams as tracks. Kernels of one stream may overlap (programmatic dependent launch), spans of a track may not: those
-// that begin before the last one has ended go to further tracks of the stream.
+// Streams as tracks. Kernels of one stream may overlap (programmatic dependent launch), spans of a track may
+// not: those that begin before the last one has ended go to further tracks of the stream.
 class StreamTracks {
  public:
   explicit StreamTracks(const Profile& profile) : tracks_(profile.device.size()) {
@@ -83,7 +89,8 @@ class StreamTracks {
     for (const std::size_t i : order) {
       const DeviceEvent& event = profile.device[i];
       std::vector<Lane>& lanes = streams[{event.device, event.stream}];
-      auto lane = std::ranges::find_if(lanes, [&](const Lane& free) { return free.end_ns <= event.begin_ns; });
+      auto lane =
+          std::ranges::find_if(lanes, [&](const Lane& free) { return free.end_ns <= event.begin_ns; });
       if (lane == lanes.end()) {
         const Track track{static_cast<int>(event.device) + 1, ++count_};
         const std::string suffix = lanes.empty() ? "" : fmt::format(" ({})", lanes.size() + 1);
@@ -110,7 +117,10 @@ class StreamTracks {
 class Trace {
  public:
   Trace(const Profile& profile, const TraceOptions& options)
-      : profile_(profile), options_(options), nesting_(nest(profile)), launched_by_(launching_calls(profile, nesting_)),
+      : profile_(profile),
+        options_(options),
+        nesting_(nest(profile)),
+        launched_by_(launching_calls(profile, nesting_)),
         streams_(profile) {
     for (const HostEvent& event : profile.host) origin_ns_ = std::min(origin_ns_, event.begin_ns);
     for (const DeviceEvent& event : profile.device) origin_ns_ = std::min(origin_ns_, event.begin_ns);
@@ -132,9 +142,11 @@ class Trace {
       file.write(text);
       ++summary.events;
     }
-    summary.left_out = static_cast<std::int64_t>(profile_.host.size() + profile_.device.size() + profile_.memory.size()) -
-                       summary.events;
-    file.write(fmt::format("\n],\"otherData\":{{\"events_left_out\":{}}}}}\n", summary.left_out + profile_.left_out));
+    summary.left_out =
+        static_cast<std::int64_t>(profile_.host.size() + profile_.device.size() + profile_.memory.size()) -
+        summary.events;
+    file.write(fmt::format("\n],\"otherData\":{{\"events_left_out\":{}}}}}\n",
+                           summary.left_out + profile_.left_out));
     return summary;
   }
 
@@ -148,10 +160,12 @@ class Trace {
 
   std::vector<Item> items() const {
     std::vector<Item> items;
-    for (const std::size_t i : nesting_.order) items.push_back({profile_.host[i].begin_ns, &Trace::host_text, i});
+    for (const std::size_t i : nesting_.order)
+      items.push_back({profile_.host[i].begin_ns, &Trace::host_text, i});
     for (std::size_t i = 0; i < profile_.device.size(); ++i) {
       // Work never comes before the call that launched it, even where clocks disagree by some ticks.
-      const std::int64_t launch_ns = launched_by_[i] == kNoParent ? 0 : profile_.host[launched_by_[i]].begin_ns;
+      const std::int64_t launch_ns =
+          launched_by_[i] == kNoParent ? 0 : profile_.host[launched_by_[i]].begin_ns;
       items.push_back({std::max(profile_.device[i].begin_ns, launch_ns), &Trace::device_text, i});
     }
     for (std::size_t i = 0; i < profile_.memory.size(); ++i) {
@@ -171,7 +185,8 @@ class Trace {
     std::map<std::uint32_t, bool> devices;
     for (const DeviceEvent& event : profile_.device) devices[event.device] = true;
     for (const auto& [device, used] : devices) {
-      names.push_back(metadata("process_name", {static_cast<int>(device) + 1, 0}, fmt::format("CUDA device {}", device)));
+      names.push_back(
+          metadata("process_name", {static_cast<int>(device) + 1, 0}, fmt::format("CUDA device {}", device)));
     }
     return names;
   }
@@ -180,8 +195,8 @@ class Trace {
 
   std::string host_text(std::size_t i) const {
     const HostEvent& event = profile_.host[i];
-    return span({kHostProcess, event.thread}, to_string(event.kind), profile_.names[event.name], us(event.begin_ns),
-                static_cast<double>(nesting_.end_ns[i] - event.begin_ns) / 1e3,
+    return span({kHostProcess, event.thread}, to_string(event.kind), profile_.names[event.name],
+                us(event.begin_ns), static_cast<double>(nesting_.end_ns[i] - event.begin_ns) / 1e3,
                 event.correlation != 0 ? fmt::format("\"correlation\":{}", event.correlation) : "");
   }
 
@@ -195,10 +210,13 @@ class Trace {
     if (launched_by_[i] == kNoParent) return text;
     const HostEvent& launch = profile_.host[launched_by_[i]];
     const auto arrow = [&](const char* phase, const Track& at, std::int64_t ns) {
-      return fmt::format(",\n{{\"ph\":\"{}\",\"cat\":\"launch\",\"name\":\"launch\",\"id\":{},\"pid\":{},\"tid\":{},\"ts\":{:.3f}{}}}",
-                         phase, i + 1, at.process, at.thread, us(ns), *phase == 'f' ? ",\"bp\":\"e\"" : "");
+      return fmt::format(
+          ",\n{{\"ph\":\"{}\",\"cat\":\"launch\",\"name\":\"launch\",\"id\":{},\"pid\":{},\"tid\":{},\"ts\":{"
+          ":.3f}{}}}",
+          phase, i + 1, at.process, at.thread, us(ns), *phase == 'f' ? ",\"bp\":\"e\"" : "");
     };
-    return text + arrow("s", {kHostProcess, launch.thread}, launch.begin_ns) + arrow("f", track, event.begin_ns);
+    return text + arrow("s", {kHostProcess, launch.thread}, launch.begin_ns) +
+           arrow("f", track, event.begin_ns);
   }
 
   std::string memory_text(std::size_t i) const {

@@ -22,8 +22,8 @@ using Track = std::pair<int, int>;
 
 Track track_of(const json& event) { return {event["pid"], event["tid"]}; }
 
-// What every trace has to be: all events known and complete, spans of a track in order and nested, arrows in pairs that
-// begin at a span and end at one.
+// What every trace has to be: all events known and complete, spans of a track in order and nested, arrows in
+// pairs that begin at a span and end at one.
 void expect_well_formed(const json& trace) {
   std::map<Track, std::vector<double>> open;
   std::map<Track, double> last;
@@ -64,7 +64,8 @@ void expect_well_formed(const json& trace) {
     }
   }
   EXPECT_EQ(begun.size(), ended.size());
-  for (const auto& [track, times] : begins) EXPECT_TRUE(named.contains(track)) << track.first << "/" << track.second;
+  for (const auto& [track, times] : begins)
+    EXPECT_TRUE(named.contains(track)) << track.first << "/" << track.second;
 }
 
 std::size_t count(const json& trace, const std::string& phase) {
@@ -116,7 +117,8 @@ TEST_F(TraceWriter, OverlappingKernelsOfAStreamGoToTwoTracks) {
   for (const json& event : trace["traceEvents"]) {
     if (event["name"] == "thread_name") tracks.insert(event["args"]["name"]);
   }
-  EXPECT_THAT(tracks, testing::IsSupersetOf({"stream 7", "stream 7 (2)", "stream 8", "thread 1", "thread 2"}));
+  EXPECT_THAT(tracks,
+              testing::IsSupersetOf({"stream 7", "stream 7 (2)", "stream 8", "thread 1", "thread 2"}));
 }
 
 TEST_F(TraceWriter, ASpanThatOutlivesItsParentIsCut) {
