@@ -348,7 +348,8 @@ TEST(LcnnTrainFashionMnist, AShortTrainingLearnsTheDataSet) {
   for (const std::string convolution : {"conv2d", "pooled", "fixed"}) {
     const TemporaryFolder folder;
     const Outcome outcome = Program({"--out=" + (folder / "out"), "--model=lenet", "--convolution=" + convolution,
-                                     "--subset=10000", "--epochs=4", "--batch=32", "--threads=2"}).wait();
+                                     "--subset=8000", "--epochs=4", "--batch=32", "--optimizer=adam", "--learning-rate=0.002",
+                                     "--threads=1"}).wait();
     ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
     const std::vector<json> lines = lines_of(folder / "out/metrics.jsonl");
     ASSERT_EQ(lines.size(), 4u);
