@@ -309,6 +309,12 @@ TEST_F(LcnnTrainCheckpoint, DamagedOnesAreNamed) {
               })),
               HasSubstr("it holds no linear1.weight"));
   EXPECT_THAT(refusal_of(changed([](TensorFile& file) {
+                std::erase_if(file.tensors, [](const StoredTensor& tensor) {
+                  return tensor.name == "optimizer.linear1.weight.momentum_buffer";
+                });
+              })),
+              HasSubstr("linear1.weight: the optimizer's momentum_buffer is missing or of another shape"));
+  EXPECT_THAT(refusal_of(changed([](TensorFile& file) {
                 for (StoredTensor& tensor : file.tensors) {
                   if (tensor.name == "conv2.lookup_indices") tensor.bytes[2] = '\x7f';  // far above the dictionary
                 }
