@@ -165,14 +165,20 @@ void restore_model(const Checkpoint& checkpoint, Model& model) {
 }
 
 void restore_optimizer(const Checkpoint& checkpoint, Model& model, torch::optim::Optimizer& optimizer) {
+  std::map<std::string, NamedTensors> states;
+  bool any = false;  // not before the first step, nor for sgd without momentum
   for (const auto& parameter : model.named_parameters()) {
     const std::string prefix = optimizer_prefix(parameter.key());
-    NamedTensors state;
     for (const StoredTensor& tensor : checkpoint.content.tensors) {
-      if (tensor.name.starts_with(prefix)) state[tensor.name.substr(prefix.size())] = loaded(tensor);
+      if (!tensor.name.starts_with(prefix)) continue;
+      states[parameter.key()][tensor.name.substr(prefix.size())] = loaded(tensor);
+      any = true;
     }
+  }
+  if (!any) return;
+  for (const auto& parameter : model.named_parameters()) {
     try {
-      restore_state(optimizer, parameter.value(), state);
+      restore_state(optimizer, parameter.value(), states[parameter.key()]);
     } catch (const std::runtime_error& error) {
       refuse(checkpoint, parameter.key() + ": " + error.what());
     }

@@ -8,7 +8,8 @@ namespace {
 
 class OneLayer final : public Model {
  public:
-  explicit OneLayer(const Architecture& a) : Model(a), conv_(add_convolution("conv", torch::nn::Conv2dOptions(a.shape.channels, 32, 3).padding(1))) {
+  explicit OneLayer(const Architecture& a)
+      : Model(a), conv_(add_convolution("conv", torch::nn::Conv2dOptions(a.shape.channels, 32, 3).padding(1))) {
     linear_ = register_module("linear", torch::nn::Linear(32 * (a.shape.height / 2) * (a.shape.width / 2), a.classes));
   }
   torch::Tensor forward(const torch::Tensor& images) override {

@@ -46,7 +46,6 @@ NamedTensors state_of(torch::optim::Optimizer& optimizer, const torch::Tensor& p
 }
 
 void restore_state(torch::optim::Optimizer& optimizer, const torch::Tensor& parameter, const NamedTensors& state) {
-  if (state.empty()) return;
   auto& kept = optimizer.state()[parameter.unsafeGetTensorImpl()];
   if (dynamic_cast<torch::optim::Adam*>(&optimizer) != nullptr) {
     const auto step = state.find("step");

@@ -6,15 +6,6 @@
 
 namespace lcnn::train {
 
-std::string_view to_string(ScheduleKind kind) {
-  switch (kind) {
-    case ScheduleKind::constant: return "constant";
-    case ScheduleKind::cosine: return "cosine";
-    case ScheduleKind::step: return "step";
-  }
-  return "?";
-}
-
 double Schedule::at(double epoch) const {
   if (epoch < warmup_epochs) return learning_rate * epoch / warmup_epochs;
   switch (kind) {

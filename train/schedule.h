@@ -1,13 +1,9 @@
 // The learning rate's course over a training.
 #pragma once
 
-#include <cstdint>
-#include <string_view>
-
 namespace lcnn::train {
 
 enum class ScheduleKind { constant, cosine, step };
-std::string_view to_string(ScheduleKind kind);
 
 struct Schedule {
   ScheduleKind kind = ScheduleKind::cosine;

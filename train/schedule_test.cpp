@@ -16,8 +16,8 @@ TEST(Schedule, CosineFallsFromTheRateToZero) {
 TEST(Schedule, WarmUpRisesLinearlyWhateverFollows) {
   for (const ScheduleKind kind : {ScheduleKind::constant, ScheduleKind::cosine, ScheduleKind::step}) {
     const Schedule schedule{.kind = kind, .learning_rate = 0.4, .epochs = 10, .warmup_epochs = 2, .step_epochs = 4};
-    EXPECT_DOUBLE_EQ(schedule.at(0), 0.0) << to_string(kind);
-    EXPECT_DOUBLE_EQ(schedule.at(0.5), 0.1) << to_string(kind);
+    EXPECT_DOUBLE_EQ(schedule.at(0), 0.0) << static_cast<int>(kind);
+    EXPECT_DOUBLE_EQ(schedule.at(0.5), 0.1) << static_cast<int>(kind);
   }
 }
 
