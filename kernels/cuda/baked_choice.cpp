@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/cuda/check.h"
+#include "kernels/cuda/device_limits.h"
 #include "kernels/cuda/dictionary_stage.h"
 #include "kernels/cuda/kernel_choice.h"
 #include "kernels/cuda/padded_layout.h"
@@ -15,7 +15,7 @@ namespace lcnn::cuda {
 namespace {
 
 std::vector<BakedTile> tiles_for(const LookupProblem& problem, Precision precision, bool fused) {
-  const DeviceLimits limits = device_limits();
+  const DeviceLimits limits;
   return baked_tiles(problem, precision, fused, limits.shared_bytes, limits.multiprocessors);
 }
 
@@ -33,15 +33,6 @@ void launch(const NvrtcKernel& kernel, const BakedLayout& layout, bool fused, co
 }
 
 }  // namespace
-
-DeviceLimits device_limits() {
-  int device = 0;
-  DeviceLimits limits{};
-  check(cudaGetDevice(&device), "cudaGetDevice");
-  check(cudaDeviceGetAttribute(&limits.shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "cudaDeviceGetAttribute");
-  check(cudaDeviceGetAttribute(&limits.multiprocessors, cudaDevAttrMultiProcessorCount, device), "cudaDeviceGetAttribute");
-  return limits;
-}
 
 void check_baked_lookups(const LookupTable& lookups) {
   if (lookups.lookups() <= kMostBakedLookups) return;

@@ -14,12 +14,6 @@ constexpr std::int64_t kMostBakedLookups = 24000;
 // Throws Unsupported when there are more.
 void check_baked_lookups(const LookupTable& lookups);
 
-// Shared memory a block can have, and multiprocessors, of the current device.
-struct DeviceLimits {
-  int shared_bytes, multiprocessors;
-};
-DeviceLimits device_limits();
-
 // Why no baked kernel is made for a problem, in one sentence; empty when one is.
 std::string why_not_baked(const LookupProblem& problem, Precision precision, Layout layout, bool fused);
 

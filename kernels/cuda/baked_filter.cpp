@@ -11,6 +11,7 @@
 
 #include "kernels/cuda/baked_choice.h"
 #include "kernels/cuda/cuda_variants.h"
+#include "kernels/cuda/device_limits.h"
 #include "kernels/cuda/filter_source.h"
 #include "kernels/cuda/kernel_choice.h"
 #include "kernels/cuda/weights_upload.h"
@@ -19,7 +20,7 @@ namespace lcnn::cuda {
 namespace {
 
 std::vector<FilterTile> tiles_for(const LookupProblem& problem, Precision precision) {
-  const DeviceLimits limits = device_limits();
+  const DeviceLimits limits;
   return filter_tiles(problem, precision, limits.shared_bytes, limits.multiprocessors);
 }
 

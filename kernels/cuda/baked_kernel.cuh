@@ -35,15 +35,7 @@ __device__ void prepare_tile(float* tile) {
 
 // VECTOR neighbouring positions of a row of the tile.
 __device__ void set_tile(float* tile, int entry, int image, int row, int column, const float (&values)[VECTOR]) {
-  float* out = tile + ((image * IMAGE_ROWS + row) * ENTRIES + entry) * PITCH + LEAD + column;
-  constexpr int kStore = VECTOR < 4 ? VECTOR : 4;
-#pragma unroll
-  for (int v = 0; v < VECTOR; v += kStore) {
-    Vector<float, kStore> stored;
-#pragma unroll
-    for (int i = 0; i < kStore; ++i) stored.values[i] = values[v + i];
-    *reinterpret_cast<decltype(stored.word)*>(out + v) = stored.word;
-  }
+  store_floats(tile + ((image * IMAGE_ROWS + row) * ENTRIES + entry) * PITCH + LEAD + column, values);
 }
 
 // Entries first_entry .. + ENTRIES of S rows [top, top + S_ROWS) inside the image, from X.

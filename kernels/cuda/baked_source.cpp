@@ -99,16 +99,16 @@ void write_layer_constants(SourceOut out, const LookupProblem& problem, Precisio
 
 BakedLayout::BakedLayout(const Conv2dProblem& stage, Precision precision, const BakedTile& tile) {
   s_rows = static_cast<int>((tile.rows - 1) * stage.stride[0] + (stage.kernel[0] - 1) * stage.dilation[0] + 1);
+  std::int64_t s_bytes = 4;  // of an element in shared memory
   if (tile.fused) {
     // Rows begin where the vectors that fill them, and the pairs that are read from them, are aligned.
     const int alignment = std::max(std::min(tile.vector, 4), tile.pixels);
-    element_bytes = 4;
     image_rows = s_rows;
     lead = divide_up(stage.padding[1], alignment) * alignment;
     pitch = divide_up(stage.width + lead, alignment) * alignment;
   } else {
     const PaddedLayout padded(stage, precision);
-    element_bytes = padded.element_bytes;
+    s_bytes = padded.element_bytes;
     image_rows = padded.image_rows;
     lead = padded.lead;
     pitch = padded.pitch;
@@ -121,7 +121,7 @@ BakedLayout::BakedLayout(const Conv2dProblem& stage, Precision precision, const 
   grid_y = divide_up(stage.out_channels, tile.channels * tile.channel_blocks);
   grid_z = divide_up(stage.batch, tile.images);
   const std::int64_t rows = static_cast<std::int64_t>(tile.images - 1) * image_rows + s_rows;
-  shared_bytes = divide_up((rows * tile.entries * pitch + lead) * element_bytes, 16) * 16;
+  shared_bytes = divide_up((rows * tile.entries * pitch + lead) * s_bytes, 16) * 16;
 }
 
 namespace {
@@ -228,7 +228,7 @@ std::string baked_source(const LookupProblem& problem, const LookupWeights& weig
   const SourceOut out(source);
   write_layer_constants(out, problem, precision, tile, layout);
 
-  if (!tile.fused) source += kPaddedTileSource;
+  if (!tile.fused) source += std::string(kLookupPairsSource) + kPaddedTileSource;
   source += kBakedKernelSource;
 
   source += "__device__ __forceinline__ void set_bias(int channel_block, Sums& a) {\n";

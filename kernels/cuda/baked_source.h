@@ -25,7 +25,6 @@ struct BakedTile {
 
 // Everything that follows from a stage and a tile.
 struct BakedLayout {
-  int element_bytes;             // of S in shared memory
   int s_rows, image_rows;        // rows of S that an image's output rows need, and between the first rows of two images
   int lead, pitch;               // zeros in front of a row of one entry, and elements from row to row
   int slots, slot_warps;         // threads that compute pixels, and the warps that hold them

@@ -1,4 +1,5 @@
-// The kernel of one cluster of blocks an image: text for NVRTC, behind dictionary_tile.cuh and the constants in capitals.
+// The kernel of one cluster of blocks an image: text for NVRTC, behind dictionary_tile.cuh, lookup_pairs.cuh
+// and the constants in capitals.
 //
 // Problem: one image; CLUSTER blocks of it, BLOCK_CHANNELS output channels each.
 // Tile:    S of the whole image with its padding in every block's shared memory, [row][entry][PITCH] floats.
@@ -32,11 +33,6 @@ __device__ __forceinline__ void store_in_block(float* address, unsigned block, f
 }
 __device__ __forceinline__ void cluster_arrive() { asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory"); }
 __device__ __forceinline__ void cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
-
-__device__ __forceinline__ void copy_word(uint4* to, const uint4* from) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))), "l"(from) : "memory");
-}
-__device__ __forceinline__ void finish_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
 // parts [SPLIT][entry][kBlockPositions] = D X for positions first_position .. + kBlockPositions of the image at `x`.
 __device__ void form_parts(const Element* x, const uint4* dictionary, int first_position, float* parts) {
@@ -82,13 +78,6 @@ __device__ void share_sums(const float* parts, int first_position, float* tile) 
   }
 }
 
-// `place` is in bytes from the pixel.
-__device__ __forceinline__ void add(const char* pixel, int place, float coefficient, float (&sums)[PIXELS]) {
-  const float* s = reinterpret_cast<const float*>(pixel + place);
-#pragma unroll
-  for (int p = 0; p < PIXELS; ++p) sums[p] = fmaf(coefficient, s[p * kRowStep], sums[p]);
-}
-
 // `pairs` hold two lookups each: where in the tile and by how much, twice; those of channel k begin at first_pair[k].
 extern "C" __global__ void __launch_bounds__(THREADS)
     cluster_gather(const Element* __restrict__ x, const uint4* __restrict__ dictionary, const uint4* __restrict__ pairs,
@@ -124,9 +113,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     const int last = first_pair[k + 1] - begin;
 #pragma unroll 4
     for (int i = first_pair[k] - begin; i < last; ++i) {
-      const uint4 pair = list[i];
-      add(pixel, pair.x, __uint_as_float(pair.y), sums);
-      add(pixel, pair.z, __uint_as_float(pair.w), sums);
+      add_pair<Tf32, kRowStep>(pixel, list[i], sums);  // S is floats in every precision
     }
 #pragma unroll
     for (int p = 0; p < PIXELS; ++p) {

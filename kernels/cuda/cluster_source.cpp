@@ -14,8 +14,6 @@ namespace {
 constexpr std::size_t kMostTiles = 64;
 constexpr int kRegisters = 128;  // of a thread, at most
 
-int step_channels(Precision precision) { return element_bytes(precision) == 2 ? 16 : 8; }
-
 // Bytes of the lookups of a block, were they spread evenly, with room for uneven ones.
 double list_bytes(const LookupProblem& problem, std::int64_t lookups, const ClusterTile& tile) {
   const double channels = static_cast<double>(divide_up(problem.conv.out_channels, tile.cluster));
@@ -109,7 +107,7 @@ std::vector<ClusterTile> cluster_tiles(const LookupProblem& problem, Precision p
 std::string cluster_source(const LookupProblem& problem, Precision precision, const ClusterTile& tile) {
   const Conv2dProblem& conv = problem.conv;
   const ClusterLayout layout(problem, precision, tile);
-  std::string source = kDictionaryTileSource;
+  std::string source = std::string(kDictionaryTileSource) + kLookupPairsSource;
   write_constants(SourceOut(source), precision,
                   {{"CLUSTER", tile.cluster}, {"PIXELS", tile.pixels}, {"CHANNEL_GROUPS", tile.channel_groups}, {"LOADS", tile.loads},
                    {"SPLIT", tile.split}, {"VECTOR", layout.vector}, {"WARP_ENTRY_TILES", layout.warp_entry_tiles},

@@ -6,8 +6,10 @@
 #include <type_traits>
 #include <vector>
 
+#include "kernels/cuda/device_limits.h"
 #include "kernels/cuda/dictionary_pack.h"
 #include "kernels/cuda/dictionary_tile.cuh"
+#include "kernels/cuda/tile_sizes.h"
 #include "kernels/cuda/weights_upload.h"
 
 namespace lcnn::cuda {
@@ -112,13 +114,6 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-int multiprocessors() {
-  int device = 0, count = 0;
-  check(cudaGetDevice(&device), "cudaGetDevice");
-  check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "cudaDeviceGetAttribute");
-  return count;
-}
-
 // Calls function(integral_constant) with the runtime value, which must be among kValues.
 template <int... kValues, typename Function>
 void with_constant(int value, Function&& function) {
@@ -136,10 +131,6 @@ void with_math(Precision precision, Function&& function) {
   }
 }
 
-// Entry tiles of 16 that one warp keeps sums for: as many as registers hold with `vector` positions each; strict fp32
-// keeps two sets of sums.
-constexpr int most_entry_tiles(int terms, int vector) { return (vector == 8 ? 2 : 4) / terms; }
-
 }  // namespace
 
 DictionaryStage::DictionaryStage(const Conv2dProblem& stage, std::span<const float> dictionary, Precision precision,
@@ -148,17 +139,15 @@ DictionaryStage::DictionaryStage(const Conv2dProblem& stage, std::span<const flo
       precision_(precision),
       layout_(layout),
       dictionary_(upload(std::span<const std::uint32_t>(pack_dictionary(stage, dictionary, precision)), MemoryKind::weights, execution)) {
-  const std::int64_t plane = stage.height * stage.width;
-  for (const int vector : {2, 4, 8}) {
-    if (vector * element_bytes(precision) <= 16 && stage.width % vector == 0) vector_ = vector;
-  }
+  const std::int64_t plane = stage.height * stage.width, multiprocessors = DeviceLimits().multiprocessors;
+  vector_ = widest_vector(stage.width, precision);
   // Fewer than eight warps a multiprocessor cannot hide the loads: share the channels.
   const std::int64_t warp_tiles = stage.batch * plane / (vector_ * kGroups * loads_of(vector_));
-  if (warp_tiles < 8 * multiprocessors() && stage.in_channels >= 64) split_ = kWarps;
+  if (warp_tiles < 8 * multiprocessors && stage.in_channels >= 64) split_ = kWarps;
   // As many entries a warp as registers hold, but for every multiprocessor a block.
-  const std::int64_t tiles = (stage.out_channels + 15) / 16, blocks = warp_tiles * split_ / kWarps;
-  while (entry_tiles_ < tiles && entry_tiles_ < most_entry_tiles(precision == Precision::fp32 ? 2 : 1, vector_) &&
-         (entry_tiles_ == 1 || blocks * tiles / (2 * entry_tiles_) >= multiprocessors())) {
+  const std::int64_t tiles = divide_up(stage.out_channels, 16), blocks = warp_tiles * split_ / kWarps;
+  while (entry_tiles_ < tiles && entry_tiles_ < most_entry_tiles(precision, loads_of(vector_) * vector_) &&
+         (entry_tiles_ == 1 || blocks * tiles / (2 * entry_tiles_) >= multiprocessors)) {
     entry_tiles_ *= 2;
   }
 }
@@ -167,14 +156,14 @@ void DictionaryStage::run(const void* x, void* s, void* stream) const {
   const Shape shape{static_cast<int>(stage_.in_channels), static_cast<int>(stage_.out_channels), static_cast<int>(stage_.height),
                     static_cast<int>(stage_.width), static_cast<int>(stage_.batch * stage_.height * stage_.width / vector_),
                     layout_.rows_before, layout_.lead, layout_.pitch, layout_.image_rows};
-  const int block_groups = kGroups * loads_of(vector_) * (split_ == 1 ? kWarps : 1), tiles = (shape.entries + 15) / 16;
-  const dim3 grid((shape.groups + block_groups - 1) / block_groups, (tiles + entry_tiles_ - 1) / entry_tiles_);
+  const int block_groups = kGroups * loads_of(vector_) * (split_ == 1 ? kWarps : 1);
+  const dim3 grid(divide_up(shape.groups, block_groups), divide_up(shape.entries, 16 * entry_tiles_));
   with_math(precision_, [&]<typename Math>(Math) {
     using T = typename Math::Element;
     with_constant<1, 2, 4, 8>(vector_, [&](auto vector) {
       if constexpr (vector() * sizeof(T) <= 16) {
         with_constant<1, 2, 4>(entry_tiles_, [&](auto entry_tiles) {
-          if constexpr (entry_tiles() <= most_entry_tiles(Math::kTerms, vector())) {
+          if constexpr (entry_tiles() <= most_entry_tiles(Math::kTerms, loads_of(vector()) * vector())) {
             with_constant<1, kWarps>(split_, [&](auto split) {
               dictionary_kernel<Math, entry_tiles(), vector(), split() != 1><<<grid, kThreads, 0, as_stream(stream)>>>(
                   shape, static_cast<const T*>(x), dictionary_.as<uint4>(), static_cast<T*>(s));

@@ -90,6 +90,19 @@ union Vector {
   __device__ Vector() {}
 };
 
+// Neighbouring floats, in words of up to 16 bytes.
+template <int kCount>
+__device__ __forceinline__ void store_floats(float* out, const float (&values)[kCount]) {
+  constexpr int kStore = kCount < 4 ? kCount : 4;
+#pragma unroll
+  for (int first = 0; first < kCount; first += kStore) {
+    Vector<float, kStore> stored;
+#pragma unroll
+    for (int i = 0; i < kStore; ++i) stored.values[i] = values[first + i];
+    *reinterpret_cast<decltype(stored.word)*>(out + first) = stored.word;
+  }
+}
+
 // partial += D x loaded for one mma step, one position of each group.
 template <typename Math, int kVector>
 __device__ void multiply_position(float (&sums)[4], const uint4 (&a)[Math::kTerms],

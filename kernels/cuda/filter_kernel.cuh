@@ -14,6 +14,8 @@ using Element = Math::Element;
 
 constexpr int kPlane = HEIGHT * WIDTH, kOutPlane = OUT_HEIGHT * OUT_WIDTH;
 constexpr int kEntries = DICTIONARY * KERNEL_W, kEntryTiles = (kEntries + 15) / 16;
+constexpr int kDictionaryRow =  // of D as packed, for one kernel row
+    (IN_CHANNELS + Math::kStepChannels - 1) / Math::kStepChannels * kEntryTiles * Math::kTerms * 32;
 constexpr int kEntryPlane = ROWS * X_COLUMNS;  // of Z in shared memory
 constexpr int kRowGroups = X_COLUMNS / VECTOR, kTileGroups = ROWS * kRowGroups;
 
@@ -30,7 +32,7 @@ __device__ void fill_tile(const Element* x, const uint4* dictionary, int first_r
       const int h = row + r * DILATION_H;
       const bool inside[1] = {group < kTileGroups && h >= 0 && h < HEIGHT && column >= 0 && column < WIDTH};
       const Element* const lane_x[1] = {x + h * WIDTH + column};
-      multiply<Math, WARP_ENTRY_TILES, 1, VECTOR>(lane_x, inside, IN_CHANNELS, kPlane, dictionary + r * DICTIONARY_ROW,
+      multiply<Math, WARP_ENTRY_TILES, 1, VECTOR>(lane_x, inside, IN_CHANNELS, kPlane, dictionary + r * kDictionaryRow,
                                                   kEntryTiles, first_tile, 0, 1, sums);
     }
 #pragma unroll
@@ -39,14 +41,10 @@ __device__ void fill_tile(const Element* x, const uint4* dictionary, int first_r
       for (int i = 0; i < 4; ++i) {
         const int entry = (first_tile + m) * 16 + accumulator_entry(i), out_group = first_group + accumulator_group(i);
         if (entry >= kEntries || out_group >= kTileGroups) continue;
-        constexpr int kStore = VECTOR < 4 ? VECTOR : 4;
+        float values[VECTOR];
 #pragma unroll
-        for (int v = 0; v < VECTOR; v += kStore) {
-          Vector<float, kStore> stored;
-#pragma unroll
-          for (int j = 0; j < kStore; ++j) stored.values[j] = sums[m][v + j][i];
-          *reinterpret_cast<decltype(stored.word)*>(tile + entry * kEntryPlane + out_group * VECTOR + v) = stored.word;
-        }
+        for (int v = 0; v < VECTOR; ++v) values[v] = sums[m][v][i];
+        store_floats(tile + entry * kEntryPlane + out_group * VECTOR, values);
       }
     }
   }

@@ -137,9 +137,6 @@ std::vector<std::uint32_t> pack_filter_dictionary(const LookupProblem& problem, 
 std::string filter_source(const LookupProblem& problem, const LookupWeights& weights, Precision precision, const FilterTile& tile) {
   const Conv2dProblem& conv = problem.conv;
   const FilterLayout layout(problem, precision, tile);
-  const std::int64_t dictionary_row = static_cast<std::int64_t>(
-      pack_dictionary({.in_channels = conv.in_channels, .out_channels = entries_of(problem)},
-                      std::vector<float>(entries_of(problem) * conv.in_channels), precision).size() / 4);
   std::string source = kDictionaryTileSource;
   const SourceOut out(source);
   write_constants(out, precision,
@@ -147,7 +144,7 @@ std::string filter_source(const LookupProblem& problem, const LookupWeights& wei
                    {"X_COLUMNS", layout.x_columns}, {"WARP_ENTRY_TILES", layout.warp_entry_tiles},
                    {"ENTRY_PASSES", layout.entry_passes}, {"WARP_TILES", layout.warp_tiles},
                    {"SLOT_THREADS", layout.slot_threads}, {"THREADS", layout.threads}, {"DICTIONARY", problem.dictionary_size},
-                   {"DICTIONARY_ROW", dictionary_row}, {"IN_CHANNELS", conv.in_channels}, {"HEIGHT", conv.height},
+                   {"IN_CHANNELS", conv.in_channels}, {"HEIGHT", conv.height},
                    {"WIDTH", conv.width}, {"OUT_CHANNELS", conv.out_channels}, {"OUT_HEIGHT", conv.out_height()},
                    {"OUT_WIDTH", conv.out_width()}, {"KERNEL_H", conv.kernel[0]}, {"KERNEL_W", conv.kernel[1]},
                    {"STRIDE_H", conv.stride[0]}, {"STRIDE_W", conv.stride[1]}, {"PADDING_H", conv.padding[0]},

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kernels/cuda/check.h"
+#include "kernels/cuda/device_limits.h"
 #include "kernels/cuda/rotated_timing.h"
 #include "kernels/tuning_cache.h"
 
@@ -20,6 +21,7 @@ namespace {
 
 constexpr std::size_t kMostGuesses = 13;  // compiled in search of one without spills
 constexpr std::size_t kMostTimed = 24;
+constexpr const char* kNoneFits = "every tile needs more registers than a thread has, or more shared memory than a block has";
 
 // Compiling takes seconds a kernel: the binaries are made by as many threads as there are cores, then lie in the cache.
 void compile_side_by_side(const KernelSearch& search, std::size_t first, std::size_t last) {
@@ -36,9 +38,12 @@ void compile_side_by_side(const KernelSearch& search, std::size_t first, std::si
   for (auto& worker : workers) worker.get();
 }
 
-std::optional<NvrtcKernel> without_spills(const KernelSearch& search, std::size_t candidate) {
+// None where the candidate needs more shared memory than a block has, or more registers than a thread has.
+std::optional<NvrtcKernel> that_fits(const KernelSearch& search, std::size_t candidate) {
+  const int shared_bytes = search.shared_bytes(candidate);
+  if (shared_bytes > DeviceLimits().shared_bytes) return std::nullopt;
   try {
-    return NvrtcKernel(search.source(candidate), search.kernel_name, search.shared_bytes(candidate));
+    return NvrtcKernel(search.source(candidate), search.kernel_name, shared_bytes);
   } catch (const RegistersSpilled&) {
     return std::nullopt;
   }
@@ -48,11 +53,12 @@ KernelChoice measured(const KernelSearch& search, const std::string& key, const 
   const std::size_t count = std::min(search.candidates, kMostTimed);
   compile_side_by_side(search, 0, count);
   const RotatedTiming timing(search.input, search.input_precision, Layout::nchw, search.output_bytes, execution);
-  std::optional<std::size_t> best;
+  std::size_t best = 0;
+  std::optional<NvrtcKernel> best_kernel;
   double best_time = std::numeric_limits<double>::infinity();
   std::size_t timed = 0;
   for (std::size_t candidate = 0; candidate < count; ++candidate) {
-    const auto kernel = without_spills(search, candidate);
+    auto kernel = that_fits(search, candidate);
     if (!kernel) continue;
     ++timed;
     const double time = timing.microseconds([&](const void* input, void* output) {
@@ -61,19 +67,20 @@ KernelChoice measured(const KernelSearch& search, const std::string& key, const 
     log_timing(key, search.tile(candidate), time);
     if (time < best_time) {
       best = candidate;
+      best_kernel.emplace(std::move(*kernel));
       best_time = time;
     }
   }
-  if (!best) throw Unsupported("every tile needs more registers than a thread has");
-  TuningCache::of_process().store(key, search.tile(*best));
-  return {*best, std::move(*without_spills(search, *best)), fmt::format("fastest of {} tiles", timed)};
+  if (!best_kernel) throw Unsupported(kNoneFits);
+  TuningCache::of_process().store(key, search.tile(best));
+  return {best, std::move(*best_kernel), fmt::format("fastest of {} tiles", timed)};
 }
 
 std::optional<KernelChoice> as_tuned(const KernelSearch& search, const std::string& key) {
   const auto tile = TuningCache::of_process().find(key);
   for (std::size_t candidate = 0; tile && candidate < search.candidates; ++candidate) {
     if (search.tile(candidate) != *tile) continue;
-    if (auto kernel = without_spills(search, candidate)) return KernelChoice{candidate, std::move(*kernel), "as tuned"};
+    if (auto kernel = that_fits(search, candidate)) return KernelChoice{candidate, std::move(*kernel), "as tuned"};
   }
   return std::nullopt;
 }
@@ -90,9 +97,9 @@ KernelChoice choose_kernel(const KernelSearch& search, const Execution& executio
   for (std::size_t candidate = 0; candidate < std::min(search.candidates, kMostGuesses); ++candidate) {
     // Where one spills, its neighbours often do.
     if (candidate % 4 == 1) compile_side_by_side(search, candidate, std::min({candidate + 4, search.candidates, kMostGuesses}));
-    if (auto kernel = without_spills(search, candidate)) return {candidate, std::move(*kernel), "by guess"};
+    if (auto kernel = that_fits(search, candidate)) return {candidate, std::move(*kernel), "by guess"};
   }
-  throw Unsupported("every tile needs more registers than a thread has");
+  throw Unsupported(kNoneFits);
 }
 
 }  // namespace lcnn::cuda

@@ -39,7 +39,7 @@ struct KernelChoice {
 
 // With Tuning::everything the first candidates are compiled side by side and timed over buffers that exceed the L2, and the
 // fastest is kept in the tuning cache. Otherwise what the cache holds, else the first that needs no more registers than a
-// thread has. Throws Unsupported when every candidate tried needs more.
+// thread and no more shared memory than a block has. Throws Unsupported when every candidate tried needs more.
 KernelChoice choose_kernel(const KernelSearch& search, const Execution& execution);
 
 }  // namespace lcnn::cuda

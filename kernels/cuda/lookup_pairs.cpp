@@ -11,7 +11,7 @@ LookupPairs lookup_pairs(const Conv2dProblem& stage, const LookupTable& lookups,
   LookupPairs table;
   for (int part = 0; part < places.parts; ++part) {
     const std::size_t first = table.first_pair.size();
-    for (int channel = 0; channel < places.blocks * places.block_channels; ++channel) {
+    for (int channel = 0; channel < places.channels(); ++channel) {
       table.first_pair.push_back(pair_count(table));
       for (int tap = 0; channel < stage.out_channels && tap < taps; ++tap) {
         const int row = channel * taps + tap;

@@ -14,11 +14,13 @@ struct LookupPlaces {
   int element_bytes = 4, pitch = 1, lead = 0;  // zeros in front of a row
   int entries = 1, parts = 1;                  // of the tile; passes over the dictionary
   int block_channels = 1, blocks = 1;
+
+  int channels() const { return blocks * block_channels; }  // of all blocks, those beyond the stage's included
 };
 
 struct LookupPairs {
   std::vector<std::uint32_t> pairs;      // [pair][4]: place in bytes from a pixel, coefficient, place, coefficient
-  std::vector<std::int32_t> first_pair;  // [part][blocks * block_channels + 1]: of each output channel
+  std::vector<std::int32_t> first_pair;  // [part][channels() + 1]: of each output channel
   int most_block_pairs = 0;              // of one block and part
 };
 

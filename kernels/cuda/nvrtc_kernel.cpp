@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/cuda/check.h"
+#include "kernels/cuda/device_limits.h"
 #include "kernels/random.h"
 #include "kernels/tuning_cache.h"
 
@@ -24,10 +24,7 @@ void check_nvrtc(nvrtcResult status, const char* what) {
 
 // "sm_90a": Hopper's own instructions are part of the "a" target.
 std::string architecture() {
-  int device = 0, major = 0, minor = 0;
-  check(cudaGetDevice(&device), "cudaGetDevice");
-  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "cudaDeviceGetAttribute");
-  check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), "cudaDeviceGetAttribute");
+  const int major = device_attribute(cudaDevAttrComputeCapabilityMajor), minor = device_attribute(cudaDevAttrComputeCapabilityMinor);
   return fmt::format("sm_{}{}{}", major, minor, major == 9 ? "a" : "");
 }
 

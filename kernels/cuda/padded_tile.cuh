@@ -1,15 +1,9 @@
-// A block's tile of S, copied from memory where it lies as PaddedLayout says: text for NVRTC, behind dictionary_tile.cuh and
-// the constants in capitals.
+// A block's tile of S, copied from memory where it lies as PaddedLayout says: text for NVRTC, behind dictionary_tile.cuh,
+// lookup_pairs.cuh and the constants in capitals.
 using namespace lcnn_device;
 
 using S = MATH::Element;
 __device__ __forceinline__ float s_value(S stored) { return MATH::load(stored); }
-
-// 16 bytes from memory to shared memory, without registers on the way; they are there behind finish_copies().
-__device__ __forceinline__ void copy_word(uint4* to, const uint4* from) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))), "l"(from) : "memory");
-}
-__device__ __forceinline__ void finish_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
 // Begins to copy entries first_entry .. + ENTRIES of the rows of S from padded row first_image * IMAGE_ROWS + top on, as
 // [row][entry][PITCH], images behind each other. Where rows of memory or entries end, and behind the last row, zeros take

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "kernels/cuda/check.h"
+#include "kernels/cuda/device_limits.h"
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/weights_upload.h"
 
@@ -64,11 +64,9 @@ std::string device_name() {
 RotatedTiming::RotatedTiming(const Conv2dProblem& input, Precision precision, Layout layout, std::int64_t output_bytes,
                              const Execution& execution)
     : stream_(execution.stream) {
-  int device = 0, cache = 0;
-  check(cudaGetDevice(&device), "cudaGetDevice");
-  check(cudaDeviceGetAttribute(&cache, cudaDevAttrL2CacheSize, device), "cudaDeviceGetAttribute");
+  const std::int64_t cache = device_attribute(cudaDevAttrL2CacheSize);
   const std::int64_t input_bytes = input.input_elements() * element_bytes(precision);
-  const std::int64_t sets = std::clamp<std::int64_t>(2 * static_cast<std::int64_t>(cache) / (input_bytes + output_bytes) + 1, 2, 64);
+  const std::int64_t sets = std::clamp<std::int64_t>(2 * cache / (input_bytes + output_bytes) + 1, 2, 64);
   for (std::int64_t set = 0; set < sets; ++set) {
     inputs_.emplace_back(*execution.allocator, input_bytes, MemoryKind::workspace);
     outputs_.emplace_back(*execution.allocator, output_bytes, MemoryKind::workspace);

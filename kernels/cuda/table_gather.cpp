@@ -7,11 +7,10 @@
 // Bound:   a load, a conversion at 16 bits and an FFMA a lookup and pixel; two launches where the layer is small.
 #include <fmt/format.h>
 
-#include <map>
 #include <utility>
 
-#include "kernels/cuda/baked_choice.h"
 #include "kernels/cuda/cuda_variants.h"
+#include "kernels/cuda/device_limits.h"
 #include "kernels/cuda/device_lookup_pairs.h"
 #include "kernels/cuda/dictionary_stage.h"
 #include "kernels/cuda/kernel_choice.h"
@@ -26,7 +25,7 @@ std::string word(const TableTile& tile) {
 }
 
 std::vector<TableTile> tiles_for(const Conv2dProblem& stage, Precision precision, std::int64_t lookups) {
-  const DeviceLimits limits = device_limits();
+  const DeviceLimits limits;
   return table_tiles(stage, precision, lookups, limits.shared_bytes, limits.multiprocessors);
 }
 
@@ -43,15 +42,15 @@ class TableGather final : public PreparedConvolution {
 
   void run(const void* x, void* y, void* stream) override {
     dictionary_.run(x, input_dictionary_.as<void>(), stream);
-    launch(choice_.kernel, table_layout_, table_, input_dictionary_.as<void>(), y, stream);
+    launch(chosen_.kernel.kernel, table_layout_, chosen_.table, input_dictionary_.as<void>(), y, stream);
   }
 
-  std::int64_t code_bytes() const override { return choice_.kernel.code_bytes(); }
+  std::int64_t code_bytes() const override { return chosen_.kernel.kernel.code_bytes(); }
   std::string choice() const override {
     return fmt::format("{}; {} images x {} rows a block, {} rows x {} channels a thread, {} channel groups, {} entries at once, "
                        "{} threads, {} registers, {} KiB shared, {}",
                        dictionary_.choice(), tile_.images, tile_.rows(), tile_.pixels, tile_.channels, tile_.channel_groups,
-                       tile_.entries, table_layout_.threads, choice_.kernel.registers(), shared_bytes(table_layout_, table_) / 1024, choice_.how);
+                       tile_.entries, table_layout_.threads, chosen_.kernel.kernel.registers(), shared_bytes(table_layout_, chosen_.table) / 1024, chosen_.kernel.how);
   }
 
  private:
@@ -59,55 +58,49 @@ class TableGather final : public PreparedConvolution {
       : stage_(form.problem.lookup_stage()),
         layout_(stage_, precision),
         tiles_(tiles_for(stage_, precision, form.weights.lookups.lookups())),
-        choice_(choose(form, precision, execution)),
-        tile_(tiles_[choice_.candidate]),
+        chosen_(choose(form, precision, execution)),
+        tile_(tiles_[chosen_.kernel.candidate]),
         table_layout_(stage_, precision, tile_),
-        table_(table_of(tile_, form.weights, precision, execution)),
         dictionary_(form.problem.dictionary_stage(), form.weights.dictionary, precision, layout_, execution),
         input_dictionary_(*execution.allocator, layout_.bytes(), MemoryKind::workspace) {
     check(cudaMemsetAsync(input_dictionary_.as<void>(), 0, layout_.bytes(), as_stream(execution.stream)), "zeroing the padding");
   }
 
-  DeviceLookupPairs table_of(const TableTile& tile, const LookupWeights& weights, Precision precision, const Execution& execution) const {
-    return {stage_, weights, TableLayout(stage_, precision, tile).places, execution};
-  }
-  int shared_bytes(const TableLayout& layout, const DeviceLookupPairs& table) const { return (layout.tile_words + table.most_block_pairs) * 16; }
+  static int shared_bytes(const TableLayout& layout, const DeviceLookupPairs& table) { return (layout.tile_words + table.most_block_pairs) * 16; }
 
-  KernelChoice choose(const VectorForm& form, Precision precision, const Execution& execution) {
-    std::map<std::size_t, DeviceLookupPairs> tables;
-    const auto table = [&](std::size_t candidate) -> const DeviceLookupPairs& {
-      const auto found = tables.find(candidate);
-      if (found != tables.end()) return found->second;
-      return tables.emplace(candidate, table_of(tiles_[candidate], form.weights, precision, execution)).first->second;
-    };
-    // A table whose lookups are unevenly spread may need more shared memory than a block has.
-    const int limit = device_limits().shared_bytes;
-    std::erase_if(tiles_, [&](const TableTile& tile) {
-      const TableLayout layout(stage_, precision, tile);
-      return (layout.tile_words + lookup_pairs(stage_, form.weights.lookups, layout.places).most_block_pairs) * std::int64_t{16} > limit;
+  struct Chosen {
+    KernelChoice kernel;
+    DeviceLookupPairs table;
+  };
+
+  Chosen choose(const VectorForm& form, Precision precision, const Execution& execution) const {
+    const auto layout = [&](std::size_t candidate) { return TableLayout(stage_, precision, tiles_[candidate]); };
+    CandidatePairs tables([&](std::size_t candidate) {
+      return DeviceLookupPairs(stage_, form.weights, layout(candidate).places, execution);
     });
-    return choose_kernel(
+    KernelChoice choice = choose_kernel(
         {.variant = "table_gather", .problem = form.problem, .precision = precision, .lookups = form.weights.lookups.lookups(),
          .kernel_name = "table_gather", .candidates = tiles_.size(),
          .tile = [&](std::size_t candidate) { return word(tiles_[candidate]); },
          .source = [&](std::size_t candidate) { return table_source(stage_, precision, tiles_[candidate]); },
-         .shared_bytes = [&](std::size_t candidate) { return shared_bytes(TableLayout(stage_, precision, tiles_[candidate]), table(candidate)); },
+         .shared_bytes = [&](std::size_t candidate) { return shared_bytes(layout(candidate), tables.of(candidate)); },
          .run = [&](std::size_t candidate, const NvrtcKernel& kernel, const void* s, void* y, void* stream) {
-           launch(kernel, TableLayout(stage_, precision, tiles_[candidate]), table(candidate), s, y, stream);
+           launch(kernel, layout(candidate), tables.of(candidate), s, y, stream);
          },
          .input = {.width = layout_.elements()},
          .input_precision = precision,
          .output_bytes = stage_.output_elements() * element_bytes(precision)},
         execution);
+    DeviceLookupPairs table = tables.take(choice.candidate);
+    return {std::move(choice), std::move(table)};
   }
 
   Conv2dProblem stage_;
   PaddedLayout layout_;
   std::vector<TableTile> tiles_;
-  KernelChoice choice_;
+  Chosen chosen_;
   TableTile tile_;
   TableLayout table_layout_;
-  DeviceLookupPairs table_;
   DictionaryStage dictionary_;
   Buffer input_dictionary_;  // S
 };

@@ -9,15 +9,7 @@
 using Element = MATH::Element;
 
 constexpr int kOutPlane = OUT_HEIGHT * OUT_WIDTH;
-constexpr int kRowStep = STRIDE_H * ENTRIES * PITCH * sizeof(S);  // bytes between the rows of S under two output rows
-
-// `place` is in bytes from the pixel.
-__device__ __forceinline__ void add(const char* pixel, int place, float coefficient, float (&sums)[PIXELS]) {
-#pragma unroll
-  for (int p = 0; p < PIXELS; ++p) {
-    sums[p] = fmaf(coefficient, s_value(*reinterpret_cast<const S*>(pixel + place + p * kRowStep)), sums[p]);
-  }
-}
+constexpr int kRowStep = STRIDE_H * ENTRIES * PITCH;  // elements between the rows of S under two output rows
 
 // `pairs` hold two lookups each: where in the tile and by how much, twice. They are those of all output channels for the first
 // ENTRIES entries, then for the next; those of channel k in part c begin at first_pair[c * (PADDED_CHANNELS + 1) + k]. `bias` has PADDED_CHANNELS values.
@@ -57,11 +49,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 #pragma unroll
     for (int k = 0; k < CHANNELS; ++k) {
 #pragma unroll 2
-      for (int i = channel_starts[k]; i < channel_starts[k + 1]; ++i) {
-        const uint4 pair = list[i];
-        add(pixel, pair.x, __uint_as_float(pair.y), sums[k]);
-        add(pixel, pair.z, __uint_as_float(pair.w), sums[k]);
-      }
+      for (int i = channel_starts[k]; i < channel_starts[k + 1]; ++i) add_pair<MATH, kRowStep>(pixel, list[i], sums[k]);
     }
   }
 

@@ -18,7 +18,7 @@ constexpr std::size_t kMostTiles = 64;
 // Lookups of a block's channels in one part, were they spread evenly, with room for uneven ones; 16 bytes a pair.
 std::int64_t expected_list_bytes(const Conv2dProblem& stage, std::int64_t lookups, const TableTile& tile, const TableLayout& layout) {
   const double channels = static_cast<double>(tile.channel_groups * tile.channels);
-  const double each = static_cast<double>(lookups) / static_cast<double>(stage.out_channels) / layout.parts;
+  const double each = static_cast<double>(lookups) / static_cast<double>(stage.out_channels) / layout.places.parts;
   return static_cast<std::int64_t>(channels * (each * 1.5 + 2)) / 2 * 16;
 }
 
@@ -36,11 +36,11 @@ double cost(const Conv2dProblem& stage, Precision precision, std::int64_t lookup
   const double warps = static_cast<double>(layout.threads) / 32;
   const double channel_lookups = static_cast<double>(lookups) / static_cast<double>(stage.out_channels);
   const double each = 2.25 + tile.pixels * (bytes == 2 ? 3.0 : 2.0);  // instructions of a lookup
-  const double gather = warps * tile.channels * (channel_lookups * each + 10.0 * layout.parts) / 4;
+  const double gather = warps * tile.channels * (channel_lookups * each + 10.0 * layout.places.parts) / 4;
   const double output = static_cast<double>(tile.images * tile.rows()) * static_cast<double>(stage.out_width()) * tile.channel_groups *
                         tile.channels * bytes;
   const double busy = std::min(1.0, sharing * warps / kWarps);
-  return rounds * (kRound + sharing * ((shared * layout.parts) / kL2 + gather / busy + output / kMemory));
+  return rounds * (kRound + sharing * ((shared * layout.places.parts) / kL2 + gather / busy + output / kMemory));
 }
 
 }  // namespace
@@ -49,19 +49,16 @@ TableLayout::TableLayout(const Conv2dProblem& stage, Precision precision, const 
   const PaddedLayout padded(stage, precision);
   s_rows = static_cast<int>((tile.rows() - 1) * stage.stride[0] + (stage.kernel[0] - 1) * stage.dilation[0] + 1);
   image_rows = padded.image_rows;
-  lead = padded.lead;
-  pitch = padded.pitch;
   slots = static_cast<int>(tile.images * tile.row_groups * stage.out_width());
   slot_warps = divide_up(slots, 32);
   threads = slot_warps * 32 * tile.channel_groups;
-  parts = divide_up(stage.in_channels, tile.entries);
   grid_x = divide_up(stage.out_height(), tile.rows());
   grid_y = divide_up(stage.out_channels, tile.channel_groups * tile.channels);
   grid_z = divide_up(stage.batch, tile.images);
-  padded_channels = grid_y * tile.channel_groups * tile.channels;
   const std::int64_t rows = static_cast<std::int64_t>(tile.images - 1) * image_rows + s_rows;
-  tile_words = divide_up((rows * tile.entries * pitch + lead) * padded.element_bytes, 16);
-  places = {.element_bytes = padded.element_bytes, .pitch = pitch, .lead = lead, .entries = tile.entries, .parts = parts,
+  tile_words = divide_up((rows * tile.entries * padded.pitch + padded.lead) * padded.element_bytes, 16);
+  places = {.element_bytes = padded.element_bytes, .pitch = padded.pitch, .lead = padded.lead, .entries = tile.entries,
+            .parts = divide_up(stage.in_channels, tile.entries),
             .block_channels = tile.channel_groups * tile.channels, .blocks = grid_y};
 }
 
@@ -106,14 +103,14 @@ std::vector<TableTile> table_tiles(const Conv2dProblem& stage, Precision precisi
 
 std::string table_source(const Conv2dProblem& stage, Precision precision, const TableTile& tile) {
   const TableLayout layout(stage, precision, tile);
-  std::string source = kDictionaryTileSource;
+  std::string source = std::string(kDictionaryTileSource) + kLookupPairsSource;
   write_constants(SourceOut(source), precision,
                   {{"IMAGES", tile.images}, {"ROW_GROUPS", tile.row_groups}, {"PIXELS", tile.pixels}, {"ROWS", tile.rows()},
                    {"CHANNEL_GROUPS", tile.channel_groups}, {"CHANNELS", tile.channels}, {"ENTRIES", tile.entries},
-                   {"PARTS", layout.parts}, {"SLOTS", layout.slots}, {"SLOT_WARPS", layout.slot_warps}, {"THREADS", layout.threads},
+                   {"PARTS", layout.places.parts}, {"SLOTS", layout.slots}, {"SLOT_WARPS", layout.slot_warps}, {"THREADS", layout.threads},
                    {"S_ROWS", layout.s_rows}, {"IMAGE_ROWS", layout.image_rows},
-                   {"PADDED_ROWS", stage.batch * layout.image_rows + stage.padding[0]}, {"PITCH", layout.pitch},
-                   {"LEAD", layout.lead}, {"TILE_WORDS", layout.tile_words}, {"PADDED_CHANNELS", layout.padded_channels},
+                   {"PADDED_ROWS", stage.batch * layout.image_rows + stage.padding[0]}, {"PITCH", layout.places.pitch},
+                   {"LEAD", layout.places.lead}, {"TILE_WORDS", layout.tile_words}, {"PADDED_CHANNELS", layout.places.channels()},
                    {"DICTIONARY", stage.in_channels}, {"BATCH", stage.batch}, {"OUT_CHANNELS", stage.out_channels},
                    {"OUT_HEIGHT", stage.out_height()}, {"OUT_WIDTH", stage.out_width()}, {"STRIDE_H", stage.stride[0]},
                    {"STRIDE_W", stage.stride[1]}});

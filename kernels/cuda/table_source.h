@@ -25,13 +25,12 @@ struct TableTile {
 
 // Everything that follows from a stage and a tile.
 struct TableLayout {
-  int s_rows, image_rows, lead, pitch;  // as BakedLayout's
+  int s_rows, image_rows;               // as BakedLayout's
   int slots, slot_warps;                // threads that compute pixels, and the warps that hold them
-  int threads, parts;                   // of a block; passes over the dictionary
+  int threads;                          // of a block
   int grid_x, grid_y, grid_z;           // row strips, channel groups, image groups
-  int padded_channels;                  // of all blocks
   int tile_words;                       // of 16 bytes: S in shared memory, in front of the lookups
-  LookupPlaces places;                  // what the table of lookups is made for
+  LookupPlaces places;                  // what the table of lookups is made for, and how S lies
 
   // `stage` is the lookup stage.
   TableLayout(const Conv2dProblem& stage, Precision precision, const TableTile& tile);

@@ -45,11 +45,11 @@ TEST(TableSource, EveryTileCoversTheOutputAndHoldsEveryLookupOnce) {
       const TableTile& tile = tiles[i];
       const TableLayout layout(stage, precision, tile);
       EXPECT_GE(layout.grid_x * tile.rows(), stage.out_height());
-      EXPECT_GE(layout.padded_channels, stage.out_channels);
+      EXPECT_GE(layout.places.channels(), stage.out_channels);
       EXPECT_GE(layout.grid_z * tile.images, stage.batch);
       EXPECT_TRUE(tile.images == 1 || layout.grid_x == 1);
       const LookupPairs table = lookup_pairs(stage, form.weights.lookups, layout.places);
-      ASSERT_EQ(table.first_pair.size(), static_cast<std::size_t>(layout.parts * (layout.padded_channels + 1)));
+      ASSERT_EQ(table.first_pair.size(), static_cast<std::size_t>(layout.places.parts * (layout.places.channels() + 1)));
       std::size_t found = 0;
       for (std::size_t half = 0; half < table.pairs.size() / 2; ++half) {
         const auto place = static_cast<std::int32_t>(table.pairs[2 * half]);
