@@ -1,22 +1,18 @@
 // lcnn_bench as its users meet it: the program itself is run, and its output, exit code and files are read.
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
-#include <thread>
 
-#include "reports/schema.h"
 #include "bench/test_support.h"
+#include "reports/schema.h"
+#include "reports/test_program.h"
 
 namespace lcnn::bench {
 namespace {
@@ -30,68 +26,7 @@ using testing::IsEmpty;
 using testing::Not;
 using testing::StartsWith;
 
-struct Outcome {
-  int exit_code = -1;  // -1: ended by `signal`
-  int signal = 0;
-  std::string out, err;
-};
-
-// lcnn_bench with some arguments, running. It dies with the test.
-class Program {
- public:
-  explicit Program(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), LCNN_BENCH_PATH);
-    const std::string out = folder_ / "out", err = folder_ / "err";
-    process_ = fork();
-    if (process_ != 0) return;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    dup2(open(out.c_str(), O_WRONLY | O_CREAT, 0600), STDOUT_FILENO);
-    dup2(open(err.c_str(), O_WRONLY | O_CREAT, 0600), STDERR_FILENO);
-    std::vector<char*> argv;
-    for (std::string& argument : arguments) argv.push_back(argument.data());
-    argv.push_back(nullptr);
-    execv(LCNN_BENCH_PATH, argv.data());
-    _exit(127);
-  }
-  ~Program() {
-    if (running_) {
-      send(SIGKILL);
-      wait();
-    }
-  }
-  Program(const Program&) = delete;
-  Program& operator=(const Program&) = delete;
-
-  void send(int signal) const { kill(process_, signal); }
-
-  // Whether it still runs after waiting for `condition` to come true.
-  bool runs_until(const std::function<bool()>& condition) {
-    while (!condition()) {
-      if (waitpid(process_, &status_, WNOHANG) == process_) {
-        running_ = false;
-        return false;
-      }
-      std::this_thread::sleep_for(std::chrono::milliseconds(2));
-    }
-    return true;
-  }
-
-  Outcome wait() {
-    if (running_) waitpid(process_, &status_, 0);
-    running_ = false;
-    return {.exit_code = WIFEXITED(status_) ? WEXITSTATUS(status_) : -1,
-            .signal = WIFSIGNALED(status_) ? WTERMSIG(status_) : 0, .out = read_text(folder_ / "out"),
-            .err = read_text(folder_ / "err")};
-  }
-
- private:
-  TemporaryFolder folder_;
-  pid_t process_ = -1;
-  int status_ = 0;
-  bool running_ = true;
-};
-
-Outcome run(const std::vector<std::string>& arguments) { return Program(arguments).wait(); }
+Outcome run(const std::vector<std::string>& arguments) { return Program(LCNN_BENCH_PATH, arguments).wait(); }
 
 // A small layer of a file, with some fields added or replaced.
 json small_layer(const std::string& name, const json& fields = json::object()) {
@@ -401,7 +336,7 @@ class LcnnBenchStopped : public LcnnBench {
 };
 
 TEST_F(LcnnBenchStopped, AKilledRunLosesNoFinishedRowAndIsResumed) {
-  Program program(arguments());
+  Program program(LCNN_BENCH_PATH, arguments());
   ASSERT_TRUE(program.runs_until([&] { return has_rows(report_path()); })) << program.wait().err;
   program.send(SIGKILL);
   ASSERT_EQ(program.wait().signal, SIGKILL) << "it ended before it could be killed";
@@ -429,7 +364,7 @@ TEST_F(LcnnBenchStopped, AKilledRunLosesNoFinishedRowAndIsResumed) {
 }
 
 TEST_F(LcnnBenchStopped, AnInterruptedRunKeepsItsFinishedRowsAndSaysSo) {
-  Program program(arguments());
+  Program program(LCNN_BENCH_PATH, arguments());
   ASSERT_TRUE(program.runs_until([&] { return has_rows(report_path()); })) << program.wait().err;
   program.send(SIGINT);
   const Outcome outcome = program.wait();

@@ -2,10 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
-#include <stdexcept>
 
 #include "bench/options.h"
 #include "bench/report.h"
@@ -66,15 +63,8 @@ void Profiling::write() const {
   json counted = json::object();
   for (const auto& [row, counts] : counted_) counted[row] = counts_json(counts);
   document["cpu_counters_of_a_run"] = counted;
-  const std::string aside = table_path() + ".tmp";
-  std::ofstream file(aside);
-  file << document.dump(1, ' ', false, json::error_handler_t::replace) << "\n";
-  file.close();
-  if (!file) {
-    std::filesystem::remove(aside);
-    throw std::runtime_error(fmt::format("--profile={}: cannot be written, is the disk full?", options_.profile));
-  }
-  std::filesystem::rename(aside, table_path());
+  replace_file("--profile=" + options_.profile, table_path(),
+               document.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
 }
 
 std::string Profiling::text() const {

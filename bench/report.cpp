@@ -202,6 +202,18 @@ std::vector<double> repetition_times(const Row& row, int repetitions) {
   return times;
 }
 
+void replace_file(const std::string& option, const std::string& path, const std::string& text) {
+  const std::string aside = path + ".tmp";  // one name: what a killed run left behind is overwritten
+  std::ofstream file(aside);
+  file << text;
+  file.close();
+  if (!file) {
+    std::filesystem::remove(aside);
+    throw std::runtime_error(fmt::format("{}: cannot be written, is the disk full?", option));
+  }
+  std::filesystem::rename(aside, path);
+}
+
 void require_writable(std::string_view option, const std::string& path) {
   const std::filesystem::path target(path);
   const std::filesystem::path folder = target.has_parent_path() ? target.parent_path() : ".";
@@ -267,18 +279,9 @@ void Report::add(const std::vector<Row>& rows) {
 }
 
 void Report::write() const {
-  const std::string aside = path_ + ".tmp";  // one name: what a killed run left behind is overwritten
-  {
-    std::ofstream file(aside);
-    file << fmt::format("{{\n\"context\": {},\n\"benchmarks\": [\n{}\n],\n\"rows\": [\n{}\n]\n}}\n", context_.dump(2),
-                        lines(benchmarks_), lines(rows_));
-    file.flush();
-    if (!file) {
-      std::filesystem::remove(aside);
-      throw std::runtime_error(fmt::format("--report={}: cannot be written, is the disk full?", path_));
-    }
-  }
-  std::filesystem::rename(aside, path_);
+  replace_file("--report=" + path_, path_,
+               fmt::format("{{\n\"context\": {},\n\"benchmarks\": [\n{}\n],\n\"rows\": [\n{}\n]\n}}\n", context_.dump(2),
+                           lines(benchmarks_), lines(rows_)));
 }
 
 }  // namespace lcnn::bench

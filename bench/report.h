@@ -25,6 +25,10 @@ nlohmann::ordered_json to_json(const Row& row);
 // groups of samples, in microseconds.
 std::vector<double> repetition_times(const Row& row, int repetitions);
 
+// Writes `text` beside `path`, then renames it: a reader sees the file of before or all of the new one. Throws
+// std::runtime_error, one line that begins with `option` ("--report=x.json"), when it cannot be written.
+void replace_file(const std::string& option, const std::string& path, const std::string& text);
+
 // Throws std::runtime_error, one line that names the option, when no file can be made at `path`.
 void require_writable(std::string_view option, const std::string& path);
 

@@ -14,27 +14,15 @@
 
 #include "bench/row.h"
 #include "reports/temporary_folder.h"
+#include "reports/test_refusal.h"
 
 namespace lcnn::bench {
 
 inline void write_text(const std::string& path, const std::string& text) { std::ofstream(path) << text; }
 
-// What `action` throws has to be an Exception of one line; returns that line. Empty after a failure.
 template <typename Exception = std::invalid_argument, typename Action>
 std::string refusal(const Action& action) {
-  try {
-    action();
-  } catch (const Exception& error) {
-    const std::string message = error.what();
-    EXPECT_EQ(message.find('\n'), std::string::npos) << message;
-    EXPECT_NE(message, "");
-    return message;
-  } catch (const std::exception& error) {
-    ADD_FAILURE() << "threw another exception: " << error.what();
-    return {};
-  }
-  ADD_FAILURE() << "was accepted";
-  return {};
+  return refusal_by<Exception>(action);
 }
 
 // A CPU row of the layer "set/layer" with all that a measured row has; its baseline is Conv2d/library's.

@@ -18,23 +18,15 @@
 
 #include "reports/read_report.h"
 #include "reports/temporary_folder.h"
+#include "reports/test_refusal.h"
 
 namespace lcnn::reports {
 
 inline const std::string kFixture = LCNN_REPORTS_FOLDER "/fixtures/version1.json";
 
-// What `action` throws has to be an Exception of one line; returns that line.
 template <typename Exception = UnusableInput, typename Action>
 std::string refusal(const Action& action) {
-  try {
-    action();
-  } catch (const Exception& error) {
-    const std::string message = error.what();
-    EXPECT_EQ(message.find('\n'), std::string::npos) << message;
-    return message;
-  }
-  ADD_FAILURE() << "was accepted";
-  return {};
+  return refusal_by<Exception>(action);
 }
 
 struct Outcome {

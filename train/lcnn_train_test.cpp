@@ -1,23 +1,16 @@
 // lcnn_train as its users meet it: the program itself is run, and its output, exit code and files are read.
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <filesystem>
-#include <functional>
 #include <nlohmann/json.hpp>
 #include <sstream>
-#include <thread>
 
 #include "reports/temporary_folder.h"
+#include "reports/test_program.h"
 #include "train/idx_test_files.h"
 #include "train/safetensors.h"
 
@@ -28,65 +21,6 @@ using nlohmann::json;
 using testing::HasSubstr;
 
 namespace fs = std::filesystem;
-
-struct Outcome {
-  int exit_code = -1;
-  std::string out, err;
-};
-
-// lcnn_train with some arguments, running. It dies with the test.
-class Program {
- public:
-  // most_bytes: the largest file that it may write; 0: any. A full disk looks the same to it.
-  explicit Program(std::vector<std::string> arguments, rlim_t most_bytes = 0) {
-    arguments.insert(arguments.begin(), LCNN_TRAIN_PATH);
-    const std::string out = folder_ / "out", err = folder_ / "err";
-    process_ = fork();
-    if (process_ != 0) return;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    dup2(open(out.c_str(), O_WRONLY | O_CREAT, 0600), STDOUT_FILENO);
-    dup2(open(err.c_str(), O_WRONLY | O_CREAT, 0600), STDERR_FILENO);
-    if (most_bytes > 0) {
-      signal(SIGXFSZ, SIG_IGN);
-      const rlimit limit{most_bytes, most_bytes};
-      setrlimit(RLIMIT_FSIZE, &limit);
-    }
-    std::vector<char*> argv;
-    for (std::string& argument : arguments) argv.push_back(argument.data());
-    argv.push_back(nullptr);
-    execv(LCNN_TRAIN_PATH, argv.data());
-    _exit(127);
-  }
-  ~Program() {
-    if (!running_) return;
-    kill(process_, SIGKILL);
-    wait();
-  }
-  Program(const Program&) = delete;
-  Program& operator=(const Program&) = delete;
-
-  void interrupt() const { kill(process_, SIGINT); }
-
-  // Whether it still runs after waiting for `condition` to come true.
-  bool runs_until(const std::function<bool()>& condition) {
-    while (!condition()) {
-      if (waitpid(process_, &status_, WNOHANG) == process_) return running_ = false;
-      std::this_thread::sleep_for(std::chrono::milliseconds(2));
-    }
-    return true;
-  }
-  Outcome wait() {
-    if (running_) waitpid(process_, &status_, 0);
-    running_ = false;
-    return {WIFEXITED(status_) ? WEXITSTATUS(status_) : -1, read_text(folder_ / "out"), read_text(folder_ / "err")};
-  }
-
- private:
-  TemporaryFolder folder_;
-  pid_t process_ = -1;
-  int status_ = 0;
-  bool running_ = true;
-};
 
 std::vector<json> lines_of(const std::string& file) {
   std::vector<json> lines;
@@ -118,7 +52,7 @@ class LcnnTrain : public testing::Test {
     return arguments;
   }
   Outcome run(const std::vector<std::string>& more, const std::string& name = "out", rlim_t most_bytes = 0) const {
-    return Program(training(more, name), most_bytes).wait();
+    return Program(LCNN_TRAIN_PATH, training(more, name), most_bytes).wait();
   }
   // One line, exit code 2.
   static std::string refusal(const Outcome& outcome) {
@@ -191,9 +125,9 @@ TEST_F(LcnnTrain, AnInterruptedTrainingIsContinuedToTheSameEnd) {
   const std::vector<std::string> more{"--convolution=fixed", "--epochs=40"};
   ASSERT_EQ(run(more, "whole").exit_code, 0);
   {
-    Program program(training(more, "parts"));
+    Program program(LCNN_TRAIN_PATH, training(more, "parts"));
     ASSERT_TRUE(program.runs_until([&] { return fs::exists(out("parts") + "/last.safetensors"); }));
-    program.interrupt();
+    program.send(SIGINT);
     const Outcome outcome = program.wait();
     ASSERT_EQ(outcome.exit_code, 130) << outcome.err;
     EXPECT_EQ(outcome.err, "lcnn_train: interrupted; --resume --out=" + out("parts") + " continues it\n");
@@ -353,7 +287,7 @@ TEST(LcnnTrainFashionMnist, AShortTrainingLearnsTheDataSet) {
   if (!fs::exists("/usr/share/datasets/fashion-mnist")) GTEST_SKIP() << "the package dataset-fashion-mnist is not installed";
   for (const std::string convolution : {"conv2d", "pooled", "fixed"}) {
     const TemporaryFolder folder;
-    const Outcome outcome = Program({"--out=" + (folder / "out"), "--model=lenet", "--convolution=" + convolution,
+    const Outcome outcome = Program(LCNN_TRAIN_PATH, {"--out=" + (folder / "out"), "--model=lenet", "--convolution=" + convolution,
                                      "--subset=8000", "--epochs=4", "--batch=32", "--optimizer=adam", "--learning-rate=0.002",
                                      "--threads=1"}).wait();
     ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
