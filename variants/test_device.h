@@ -15,10 +15,33 @@
 
 namespace lcnn {
 
+// Hands out memory full of NaN: what a variant reads before anything was written there shows in its result.
+class PoisoningAllocator final : public Allocator {
+ public:
+  explicit PoisoningAllocator(Device device) : device_(device), memory_(make_allocator(device)) {}
+
+  void* allocate(std::int64_t bytes, MemoryKind kind) override {
+    void* pointer = memory_->allocate(bytes, kind);
+    if (device_ == Device::cpu) std::memset(pointer, 0xFF, bytes);
+#if LCNN_HAS_CUDA
+    if (device_ == Device::cuda) {
+      cuda::check(cudaMemset(pointer, 0xFF, bytes), "poisoning");
+      cuda::check(cudaDeviceSynchronize(), "poisoning");
+    }
+#endif
+    return pointer;
+  }
+  void release(void* pointer) noexcept override { memory_->release(pointer); }
+
+ private:
+  Device device_;
+  std::unique_ptr<CountingAllocator> memory_;
+};
+
 class TestDevice {
  public:
   // Libraries tune for seconds a problem.
-  TestDevice(Device device, Tuning tuning) : device_(device), tuning_(tuning), allocator_(make_allocator(device)) {
+  TestDevice(Device device, Tuning tuning) : device_(device), tuning_(tuning), allocator_(device) {
 #if LCNN_HAS_CUDA
     if (device == Device::cuda) stream_ = make_stream();
 #endif
@@ -31,7 +54,7 @@ class TestDevice {
     const Conv2dProblem& conv = test.problem.conv;
     const std::vector<float> x = permute(test.input(precision), conv.batch, conv.in_channels, conv.height * conv.width,
                                          layout, /*to_nchw=*/false);
-    const Execution execution{.allocator = allocator_.get(), .stream = stream_, .host_gemm = library_gemm, .tuning = tuning_};
+    const Execution execution{.allocator = &allocator_, .stream = stream_, .host_gemm = library_gemm, .tuning = tuning_};
     const auto prepared = variant.prepare(test.problem, weights, precision, layout, execution);
     std::vector<float> y = device_ == Device::cpu ? run_on_cpu(*prepared, conv, x)
                                                   : run_on_cuda(*prepared, conv, x, precision);
@@ -52,10 +75,10 @@ class TestDevice {
   std::vector<float> run_on_cuda(PreparedConvolution& prepared, const Conv2dProblem& conv, const std::vector<float>& x,
                                  Precision precision) {
     const auto stream = static_cast<cudaStream_t>(stream_);
-    const Execution execution{.allocator = allocator_.get(), .stream = stream_};
+    const Execution execution{.allocator = &allocator_, .stream = stream_};
     const Buffer input = cuda::upload_as(x, precision, MemoryKind::workspace, execution);
     const std::int64_t bytes = conv.output_elements() * element_bytes(precision);
-    const Buffer output(*allocator_, bytes, MemoryKind::workspace);
+    const Buffer output(allocator_, bytes, MemoryKind::workspace);
     std::vector<char> host(bytes);
     const auto fetch = [&](auto&& enqueue) {
       cuda::check(cudaMemsetAsync(output.as<void>(), 0xFF, bytes, stream), "poisoning");
@@ -111,7 +134,7 @@ class TestDevice {
 
   Device device_;
   Tuning tuning_;
-  std::unique_ptr<CountingAllocator> allocator_;
+  PoisoningAllocator allocator_;
   void* stream_ = nullptr;
 };
 

@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <future>
-#include <iterator>
 #include <limits>
 #include <map>
 #include <mutex>
@@ -21,6 +19,7 @@
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/rotated_timing.h"
 #include "kernels/cuda/weights_upload.h"
+#include "kernels/side_by_side.h"
 
 namespace lcnn::cuda {
 namespace {
@@ -218,22 +217,20 @@ class CudnnConvolution::Implementation {
     int device = 0;
     check(cudaGetDevice(&device), "cudaGetDevice");
     std::atomic<std::int64_t> next{0};
+    std::mutex candidates_guard;
+    std::vector<Candidate> candidates;
     const auto build = [&](std::size_t builder) {
-      std::vector<Candidate> built;
-      if (cudaSetDevice(device) != cudaSuccess) return built;
+      if (cudaSetDevice(device) != cudaSuccess) return;
       const auto graph = build_graph(problem_, precision_, layout_, fuse_bias, /*every_engine=*/true, builder_handle(builder));
       const std::int64_t plans = graph == nullptr ? 0 : graph->get_execution_plan_count();
       for (std::int64_t i = next++; i < plans; i = next++) {
-        if (auto candidate = build_plan(graph, i, fuse_bias)) built.push_back(std::move(*candidate));
+        auto candidate = build_plan(graph, i, fuse_bias);
+        if (!candidate) continue;
+        const std::lock_guard lock(candidates_guard);
+        candidates.push_back(std::move(*candidate));
       }
-      return built;
     };
-    std::vector<std::future<std::vector<Candidate>>> builders;
-    for (std::size_t i = 0; i < std::clamp(std::thread::hardware_concurrency(), 1u, kMostBuilders); ++i) {
-      builders.push_back(std::async(std::launch::async, build, i));
-    }
-    std::vector<Candidate> candidates;
-    for (auto& builder : builders) std::ranges::move(builder.get(), std::back_inserter(candidates));
+    run_side_by_side(std::clamp(std::thread::hardware_concurrency(), 1u, kMostBuilders), build);
     std::ranges::sort(candidates, {}, &Candidate::index);
     return candidates;
   }

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <future>
 #include <limits>
 #include <optional>
 #include <thread>
@@ -14,6 +13,7 @@
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/device_limits.h"
 #include "kernels/cuda/rotated_timing.h"
+#include "kernels/side_by_side.h"
 #include "kernels/tuning_cache.h"
 
 namespace lcnn::cuda {
@@ -28,14 +28,10 @@ void compile_side_by_side(const KernelSearch& search, std::size_t first, std::si
   int device = 0;
   check(cudaGetDevice(&device), "cudaGetDevice");
   std::atomic<std::size_t> next{first};
-  std::vector<std::future<void>> workers;
-  for (unsigned i = 0; i < std::max(1u, std::thread::hardware_concurrency()); ++i) {
-    workers.push_back(std::async(std::launch::async, [&] {
-      check(cudaSetDevice(device), "cudaSetDevice");
-      for (std::size_t candidate = next++; candidate < last; candidate = next++) (void)nvrtc_binary(search.source(candidate));
-    }));
-  }
-  for (auto& worker : workers) worker.get();
+  run_side_by_side(std::max(1u, std::thread::hardware_concurrency()), [&](std::size_t) {
+    check(cudaSetDevice(device), "cudaSetDevice");
+    for (std::size_t candidate = next++; candidate < last; candidate = next++) (void)nvrtc_binary(search.source(candidate));
+  });
 }
 
 // None where the candidate needs more shared memory than a block has, or more registers than a thread has.
