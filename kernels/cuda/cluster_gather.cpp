@@ -2,9 +2,9 @@
 //
 // Problem: any vector dictionary whose S of an image fits a block's shared memory; a filter dictionary is written as a vector
 //          one first. NCHW. Needs thread block clusters (compute capability 9.0).
-// Idea:    small images are a few microseconds: two launches and S through memory cost as much as the work. Each block forms S
-//          for its share of the positions and stores it into the tile of every block of the cluster; each then gathers its
-//          share of the output channels, lookups as data.
+// Idea:    small images are a few microseconds: two launches and S through memory cost as much as the work. X is read once,
+//          by bulk copies that come to every block of the cluster; each block forms S for its share of the entries and stores
+//          it into the tile of every block; each then gathers its share of the output channels, lookups as data.
 // Bound:   the latency of X, of one exchange, and a load and an FFMA a lookup and pixel.
 #include <fmt/format.h>
 
@@ -22,7 +22,7 @@ namespace lcnn::cuda {
 namespace {
 
 std::string word(const ClusterTile& tile) {
-  return fmt::format("{}b{}p{}g{}l{}s", tile.cluster, tile.pixels, tile.channel_groups, tile.loads, tile.split);
+  return fmt::format("{}b{}p{}g{}l{}k{}s", tile.cluster, tile.pixels, tile.channel_groups, tile.loads, tile.chunk, tile.stages);
 }
 
 std::vector<ClusterTile> tiles_for(const LookupProblem& problem, Precision precision, std::int64_t lookups) {
@@ -41,9 +41,9 @@ class ClusterGather final : public PreparedConvolution {
   std::string choice() const override {
     const ClusterTile& tile = tiles_[chosen_.kernel.candidate];
     const ClusterLayout chosen_layout = layout(chosen_.kernel.candidate);
-    return fmt::format("{} blocks an image, {} rows a thread, {} channel groups, {} x {} positions a lane, channels split {} ways, "
+    return fmt::format("{} blocks an image, {} rows a thread, {} channel groups, {} x {} positions a lane, {} chunks of {} channels, "
                        "{} threads, {} registers, {} KiB shared, {}",
-                       tile.cluster, tile.pixels, tile.channel_groups, tile.loads, chosen_layout.vector, tile.split, chosen_layout.threads,
+                       tile.cluster, tile.pixels, tile.channel_groups, tile.loads, chosen_layout.vector, tile.stages, tile.chunk, chosen_layout.threads,
                        chosen_.kernel.kernel.registers(), shared_bytes(chosen_layout, chosen_.table) / 1024, chosen_.kernel.how);
   }
 
@@ -59,7 +59,7 @@ class ClusterGather final : public PreparedConvolution {
 
   ClusterLayout layout(std::size_t candidate) const { return {problem_, precision_, tiles_[candidate]}; }
   static int shared_bytes(const ClusterLayout& layout, const DeviceLookupPairs& table) {
-    return (layout.tile_words + layout.part_words + table.most_block_pairs) * 16;
+    return (layout.tile_words + layout.ring_words + table.most_block_pairs) * 16;
   }
 
   void launch(std::size_t candidate, const NvrtcKernel& kernel, const DeviceLookupPairs& table, const void* x, void* y, void* stream) const {
@@ -107,7 +107,7 @@ std::string why_unsupported(const LookupProblem& problem, Precision precision, L
   if (device_attribute(cudaDevAttrComputeCapabilityMajor) < 9) return "thread block clusters need compute capability 9.0";
   const LookupProblem vector = vector_form(problem);
   if (std::string reason = DictionaryStage::why_unsupported(vector.dictionary_stage()); !reason.empty()) return reason;
-  if (tiles_for(vector, precision, 0).empty()) return "S of an image does not fit a block's shared memory";
+  if (tiles_for(vector, precision, 0).empty()) return "an image's S does not fit a block's shared memory, or its channels are no multiple of 16 bytes";
   return {};
 }
 

@@ -29,45 +29,53 @@ int clusters_at_once(int cluster, int multiprocessors) {
 // What a tile is expected to cost, in cycles: the latency of X, sharing S, the instructions of the lookups, Y to memory.
 double cost(const LookupProblem& problem, Precision precision, std::int64_t lookups, const ClusterTile& tile,
             const ClusterLayout& layout, int shared_limit, int multiprocessors) {
-  constexpr double kMemory = 13, kLatency = 700, kStart = 4000;
+  constexpr double kMemory = 13, kExchange = 14, kLatency = 1200, kStart = 4000, kStep = 60;
   const Conv2dProblem& conv = problem.conv;
   const double warps = layout.threads / 32.0, bytes = static_cast<double>(element_bytes(precision));
-  const int passes = divide_up(divide_up(problem.dictionary_size, 16), layout.warp_entry_tiles);
-  const int steps = divide_up(divide_up(conv.in_channels, step_channels(precision)), tile.split);
-  const double positions = layout.position_tiles * 8.0 * tile.loads * layout.vector;
-  const double form = std::ceil(layout.position_tiles * passes * tile.split / warps) * std::ceil(steps / 2.0) * kLatency +
-                      positions * static_cast<double>(conv.in_channels) * bytes / kMemory;
-  const double share = static_cast<double>(problem.dictionary_size) * positions * (tile.cluster + tile.split) / 16;
+  const double plane = static_cast<double>(conv.height * conv.width);
+  const double load = plane * static_cast<double>(conv.in_channels) * bytes / (kMemory * std::min(tile.cluster, 3)) + kLatency;
+  const double steps = divide_up(conv.in_channels, step_channels(precision));
+  const double form = steps * kStep * (1 + layout.warp_entry_tiles * tile.loads * layout.vector / 4.0);
+  const double share = layout.block_entry_tiles * 16 * plane * 4 * (tile.cluster - 1) / kExchange;
   const double channel_lookups = static_cast<double>(lookups) / static_cast<double>(conv.out_channels);
   const double gather = layout.slot_warps * layout.places.block_channels * (channel_lookups * (2.25 + 2.0 * tile.pixels) + 20) / 4;
   const double output = static_cast<double>(conv.out_height() * conv.out_width()) * layout.places.block_channels * bytes / kMemory;
-  const double shared = 16.0 * (layout.tile_words + layout.part_words) + list_bytes(problem, lookups, tile);
+  const double shared = 16.0 * (layout.tile_words + layout.ring_words) + list_bytes(problem, lookups, tile);
   const int resident = std::max(1, std::min({static_cast<int>(shared_limit / shared), 2048 / layout.threads, 65536 / (layout.threads * kRegisters)}));
   const double slots = static_cast<double>(clusters_at_once(tile.cluster, multiprocessors)) * resident;
   const double rounds = std::ceil(static_cast<double>(conv.batch) / slots);
   const double sharing = std::min<double>(resident, std::ceil(static_cast<double>(conv.batch) * tile.cluster / multiprocessors));
   const double busy = std::min(1.0, sharing * warps / 12);
-  return rounds * (kStart + form + sharing * (share + gather / busy + output));
+  const double chunks = divide_up(conv.in_channels, tile.chunk), waits = std::max(0.0, chunks - tile.stages) * kLatency / tile.stages;
+  return rounds * (kStart + std::max(load, form) + waits + sharing * (share + gather / busy + output));
+}
+
+// The threads that a block has anyway must be enough for a warp a tile of positions and entries.
+bool warps_suffice(const ClusterLayout& layout) {
+  return layout.position_tiles * divide_up(layout.block_entry_tiles, layout.warp_entry_tiles) <= layout.threads / 32;
 }
 
 }  // namespace
 
 ClusterLayout::ClusterLayout(const LookupProblem& problem, Precision precision, const ClusterTile& tile) {
   const Conv2dProblem& conv = problem.conv;
-  vector = widest_vector(conv.width, precision);
-  const int entry_tiles = divide_up(problem.dictionary_size, 16);
-  warp_entry_tiles = 1;
-  while (warp_entry_tiles * 2 <= most_entry_tiles(precision, tile.loads * vector) && warp_entry_tiles < entry_tiles) warp_entry_tiles *= 2;
-  const int tile_positions = 8 * tile.loads * vector;
-  position_tiles = divide_up(divide_up(conv.height * conv.width, tile.cluster), tile_positions);
+  const std::int64_t plane = conv.height * conv.width;
   const int row_groups = divide_up(conv.out_height(), tile.pixels);
   slot_warps = divide_up(row_groups * conv.out_width(), 32);
   threads = slot_warps * 32 * tile.channel_groups;
+  vector = widest_vector(conv.width, precision);
+  position_tiles = divide_up(plane, 8 * tile.loads * vector);
+  block_entry_tiles = divide_up(divide_up(problem.dictionary_size, 16), tile.cluster);
+  warp_entry_tiles = 1;
+  while (!warps_suffice(*this) && warp_entry_tiles * 2 <= most_entry_tiles(precision, tile.loads * vector)) warp_entry_tiles *= 2;
   const auto lead = static_cast<int>(conv.padding[1]), pitch = static_cast<int>(conv.width) + lead;
   const std::int64_t rows = std::max((row_groups * tile.pixels - 1) * conv.stride[0] + (conv.kernel[0] - 1) * conv.dilation[0] + 1,
                                      conv.height + 2 * conv.padding[0]);
   tile_words = divide_up(rows * problem.dictionary_size * pitch + lead, 4);
-  part_words = divide_up(static_cast<std::int64_t>(tile.split) * problem.dictionary_size * position_tiles * tile_positions, 4);
+  const int terms = precision == Precision::fp32 ? 2 : 1;
+  stage_words = static_cast<int>(tile.chunk * plane * element_bytes(precision) / 16) +
+                tile.chunk / step_channels(precision) * block_entry_tiles * terms * 32;
+  ring_words = tile.stages * (1 + stage_words);
   places = {.element_bytes = 4, .pitch = pitch, .lead = lead, .entries = static_cast<int>(problem.dictionary_size), .parts = 1,
             .block_channels = divide_up(conv.out_channels, tile.cluster), .blocks = tile.cluster};
 }
@@ -75,22 +83,30 @@ ClusterLayout::ClusterLayout(const LookupProblem& problem, Precision precision, 
 std::vector<ClusterTile> cluster_tiles(const LookupProblem& problem, Precision precision, std::int64_t lookups, int shared_limit,
                                        int multiprocessors) {
   const Conv2dProblem& conv = problem.conv;
-  if (conv.batch > 65535) return {};
-  const int vector = widest_vector(conv.width, precision), steps = divide_up(conv.in_channels, step_channels(precision));
+  const std::int64_t channel_bytes = conv.height * conv.width * element_bytes(precision);
+  // Bulk copies take multiples of 16 bytes; a barrier counts less than 2^20.
+  if (conv.batch > 65535 || conv.in_channels * channel_bytes % 16 != 0) return {};
+  const int vector = widest_vector(conv.width, precision), step = step_channels(precision);
   std::vector<std::pair<double, ClusterTile>> costs;
+  const auto consider = [&](const ClusterTile& tile) {
+    const ClusterLayout layout(problem, precision, tile);
+    if (layout.threads < 128 || layout.threads > 512 || !warps_suffice(layout)) return;
+    if (16.0 * (layout.tile_words + layout.ring_words) + list_bytes(problem, lookups, tile) > shared_limit) return;
+    costs.emplace_back(cost(problem, precision, lookups, tile, layout, shared_limit, multiprocessors), tile);
+  };
   for (const int cluster : {1, 2, 4, 8}) {
-    for (const int pixels : {1, 2, 4, 7, 8, 14}) {
-      if (pixels > conv.out_height()) break;
-      for (const int channel_groups : {1, 2, 4, 8, 16}) {
-        for (const int loads : {1, 2, 4}) {
-          if (loads * vector > 8) break;
-          for (const int split : {1, 2, 4, 8}) {
-            if (split > steps) break;
-            const ClusterTile tile{.cluster = cluster, .pixels = pixels, .channel_groups = channel_groups, .loads = loads, .split = split};
-            const ClusterLayout layout(problem, precision, tile);
-            if (layout.threads < 128 || layout.threads > 512) continue;
-            if (16.0 * (layout.tile_words + layout.part_words) + list_bytes(problem, lookups, tile) > shared_limit) continue;
-            costs.emplace_back(cost(problem, precision, lookups, tile, layout, shared_limit, multiprocessors), tile);
+    for (const int chunk : {16, 32, 64}) {
+      if (chunk % cluster != 0 || chunk % step != 0 || chunk / cluster * channel_bytes % 16 != 0) continue;
+      if (chunk > 16 && chunk >= 2 * conv.in_channels) continue;
+      for (const int stages : {1, 2, 4, 8}) {
+        if (stages > 1 && stages / 2 * chunk >= conv.in_channels) break;
+        for (const int pixels : {1, 2, 4, 7, 8, 14}) {
+          if (pixels > conv.out_height()) break;
+          for (const int channel_groups : {1, 2, 4, 8, 16}) {
+            for (const int loads : {1, 2, 4}) {
+              if (loads * vector > 8) break;
+              consider({.cluster = cluster, .pixels = pixels, .channel_groups = channel_groups, .loads = loads, .chunk = chunk, .stages = stages});
+            }
           }
         }
       }
@@ -107,12 +123,13 @@ std::vector<ClusterTile> cluster_tiles(const LookupProblem& problem, Precision p
 std::string cluster_source(const LookupProblem& problem, Precision precision, const ClusterTile& tile) {
   const Conv2dProblem& conv = problem.conv;
   const ClusterLayout layout(problem, precision, tile);
-  std::string source = std::string(kDictionaryTileSource) + kLookupPairsSource;
+  std::string source = std::string(kDictionaryTileSource) + kLookupPairsSource + kClusterMemorySource;
   write_constants(SourceOut(source), precision,
                   {{"CLUSTER", tile.cluster}, {"PIXELS", tile.pixels}, {"CHANNEL_GROUPS", tile.channel_groups}, {"LOADS", tile.loads},
-                   {"SPLIT", tile.split}, {"VECTOR", layout.vector}, {"WARP_ENTRY_TILES", layout.warp_entry_tiles},
+                   {"CHUNK", tile.chunk}, {"STAGES", tile.stages}, {"VECTOR", layout.vector},
+                   {"BLOCK_ENTRY_TILES", layout.block_entry_tiles}, {"WARP_ENTRY_TILES", layout.warp_entry_tiles},
                    {"POSITION_TILES", layout.position_tiles}, {"SLOT_WARPS", layout.slot_warps}, {"THREADS", layout.threads},
-                   {"TILE_WORDS", layout.tile_words}, {"PART_WORDS", layout.part_words}, {"PITCH", layout.places.pitch},
+                   {"TILE_WORDS", layout.tile_words}, {"STAGE_WORDS", layout.stage_words}, {"PITCH", layout.places.pitch},
                    {"LEAD", layout.places.lead}, {"BLOCK_CHANNELS", layout.places.block_channels}, {"DICTIONARY", problem.dictionary_size},
                    {"IN_CHANNELS", conv.in_channels}, {"HEIGHT", conv.height}, {"WIDTH", conv.width}, {"OUT_CHANNELS", conv.out_channels},
                    {"OUT_HEIGHT", conv.out_height()}, {"OUT_WIDTH", conv.out_width()}, {"STRIDE_H", conv.stride[0]},

@@ -14,16 +14,18 @@ struct ClusterTile {
   int pixels = 1;          // output rows of its column that a thread computes
   int channel_groups = 1;  // groups of warps with output channels of their own
   int loads = 1;           // groups of positions of X that a lane loads
-  int split = 1;           // parts of the input channels that warps sum side by side
+  int chunk = 16;          // input channels that are copied at once
+  int stages = 1;          // chunks on their way or in use
 
   bool operator==(const ClusterTile&) const = default;
 };
 
 // Everything that follows from a problem and a tile.
 struct ClusterLayout {
-  int vector, warp_entry_tiles, position_tiles;  // positions a lane loads at once; of a warp; of a block
-  int slot_warps, threads;                       // of one group of output channels, and of a block
-  int tile_words, part_words;                    // of 16 bytes in shared memory: S, and sums of parts; behind them the lookups
+  int vector, position_tiles;                // positions a lane loads at once; warps that cover an image's
+  int block_entry_tiles, warp_entry_tiles;   // of 16 dictionary entries
+  int slot_warps, threads;                   // of one group of output channels, and of a block
+  int tile_words, stage_words, ring_words;   // of 16 bytes in shared memory: S, a chunk, all chunks with their barriers; then the lookups
   LookupPlaces places;
 
   ClusterLayout(const LookupProblem& problem, Precision precision, const ClusterTile& tile);

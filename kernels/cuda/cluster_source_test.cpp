@@ -6,6 +6,7 @@
 #include <array>
 
 #include "kernels/cuda/nvrtc_kernel.h"
+#include "kernels/cuda/tile_sizes.h"
 #include "kernels/test_problems.h"
 
 namespace lcnn::cuda {
@@ -37,12 +38,14 @@ TEST(ClusterSource, EveryTileCoversThePositionsAndTheOutput) {
     const Precision precision = kPrecisions[seed % kPrecisions.size()];
     for (const ClusterTile& tile : cluster_tiles(problem, precision, 100, kSharedLimit, kMultiprocessors)) {
       const ClusterLayout layout(problem, precision, tile);
-      EXPECT_GE(tile.cluster * layout.position_tiles * 8 * tile.loads * layout.vector, conv.height * conv.width);
+      EXPECT_GE(layout.position_tiles * 8 * tile.loads * layout.vector, conv.height * conv.width);
+      EXPECT_GE(tile.cluster * layout.block_entry_tiles * 16, problem.dictionary_size);
+      EXPECT_LE(layout.position_tiles * divide_up(layout.block_entry_tiles, layout.warp_entry_tiles), layout.threads / 32);
       EXPECT_EQ(conv.width % layout.vector, 0);
       EXPECT_GE(layout.places.blocks * layout.places.block_channels, conv.out_channels);
       EXPECT_GE(layout.slot_warps * 32 * tile.pixels, conv.out_height() * conv.out_width());
       EXPECT_LE(layout.threads, 512);
-      EXPECT_LE((layout.tile_words + layout.part_words) * 16, kSharedLimit);
+      EXPECT_LE((layout.tile_words + layout.ring_words) * 16, kSharedLimit);
     }
   }
 }

@@ -2,7 +2,7 @@
 // into fused kernels: it includes nothing.
 //
 // Tile:    kLoads * 8 groups of kVector consecutive positions x kEntryTiles * 16 dictionary entries.
-// Load:    each lane loads kVector positions of one channel at once, straight from X into registers, for kLoads groups that
+// Load:    each lane loads kVector positions of one channel at once, straight from X, in memory or in shared memory, into registers, for kLoads groups that
 //          are 8 apart; which channels of
 //          the product's inner index a lane holds is free, because D is packed in the same order.
 // Compute: mma m16n8k16 (fp16, bf16) or m16n8k8 (tf32), fp32 sums. Strict fp32 splits X and D into two tf32 terms each and
@@ -90,6 +90,16 @@ union Vector {
   __device__ Vector() {}
 };
 
+// Where multiply() reads its operands.
+struct GlobalMemory {
+  template <typename T>
+  static __device__ T load(const T* address) { return __ldg(address); }
+};
+struct SharedMemory {
+  template <typename T>
+  static __device__ T load(const T* address) { return *address; }
+};
+
 // Neighbouring floats, in words of up to 16 bytes.
 template <int kCount>
 __device__ __forceinline__ void store_floats(float* out, const float (&values)[kCount]) {
@@ -129,7 +139,7 @@ __device__ void multiply_position(float (&sums)[4], const uint4 (&a)[Math::kTerm
 // positions are those of its first group, then of its second, ... `x` points to this lane's groups (lane / 4, and every 8
 // further) in channel 0, channels are `plane` elements apart; `inside` is whether they exist. `dictionary` is D packed as
 // [step][entry tile][term][lane]; the tile's first entry tile is `first_tile`.
-template <typename Math, int kEntryTiles, int kLoads, int kVector>
+template <typename Math, int kEntryTiles, int kLoads, int kVector, typename Memory = GlobalMemory>
 __device__ void multiply(const typename Math::Element* const (&x)[kLoads], const bool (&inside)[kLoads], int channels,
                          int plane, const uint4* dictionary, int entry_tiles, int first_tile, int first, int stride,
                          float (&sums)[kEntryTiles][kLoads * kVector][4]) {
@@ -148,7 +158,7 @@ __device__ void multiply(const typename Math::Element* const (&x)[kLoads], const
         const int channel = step * Math::kStepChannels + lane % 4 * kLaneChannels + i;
         if (inside[l] && channel < channels) {
           loaded[l][i].word =
-              __ldg(reinterpret_cast<const decltype(loaded[l][i].word)*>(x[l] + static_cast<i64>(channel) * plane));
+              Memory::load(reinterpret_cast<const decltype(loaded[l][i].word)*>(x[l] + static_cast<i64>(channel) * plane));
         } else {
           loaded[l][i].word = {};
         }
@@ -159,7 +169,7 @@ __device__ void multiply(const typename Math::Element* const (&x)[kLoads], const
     for (int m = 0; m < kEntryTiles; ++m) {
       const i64 tile = static_cast<i64>(step) * entry_tiles + min(first_tile + m, entry_tiles - 1);
 #pragma unroll
-      for (int term = 0; term < Math::kTerms; ++term) a[m][term] = __ldg(dictionary + (tile * Math::kTerms + term) * 32 + lane);
+      for (int term = 0; term < Math::kTerms; ++term) a[m][term] = Memory::load(dictionary + (tile * Math::kTerms + term) * 32 + lane);
     }
 #pragma unroll
     for (int p = 0; p < kLoads * kVector; ++p) {
