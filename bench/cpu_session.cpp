@@ -5,12 +5,13 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
-#include <numeric>
 #include <thread>
 
+#include "bench/fma_chains.h"
 #include "bench/host_allocation_counter.h"
 #include "bench/session.h"
 #include "bench/statistics.h"
+#include "kernels/cpu/simd_target.h"
 #include "kernels/random.h"
 
 namespace lcnn::bench {
@@ -82,23 +83,6 @@ class CpuTimer final : public Timer {
   std::vector<char>& flush_;
 };
 
-// Fused multiply-adds in registers, enough independent chains to fill the pipelines; returns how many were done.
-double fma_chains(std::int64_t rounds) {
-  constexpr int kLanes = 16, kChains = 12;
-  float sums[kChains][kLanes];
-  for (int c = 0; c < kChains; ++c) std::fill_n(sums[c], kLanes, static_cast<float>(c));
-  volatile float seed = 0.999f;
-  const float factor = seed;
-  for (std::int64_t i = 0; i < rounds; ++i) {
-    for (auto& chain : sums) {
-      for (float& lane : chain) lane = lane * factor + factor;
-    }
-  }
-  volatile float kept = std::accumulate(&sums[0][0], &sums[0][0] + kChains * kLanes, 0.0f);
-  (void)kept;
-  return static_cast<double>(rounds) * kChains * kLanes;
-}
-
 class CpuSession final : public Session {
  public:
   explicit CpuSession(int threads) : allocator_(make_allocator(Device::cpu)) {
@@ -166,6 +150,7 @@ class CpuSession final : public Session {
 
   std::vector<std::pair<std::string, std::string>> describe() override {
     return {{"name", processor_name()}, {"threads", std::to_string(threads())},
+            {"simd_target", cpu::simd_target()},
             {"last_level_cache_bytes", std::to_string(cache_bytes())}, {"memory_bytes", std::to_string(memory_bytes())}};
   }
 
@@ -196,7 +181,7 @@ class CpuSession final : public Session {
       double done = 0;
       const auto begin = Clock::now();
 #pragma omp parallel for schedule(static) reduction(+ : done)
-      for (int t = 0; t < threads(); ++t) done += fma_chains(400000);
+      for (int t = 0; t < threads(); ++t) done += run_fma_chains(400000);
       rates.push_back(done / microseconds_since(begin) * 1e6);
     }
     return *std::ranges::max_element(rates);

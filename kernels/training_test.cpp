@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "kernels/cpu/simd_target.h"
 #include "kernels/cpu/training.h"
 #include "kernels/training_test_support.h"
 
@@ -67,6 +68,14 @@ TEST(CpuTraining, MatchesTheDefinitionInDouble) {
 TEST(CpuTraining, MatchesTheDefinitionInFloat) {
   for (const TestProblem& test : training_problems(200)) expect_definition<float>({test, Precision::fp32}, 2e-6);
   for (const TestProblem& test : regular_problems()) expect_definition<float>({test, Precision::fp32}, 2e-6);
+}
+
+TEST(CpuTraining, MatchesTheDefinitionWithEveryInstructionSet) {
+  cpu::with_each_simd_target([] {
+    SCOPED_TRACE(cpu::simd_target());
+    for (const TestProblem& test : training_problems(20)) expect_definition<double>({test, Precision::fp32}, 1e-12);
+    for (const TestProblem& test : regular_problems()) expect_definition<float>({test, Precision::fp32}, 2e-6);
+  });
 }
 
 // The layer is linear in each of its parameters: a central difference of any step is its derivative.

@@ -15,23 +15,14 @@
 #include <cstring>
 
 #include "kernels/cpu/cpu_variants.h"
-#include "kernels/cpu/lanes.h"
+#include "kernels/cpu/flat_gather_loops.h"
 #include "kernels/cpu/weights_copy.h"
 
 namespace lcnn::cpu {
 namespace {
 
-using simd::for_each_block;
-using simd::load;
-using simd::store;
-using Lanes = simd::Lanes<float>;
-constexpr int kLanes = simd::kLanes<float>;
-
-constexpr int kGatherVectors = 8;  // vectors of output pixels whose sums are in registers
-// Dictionary entries whose sums are in registers together, with vectors_for(entries) vectors of positions each: 20 to 24
-// of 32 registers hold sums.
+// Dictionary entries whose sums are in registers together.
 constexpr std::array kBlockSizes{8, 6, 5, 4};
-constexpr int vectors_for(int entries) { return entries == 8 ? 3 : entries == 4 ? 5 : 4; }
 constexpr std::int64_t kTileBytes = 768 * 1024;  // of S: most of a core's L2
 
 // The block size that computes the fewest entries that are not there, the larger one of equals.
@@ -39,8 +30,6 @@ int block_size_for(std::int64_t entries) {
   const auto computed = [&](int size) { return (entries + size - 1) / size * size; };
   return *std::ranges::min_element(kBlockSizes, {}, computed);
 }
-
-std::int64_t at_least_a_vector(std::int64_t length) { return std::max<std::int64_t>(length, kLanes); }
 
 class FlatGather final : public PreparedConvolution {
  public:
@@ -62,10 +51,10 @@ class FlatGather final : public PreparedConvolution {
     s_plane_ = (from_tile_ ? strip_rows_ : x_rows_) * pitch_;
     x_plane_ = from_tile_ ? x_rows_ * pitch_ : 0;
     // Behind the last plane: right padding, and what whole vectors read beyond it.
-    const std::int64_t slack = conv_.padding[1] + (conv_.kernel[1] - 1) * conv_.dilation[1] + 2 * kLanes;
+    const std::int64_t slack = conv_.padding[1] + (conv_.kernel[1] - 1) * conv_.dilation[1] + kReadBeyond;
     x_elements_ = round_up(conv_.in_channels * x_plane_ + slack);
     tile_elements_ = x_elements_ + round_up(dictionary_.out_channels * s_plane_ + slack);
-    run_elements_ = round_up(at_least_a_vector(x_rows_ * pitch_));
+    run_elements_ = round_up(x_rows_ * pitch_);
     scratch_elements_ = tile_elements_ + block_size_ * run_elements_;
     tiles_ = Buffer(*execution.allocator, threads_ * scratch_elements_ * 4, MemoryKind::workspace);
     std::fill_n(tiles_.as<float>(), threads_ * scratch_elements_, 0.0f);
@@ -181,7 +170,9 @@ class FlatGather final : public PreparedConvolution {
       const std::int64_t group = block / blocks_per_group_, in_group = block % blocks_per_group_ * block_size_;
       const float* in = from_tile_ ? tile + group * channels * x_plane_
                                    : x + ((unit / strips_ * conv_.in_channels + group * channels) * conv_.height + rows.first) * conv_.width;
-      if (positions > 0) multiply(in, packed_.as<float>() + block * inner() * block_size_, positions, run);
+      const DictionaryBlock entries{packed_.as<float>() + block * inner() * block_size_, block_size_, inner(),
+                                    inner_offsets_.as<std::int64_t>()};
+      form_block(entries, in, positions, run, run_elements_);
       for (std::int64_t e = 0; e < std::min<std::int64_t>(block_size_, per_group - in_group); ++e) {
         float* plane = s_of(tile) + (group * per_group + in_group + e) * s_plane_;
         if (from_tile_) std::memcpy(plane, run + e * run_elements_, static_cast<std::size_t>(positions) * 4);
@@ -190,80 +181,13 @@ class FlatGather final : public PreparedConvolution {
     }
   }
 
-  // run [entry of the block][positions] = one packed block of D x X at contiguous positions.
-  void multiply(const float* in, const float* block, std::int64_t positions, float* run) const {
-    switch (block_size_) {
-      case 8: return multiply<8>(in, block, positions, run);
-      case 6: return multiply<6>(in, block, positions, run);
-      case 5: return multiply<5>(in, block, positions, run);
-      default: return multiply<4>(in, block, positions, run);
-    }
-  }
-
-  template <int kEntries>
-  void multiply(const float* in, const float* block, std::int64_t positions, float* run) const {
-    const std::int64_t* offsets = inner_offsets_.as<std::int64_t>();
-    if (positions < kLanes) {
-      for (std::int64_t i = 0; i < kEntries * positions; ++i) {
-        const std::int64_t e = i / positions, p = i % positions;
-        float sum = 0.0f;
-        for (std::int64_t j = 0; j < inner(); ++j) sum += block[j * kEntries + e] * in[offsets[j] + p];
-        run[e * run_elements_ + p] = sum;
-      }
-      return;
-    }
-    for_each_block<float, vectors_for(kEntries)>(positions, [&](std::int64_t start, auto count) {
-      Lanes sums[kEntries][count()] = {};
-      const float* values = block;
-      for (std::int64_t j = 0; j < inner(); ++j, values += kEntries) {
-        const float* pixels = in + offsets[j] + start;
-        Lanes x[count()];
-        for (int v = 0; v < count(); ++v) {
-          x[v] = load(pixels + v * kLanes);
-          // As many streams as channels are too many for the hardware: the next block's pixels are asked for here.
-          __builtin_prefetch(pixels + (count() + v) * kLanes);
-        }
-        for (int e = 0; e < kEntries; ++e) {
-          for (int v = 0; v < count(); ++v) sums[e][v] += values[e] * x[v];
-        }
-      }
-      for (int e = 0; e < kEntries; ++e) {
-        for (int v = 0; v < count(); ++v) store(run + e * run_elements_ + start + v * kLanes, sums[e][v]);
-      }
-    });
-  }
-
   // Every parts-th output channel of the unit's rows.
   void gather(std::int64_t unit, int part, int parts, float* tile, float* y) const {
     const std::int64_t first = unit % strips_ * strip_rows_;
-    const std::int64_t rows = std::min(strip_rows_, conv_.out_height() - first), out_w = conv_.out_width();
-    const std::int64_t length = (rows - 1) * pitch_ + out_w, out_plane = conv_.out_height() * out_w;
-    float* out = y + unit / strips_ * conv_.out_channels * out_plane + first * out_w;
-    for_each_block<float, kGatherVectors>(at_least_a_vector(length), [&](std::int64_t start, auto count) {
-      for (std::int64_t k = part; k < conv_.out_channels; k += parts) {
-        const std::int32_t* row_offsets = weights_.row_offsets() + k * lookup_.taps();
-        Lanes sums[count()];
-        for (int v = 0; v < count(); ++v) sums[v] = weights_.bias(k) - Lanes{};
-        for (std::int32_t i = row_offsets[0]; i < row_offsets[lookup_.taps()]; ++i) {
-          const float coefficient = weights_.coefficients()[i];
-          const float* s = s_of(tile) + offsets_.as<std::int32_t>()[i] + start;
-          for (int v = 0; v < count(); ++v) sums[v] += coefficient * load(s + v * kLanes);
-        }
-        float pixels[count() * kLanes];
-        for (int v = 0; v < count(); ++v) store(pixels + v * kLanes, sums[v]);
-        write_rows(pixels, start, std::min(start + count() * kLanes, length), out + k * out_plane);
-      }
-    });
-  }
-
-  // Pixels start .. end in the tile's pitch to rows of out_width, without the gaps between them.
-  void write_rows(const float* pixels, std::int64_t start, std::int64_t end, float* out) const {
-    const std::int64_t out_w = conv_.out_width();
-    std::int64_t row = start / pitch_, column = start % pitch_;
-    for (std::int64_t at = start; at < end; at += pitch_ - column, column = 0, ++row) {
-      const std::int64_t count = std::min(out_w - column, end - at);
-      if (count > 0) std::memcpy(out + row * out_w + column, pixels + (at - start), static_cast<std::size_t>(count) * 4);
-    }
+    const std::int64_t out_w = conv_.out_width(), out_plane = conv_.out_height() * out_w;
+    const OutputRows rows{std::min(strip_rows_, conv_.out_height() - first), out_w, pitch_};
+    gather_rows(weights_, offsets_.as<std::int32_t>(), lookup_.taps(), s_of(tile), rows, {part, parts, conv_.out_channels},
+                y + unit / strips_ * conv_.out_channels * out_plane + first * out_w, out_plane);
   }
 
   Conv2dProblem conv_, dictionary_, lookup_;
