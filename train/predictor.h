@@ -1,0 +1,65 @@
+// A trained network that predicts: a checkpoint, a device and a variant.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/problem.h"
+#include "train/architecture.h"
+
+namespace lcnn::train {
+
+// What the network's outputs are called.
+struct Labels {
+  std::vector<std::string> names;  // as many as there are outputs
+  bool attributes = false;         // each output stands for itself, as CelebA's; else they exclude each other
+};
+
+// What a checkpoint says of itself.
+struct CheckpointSummary {
+  Architecture architecture;
+  Labels labels;
+  std::int64_t epoch = 0;              // finished ones
+  std::optional<double> loss;          // the validation loss after them; unknown before the first has ended
+  bool best = false;                   // no epoch had a lower one
+};
+
+// How a LookupConv2d is computed.
+struct LayerChoice {
+  std::string name, choice;  // what the variant chose
+  double prepare_ms = 0;
+};
+
+class Predictor {
+ public:
+  // variant: of the LookupConv2d layers, by name; empty: auto. threads: 0 takes all cores. Throws std::invalid_argument or
+  // std::runtime_error, one line, for what cannot be used, as a variant for a network without LookupConv2d.
+  Predictor(const std::filesystem::path& checkpoint, const std::string& variant, Device device, std::int64_t batch, int threads);
+  ~Predictor();
+
+  const CheckpointSummary& summary() const;
+  // What computes the LookupConv2d layers; empty when there are none.
+  const std::string& variant() const;
+
+  // pixels: uint8 [count, channels, height, width], at most `batch` images of the architecture's shape -> [count, outputs]: the
+  // probability of each class (softmax) or of each attribute (logistic function). The network always runs on whole batches, so
+  // that every layer is prepared once, in the first call.
+  std::vector<double> predict(std::span<const std::uint8_t> pixels);
+
+  // Of the network on a batch in the device's memory, over the batch's size: the median over the calls. Preparation, reading and
+  // normalization are not in it.
+  double milliseconds_per_image() const;
+  double prepare_ms() const;
+  std::vector<LayerChoice> choices() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace lcnn::train
