@@ -21,6 +21,7 @@ InferOptions parse_infer_options(const std::vector<std::string>& arguments) {
   };
   constexpr std::int64_t kMost = 1'000'000'000;
   add("checkpoint", options.checkpoint, "a checkpoint of lcnn_train: best.safetensors, last.safetensors")->required();
+  add("images", options.images, "PNG and JPEG files, and folders whose files of these names (.png, .jpg, .jpeg) are taken");
   add("--dataset", options.dataset, "predict the validation images of a data set of lcnn_train, and count what is right")
       ->check(CLI::IsMember(folders));
   add("--data", options.data, "the folder of the data set's files; where the distribution installs it by default");
@@ -43,7 +44,15 @@ InferOptions parse_infer_options(const std::vector<std::string>& arguments) {
     throw std::invalid_argument(message.substr(0, message.find('\n')) + "; --help lists what is accepted");
   }
   options.device = device == "cuda" ? Device::cuda : Device::cpu;
-  if (options.dataset.empty()) throw std::invalid_argument("there are no images: --dataset is needed");
+  if (options.images.empty() == options.dataset.empty()) {
+    throw std::invalid_argument("there are no images, or two sources of them: files or --dataset are accepted");
+  }
+  if (options.dataset.empty()) {
+    for (const char* option : {"--data", "--subset"}) {
+      if (app.count(option) > 0) throw std::invalid_argument(fmt::format("{} is for --dataset only", option));
+    }
+    return options;
+  }
   if (options.data.empty()) options.data = folders.at(options.dataset);
   if (options.data.empty()) throw std::invalid_argument(fmt::format("--dataset={} needs --data: the folder of its files", options.dataset));
   return options;

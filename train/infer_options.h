@@ -12,7 +12,8 @@ namespace lcnn::train {
 
 struct InferOptions {
   std::string checkpoint;
-  std::string dataset, data;  // a data set whose validation images are predicted, its folder
+  std::vector<std::string> images;  // files, and folders of them
+  std::string dataset, data;  // or a data set whose validation images are predicted, its folder
   std::int64_t subset = 0;    // of the data set, the first ones; 0: all
   std::string variant;        // empty: auto
   Device device = Device::cpu;

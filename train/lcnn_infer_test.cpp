@@ -10,6 +10,7 @@
 #include "reports/temporary_folder.h"
 #include "reports/test_program.h"
 #include "train/idx_test_files.h"
+#include "train/image_test_files.h"
 #include "train/safetensors.h"
 
 namespace lcnn::train {
@@ -41,7 +42,7 @@ class LcnnInfer : public testing::Test {
     return Program(LCNN_INFER_PATH, arguments).wait();
   }
   Outcome infer(std::vector<std::string> more, const std::string& name = "out") const {
-    more.insert(more.end(), {checkpoint(name), "--dataset=mnist", "--data=" + data()});
+    more.insert(more.begin(), {checkpoint(name), "--dataset=mnist", "--data=" + data()});
     return run(more);
   }
   json infer_json(std::vector<std::string> more, const std::string& name = "out") const {
@@ -117,6 +118,35 @@ TEST_F(LcnnInfer, BatchesDoNotChangePredictions) {
   const json first = infer_json({"--subset=3"});
   ASSERT_EQ(first["images"].size(), 3u);
   EXPECT_EQ(first["images"][2]["classes"][0]["name"], expected["images"][2]["classes"][0]["name"]);
+}
+
+// The validation images as files give the same predictions as the data set.
+TEST_F(LcnnInfer, ReadsFilesAndFolders) {
+  train({"--convolution=fixed", "--epochs=2"});
+  const std::string pixels = read_text(data() + "/t10k-images-idx3-ubyte").substr(16);
+  fs::create_directory(folder_ / "images");
+  for (int i = 0; i < 3; ++i) {
+    std::vector<std::vector<std::uint8_t>> rows;
+    for (int y = 0; y < 12; ++y) rows.emplace_back(pixels.begin() + (i * 12 + y) * 12, pixels.begin() + (i * 12 + y + 1) * 12);
+    write_bytes(folder_ / "images/" + std::to_string(i) + ".png", png_bytes({.color_type = PNG_COLOR_TYPE_GRAY}, 12, rows));
+  }
+  write_bytes(folder_ / "images/notes.txt", "no image");
+  write_bytes(folder_ / "large.jpeg", jpeg_bytes(3, 40, 30, std::vector<std::uint8_t>(40 * 30 * 3, 90)));
+  const json expected = infer_json({"--subset=3"});
+  const Outcome outcome = run({checkpoint(), folder_ / "images", "--json"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const json result = json::parse(outcome.out);
+  expect_same_predictions(expected, result);
+  EXPECT_EQ(result["images"][1]["name"], folder_ / "images/1.png");
+  EXPECT_FALSE(result.contains("accuracy")) << "files have no label";
+  const Outcome resized = run({checkpoint(), folder_ / "large.jpeg", folder_ / "images/0.png", "--top=1"});
+  ASSERT_EQ(resized.exit_code, 0) << resized.err;
+  EXPECT_THAT(resized.out, HasSubstr(folder_ / "large.jpeg\n"));
+  EXPECT_THAT(refusal(run({checkpoint(), folder_ / "images/notes.txt"})), HasSubstr("notes.txt: "));
+  EXPECT_THAT(refusal(run({checkpoint(), folder_ / "missing.png"})), HasSubstr("missing.png: "));
+  EXPECT_THAT(refusal(run({checkpoint(), data()})), HasSubstr("data: there is no PNG or JPEG file in this folder"));
+  EXPECT_THAT(refusal(infer({folder_ / "large.jpeg"})), HasSubstr("two sources"));
+  EXPECT_THAT(refusal(run({checkpoint(), folder_ / "large.jpeg", "--subset=1"})), HasSubstr("--subset is for --dataset only"));
 }
 
 TEST_F(LcnnInfer, PrintsClassesWithProbabilities) {
