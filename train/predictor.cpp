@@ -48,6 +48,37 @@ CheckpointSummary summary_of(const Checkpoint& checkpoint) {
   return summary;
 }
 
+Tiles tiles_of(const Conv2dProblem& p, std::vector<float> values) {
+  return {.rows = p.out_channels, .columns = p.in_channels_per_group(), .height = p.kernel[0], .width = p.kernel[1],
+          .values = std::move(values)};
+}
+
+// All of a layer but its time.
+InspectedLayer inspected(const ConvolutionLayer& layer, const LayerCost& cost) {
+  InspectedLayer result{.name = layer.name, .dictionary_size = cost.dictionary_size, .lookup_elements = cost.lookup_elements,
+                        .multiplications = cost.multiplications, .conv2d_multiplications = cost.conv2d_multiplications};
+  const auto size = [](const std::vector<float>& values) { return static_cast<std::int64_t>(values.size()); };
+  if (layer.lookup.is_empty()) {
+    const torch::Tensor weight = layer.conv2d->weight.detach().to(torch::kCPU).contiguous(), bias = layer.conv2d->bias;
+    const std::vector<float> values(weight.const_data_ptr<float>(), weight.const_data_ptr<float>() + weight.numel());
+    result.filters = {.rows = weight.size(0), .columns = weight.size(1), .height = weight.size(2), .width = weight.size(3), .values = values};
+    result.parameters = result.conv2d_parameters = weight.numel() + (bias.defined() ? bias.numel() : 0);
+    result.bytes = result.conv2d_bytes = result.parameters * element_bytes(Precision::fp32);
+    return result;
+  }
+  const LookupProblem problem = layer.lookup->problem(1, layer.input[0], layer.input[1]);
+  const DenseWeights dense = dense_weights(problem, layer.lookup->weights(), Precision::fp32);
+  result.weights = layer.lookup->weights();
+  result.parameters = size(result.weights.dictionary) + result.weights.lookups.lookups() + size(result.weights.bias);
+  result.bytes = stored_bytes(result.weights, Precision::fp32);
+  result.conv2d_parameters = size(dense.weight) + size(dense.bias);
+  result.conv2d_bytes = stored_bytes(dense, Precision::fp32);
+  result.dictionary = tiles_of(problem.dictionary_stage(), result.weights.dictionary);
+  result.filters = tiles_of(problem.conv, dense.weight);
+  result.composition = tiles_of(problem.lookup_stage(), dense_lookups(problem, result.weights.lookups));
+  return result;
+}
+
 }  // namespace
 
 struct Predictor::State {
@@ -133,6 +164,39 @@ double Predictor::prepare_ms() const {
 
 std::vector<LayerChoice> Predictor::choices() const {
   return state_->layers ? state_->layers->choices() : std::vector<LayerChoice>();
+}
+
+std::vector<InspectedLayer> Predictor::inspect(std::int64_t runs) {
+  const torch::NoGradGuard no_grad;
+  State& state = *state_;
+  const ImageShape& shape = state.summary.architecture.shape;
+  const torch::Tensor images = torch::randn({state.batch, shape.channels, shape.height, shape.width}).to(state.device);
+  torch::Tensor outputs;
+  state.forward(images, outputs);  // prepares the layers, warms up
+  auto& convolutions = state.model->convolutions();
+  std::vector<std::vector<double>> times(convolutions.size());
+  std::vector<decltype(ConvolutionLayer::evaluate)> evaluations;
+  for (std::size_t i = 0; i < convolutions.size(); ++i) {
+    ConvolutionLayer& layer = convolutions[i];
+    evaluations.push_back(layer.evaluate);
+    layer.evaluate = [&, i, compute = layer.evaluate](const torch::Tensor& x) {
+      if (state.device.is_cuda()) torch::cuda::synchronize();
+      const auto begin = std::chrono::steady_clock::now();
+      torch::Tensor y = compute ? compute(x) : convolutions[i].conv2d->forward(x);
+      if (state.device.is_cuda()) torch::cuda::synchronize();
+      times[i].push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count());
+      return y;
+    };
+  }
+  for (std::int64_t run = 0; run < runs; ++run) state.forward(images, outputs);
+  const std::vector<LayerCost> costs = state.model->costs();
+  std::vector<InspectedLayer> layers;
+  for (std::size_t i = 0; i < convolutions.size(); ++i) {
+    convolutions[i].evaluate = evaluations[i];
+    layers.push_back(inspected(convolutions[i], costs[i]));
+    layers.back().milliseconds = bench::median(times[i]) / static_cast<double>(state.batch);
+  }
+  return layers;
 }
 
 }  // namespace lcnn::train

@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "kernels/problem.h"
+#include "kernels/weights.h"
 #include "train/architecture.h"
+#include "train/tile_grid.h"
 
 namespace lcnn::train {
 
@@ -35,6 +37,19 @@ struct LayerChoice {
   double prepare_ms = 0;
 };
 
+// What a convolution of the network is made of, and what it costs for one image.
+struct InspectedLayer {
+  std::string name;
+  std::int64_t dictionary_size = 0;  // 0 for Conv2d
+  LookupWeights weights;             // of LookupConv2d
+  std::int64_t lookup_elements = 0;  // elements of P
+  std::int64_t parameters = 0, conv2d_parameters = 0;  // as it is, and as a Conv2d; with bias
+  std::int64_t bytes = 0, conv2d_bytes = 0;            // as stored in fp32, with the lookups' indices
+  double multiplications = 0, conv2d_multiplications = 0;
+  double milliseconds = 0;                 // the median of its runs, over the batch's size
+  Tiles dictionary, filters, composition;  // D, W as reconstructed, P; of Conv2d W alone
+};
+
 class Predictor {
  public:
   // variant: of the LookupConv2d layers, by name; empty: auto. threads: 0 takes all cores. Throws std::invalid_argument or
@@ -56,6 +71,9 @@ class Predictor {
   double milliseconds_per_image() const;
   double prepare_ms() const;
   std::vector<LayerChoice> choices() const;
+
+  // Runs the network `runs` times on a batch of random images, every convolution timed by itself.
+  std::vector<InspectedLayer> inspect(std::int64_t runs);
 
  private:
   struct State;
