@@ -51,12 +51,6 @@ std::vector<Layer> alexnet_layers() {
   return layers;
 }
 
-// The paper's sizes for ResNet-18's four block types, by output channels; the RGB layer takes a full basis of three.
-std::vector<Dictionary> resnet_dictionaries(const Conv2dProblem& conv) {
-  if (conv.in_channels == 3) return {{"fast", 3, 1}, {"accurate", 3, 3}};
-  return {{"fast", conv.out_channels / 4, 1}, {"accurate", conv.out_channels * 2, 3}};
-}
-
 Layer resnet_layer(const char* set, std::string name, const Conv2dProblem& conv) {
   return {.set = set, .name = std::move(name), .conv = conv, .dictionaries = resnet_dictionaries(conv),
           .batches = kBatches};
@@ -130,6 +124,11 @@ std::vector<Layer> default_layers(Device device) {
 
 Dictionary sized_dictionary(std::int64_t size, double sparsity) {
   return {fmt::format("d{}s{}", size, sparsity), size, sparsity};
+}
+
+std::vector<Dictionary> resnet_dictionaries(const Conv2dProblem& conv) {
+  if (conv.in_channels == 3) return {{"fast", 3, 1}, {"accurate", 3, 3}};
+  return {{"fast", conv.out_channels / 4, 1}, {"accurate", conv.out_channels * 2, 3}};
 }
 
 std::vector<std::string> workload_names() {

@@ -22,6 +22,10 @@ struct Dictionary {
 // The name of a dictionary that is given by its sizes: d10s1, d30s0.5.
 Dictionary sized_dictionary(std::int64_t size, double sparsity);
 
+// LCNN's dictionaries for a convolution of a residual network: the paper's sizes for ResNet-18's four block types, by output
+// channels; the RGB layer takes a full basis of three.
+std::vector<Dictionary> resnet_dictionaries(const Conv2dProblem& conv);
+
 struct Layer {
   std::string set;   // "resnet18"
   std::string name;  // "64@56"

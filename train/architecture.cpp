@@ -4,6 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
+#include "bench/workload.h"
+
 namespace lcnn::train {
 namespace {
 
@@ -14,6 +16,37 @@ Enumeration named(std::initializer_list<Enumeration> values, const std::string& 
   }
   throw std::runtime_error("its architecture has a " + name + ", which is unknown");
 }
+
+using Sizes = std::vector<std::int64_t>;
+
+// The size of a layer's dictionary of that name ("fast", "accurate").
+std::int64_t size_of(const std::vector<bench::Dictionary>& dictionaries, std::string_view name) {
+  return std::ranges::find(dictionaries, name, &bench::Dictionary::name)->size;
+}
+
+// The published ones, of all layers that are convolutions here.
+Sizes alexnet_sizes(std::string_view dictionary) {
+  Sizes sizes;
+  for (const bench::Layer& layer : bench::workload_layers("alexnet", Device::cpu)) {
+    sizes.push_back(size_of(layer.dictionaries, dictionary));
+  }
+  return sizes;
+}
+
+// Those of ResNet-18's block types, by output channels, in the order of train/residual_network.cpp.
+Sizes residual_sizes(std::string_view dictionary, const std::vector<std::int64_t>& channels, std::size_t blocks, bool projections) {
+  const auto size = [&](std::int64_t in, std::int64_t out) {
+    return size_of(bench::resnet_dictionaries({.in_channels = in, .out_channels = out}), dictionary);
+  };
+  Sizes sizes{size(3, channels.front())};
+  for (std::size_t stage = 0; stage < channels.size(); ++stage) {
+    sizes.insert(sizes.end(), 2 * blocks + (projections && stage > 0 ? 1 : 0), size(channels[stage], channels[stage]));
+  }
+  return sizes;
+}
+
+Sizes resnet18_sizes(std::string_view dictionary) { return residual_sizes(dictionary, {64, 128, 256, 512}, 2, true); }
+Sizes resnet20_sizes(std::string_view dictionary) { return residual_sizes(dictionary, {16, 32, 64}, 3, false); }
 
 }  // namespace
 
@@ -76,6 +109,10 @@ std::span<const ModelEntry> model_table() {
       {"one_layer", "one convolution of 32 channels and a linear layer", 2, {1}, {1}, make_one_layer},
       {"lenet", "LeNet-5 with ReLU and maximum pooling", 12, {1, 3}, {1, 6}, make_lenet},
       {"cnn", "two convolutions of 32 and 64 channels, two linear layers with dropout", 4, {1, 8}, {1, 24}, make_cnn},
+      {"alexnet", "AlexNet for images near 224x224, its fully connected layers as convolutions", 63, alexnet_sizes("fast"),
+       alexnet_sizes("accurate"), make_alexnet},
+      {"resnet18", "ResNet-18 for images near 224x224", 1, resnet18_sizes("fast"), resnet18_sizes("accurate"), make_resnet18},
+      {"resnet20", "ResNet-20 for images near 32x32", 1, resnet20_sizes("fast"), resnet20_sizes("accurate"), make_resnet20},
   };
   return kTable;
 }

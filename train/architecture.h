@@ -56,5 +56,8 @@ std::shared_ptr<Model> make_model(const Architecture& architecture);
 std::shared_ptr<Model> make_one_layer(const Architecture& architecture);
 std::shared_ptr<Model> make_lenet(const Architecture& architecture);
 std::shared_ptr<Model> make_cnn(const Architecture& architecture);
+std::shared_ptr<Model> make_alexnet(const Architecture& architecture);
+std::shared_ptr<Model> make_resnet18(const Architecture& architecture);
+std::shared_ptr<Model> make_resnet20(const Architecture& architecture);
 
 }  // namespace lcnn::train

@@ -76,7 +76,7 @@ TEST_F(LcnnTrain, EveryModelLearnsWithEveryConvolution) {
       {"--convolution=pooled", "--lambda=0.001"},
       {"--convolution=fixed", "--sparsity=1"},
       {"--convolution=pooled", "--granularity=filter", "--optimizer=adam", "--schedule=step", "--warm-up=1"}};
-  for (const std::string model : {"one_layer", "lenet", "cnn"}) {
+  for (const std::string model : {"one_layer", "lenet", "cnn", "resnet20"}) {
     for (std::size_t i = 0; i < convolutions.size(); ++i) {
       const std::string name = model + std::to_string(i);
       std::vector<std::string> more = convolutions[i];
@@ -119,6 +119,42 @@ TEST_F(LcnnTrain, ResumeGoesOnAsIfNothingHadBeen) {
     ASSERT_EQ(lines_of(out("whole" + optimizer) + "/metrics.jsonl").size(), 4u);
     expect_same_end("whole" + optimizer, "parts" + optimizer);
   }
+}
+
+// The state of batch normalization has to be in checkpoints: evaluation depends on it alone.
+TEST_F(LcnnTrain, RunningStatisticsAreContinued) {
+  const std::vector<std::string> more{"--model=resnet20", "--convolution=fixed", "--schedule=constant"};
+  auto with = [&](std::vector<std::string> options) {
+    options.insert(options.end(), more.begin(), more.end());
+    return options;
+  };
+  ASSERT_EQ(run(with({"--epochs=3"}), "whole").exit_code, 0);
+  ASSERT_EQ(run(with({"--epochs=1"}), "parts").exit_code, 0);
+  const TensorFile checkpoint = read_safetensors(out("parts") + "/last.safetensors");
+  for (const char* name : {"running_mean", "running_var", "num_batches_tracked"}) {
+    EXPECT_NE(checkpoint.find(std::string("stage2_block1_conv2_norm.") + name), nullptr) << name;
+  }
+  ASSERT_EQ(run({"--resume", "--epochs=3"}, "parts").exit_code, 0);
+  expect_same_end("whole", "parts");
+}
+
+TEST_F(LcnnTrain, LargeModelsLearn) {
+  write_idx_part(data(), "train", 40, 64);
+  write_idx_part(data(), "t10k", 20, 64);
+  for (const std::string model : {"resnet18", "alexnet"}) {
+    const Outcome outcome = run({"--model=" + model, "--convolution=fixed", "--epochs=3", "--learning-rate=0.02"}, model);
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+    const std::vector<json> lines = lines_of(out(model) + "/metrics.jsonl");
+    ASSERT_EQ(lines.size(), 3u);
+    EXPECT_LT(lines.back()["training"]["loss"], lines.front()["training"]["loss"]) << model;
+  }
+}
+
+TEST_F(LcnnTrain, ALastBatchOfOneImageIsRefusedWhereBatchesAreNormalized) {
+  write_idx_part(data(), "train", 201, 12);
+  EXPECT_THAT(refusal(run({"--model=resnet20"})),
+              HasSubstr("--batch=20: the last batch of 201 images would be of one: the batch normalization of resnet20 takes two"));
+  EXPECT_EQ(run({"--model=lenet", "--epochs=1"}).exit_code, 0);
 }
 
 TEST_F(LcnnTrain, AnInterruptedTrainingIsContinuedToTheSameEnd) {
@@ -172,7 +208,7 @@ TEST_F(LcnnTrain, ADivergedTrainingSaysSo) {
 }
 
 TEST_F(LcnnTrain, WhatCannotBeUsedIsNamed) {
-  EXPECT_THAT(refusal(run({"--model=vgg"})), HasSubstr("--model=vgg: one_layer, lenet, cnn are accepted"));
+  EXPECT_THAT(refusal(run({"--model=vgg"})), HasSubstr("--model=vgg: one_layer, lenet, cnn, alexnet, resnet18, resnet20 are accepted"));
   EXPECT_THAT(refusal(run({"--subset=201"})), HasSubstr("--subset=201: there are 200 training images"));
   EXPECT_THAT(refusal(run({"--resume"})), HasSubstr("last.safetensors: it cannot be read: No such file or directory"));
   EXPECT_FALSE(fs::exists(out())) << "nothing is written for what is refused";

@@ -1,19 +1,14 @@
 // lcnn_train: trains networks of Conv2d or LookupConv2d.
 #include <csignal>
 #include <cstdio>
-#include <new>
-#include <stdexcept>
-#include <string>
-#include <vector>
 
-#include "train/options.h"
+#include "train/program.h"
 #include "train/trainer.h"
-#include "variants/runtime.h"
 
 namespace lcnn::train {
 namespace {
 
-constexpr int kExitDiverged = 1, kExitBadInput = 2, kExitInterrupted = 130;
+constexpr int kExitDiverged = 1, kExitInterrupted = 130;
 
 void on_interrupt(int signal) {
   request_stop();
@@ -40,17 +35,5 @@ int run(const Options& options) {
 
 int main(int argc, char** argv) {
   using namespace lcnn::train;
-  int exit_code = kExitBadInput;
-  try {
-    exit_code = run(parse_options({argv + 1, argv + argc}));
-  } catch (const HelpRequested& help) {
-    std::fputs(help.text.c_str(), stdout);
-    exit_code = 0;
-  } catch (const std::bad_alloc&) {
-    std::fputs("lcnn_train: out of memory\n", stderr);
-  } catch (const std::exception& error) {
-    const std::string text = error.what();
-    std::fprintf(stderr, "lcnn_train: %s\n", text.substr(0, text.find('\n')).c_str());
-  }
-  lcnn::finish_process(exit_code);
+  run_program("lcnn_train", [&] { return run(parse_options({argv + 1, argv + argc})); });
 }

@@ -9,6 +9,7 @@ namespace lcnn::train {
 
 torch::Tensor ConvolutionLayer::forward(const torch::Tensor& x) {
   input = {x.size(2), x.size(3)};
+  if (evaluate) return evaluate(x);
   return lookup.is_empty() ? conv2d->forward(x) : lookup->forward(x);
 }
 

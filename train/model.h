@@ -5,6 +5,7 @@
 #include <torch/nn/modules/conv.h>
 
 #include <deque>
+#include <functional>
 #include <string>
 
 #include "train/architecture.h"
@@ -18,6 +19,8 @@ struct ConvolutionLayer {
   torch::nn::Conv2d conv2d{nullptr};
   LookupConv2d lookup{nullptr};
   Pair input{0, 0};  // height and width of what it saw last
+  // What computes the layer when it is set (train/variant_layers.h), instead of the module.
+  std::function<torch::Tensor(const torch::Tensor& input)> evaluate;
 
   torch::Tensor forward(const torch::Tensor& input);
 };
@@ -38,6 +41,7 @@ class Model : public torch::nn::Module {
   virtual torch::Tensor forward(const torch::Tensor& images) = 0;
 
   const std::deque<ConvolutionLayer>& convolutions() const { return convolutions_; }
+  std::deque<ConvolutionLayer>& convolutions() { return convolutions_; }
   // The sum over its layers (variants/lookup_conv2d.h); undefined when there is no LookupConv2d.
   torch::Tensor sparsity_loss() const;
   // Of each convolution, for images of the size that the network saw last.

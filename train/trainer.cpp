@@ -104,6 +104,15 @@ void add_costs(nlohmann::ordered_json& line, const Model& model) {
   line["layers"] = layers;
 }
 
+// Batch normalization knows no variance of a single value, which a last batch of one image may come down to.
+void require_variance(const Options& options, const Model& model, std::int64_t images) {
+  const auto buffers = model.named_buffers();
+  const bool normalizes = std::ranges::any_of(buffers, [](const auto& buffer) { return buffer.key().ends_with("running_var"); });
+  if (!normalizes || images % options.batch != 1 % options.batch) return;
+  throw std::invalid_argument("--batch=" + std::to_string(options.batch) + ": the last batch of " + std::to_string(images) +
+                              " images would be of one: the batch normalization of " + options.architecture.model + " takes two or more");
+}
+
 class Training {
  public:
   Training(const Options& options, const Architecture& architecture, const Dataset& dataset, const Checkpoint* checkpoint);
@@ -137,6 +146,7 @@ Training::Training(const Options& options, const Architecture& architecture, con
       training_(dataset.training, dataset.shape, normalization_, device_),
       validation_(dataset.validation, dataset.shape, normalization_, device_),
       model_(make_model(architecture)) {
+  require_variance(options, *model_, training_.count());
   if (checkpoint != nullptr) restore_model(*checkpoint, *model_);
   model_->to(device_);
   optimizer_ = make_optimizer(options, model_->parameters());

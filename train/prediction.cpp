@@ -1,0 +1,108 @@
+#include "train/prediction.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "variants/runtime.h"
+
+namespace lcnn::train {
+namespace {
+
+using nlohmann::ordered_json;
+
+bool has_attribute(double probability) { return probability > 0.5; }
+
+// The likeliest classes first.
+std::vector<std::size_t> top_classes(const std::vector<double>& probabilities, std::int64_t top) {
+  std::vector<std::size_t> order(probabilities.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::stable_sort(order, std::ranges::greater{}, [&](std::size_t i) { return probabilities[i]; });
+  order.resize(std::min(order.size(), static_cast<std::size_t>(top)));
+  return order;
+}
+
+}  // namespace
+
+std::int64_t Prediction::best() const { return std::ranges::max_element(probabilities) - probabilities.begin(); }
+
+std::string loaded_line(const CheckpointSummary& summary) {
+  return fmt::format("Loaded {}model from epoch {} with validation loss: {}\n", summary.best ? "best " : "", summary.epoch,
+                     summary.loss ? fmt::format("{:.4f}", *summary.loss) : "unknown");
+}
+
+std::string lines_of(const Prediction& prediction, const Labels& labels, std::int64_t top) {
+  std::string text = prediction.image + "\n";
+  const auto& probabilities = prediction.probabilities;
+  if (labels.attributes) {
+    for (std::size_t i = 0; i < probabilities.size(); ++i) {
+      text += fmt::format("{}: {}\n", labels.names[i], has_attribute(probabilities[i]) ? "True" : "False");
+    }
+    return text;
+  }
+  for (const std::size_t i : top_classes(probabilities, top)) text += fmt::format("{}: {:.4f}\n", labels.names[i], probabilities[i]);
+  return text;
+}
+
+std::optional<double> accuracy_of(const std::vector<Prediction>& predictions, const Labels& labels) {
+  const auto labelled = std::ranges::count_if(predictions, [](const Prediction& p) { return p.label.has_value(); });
+  if (labels.attributes || labelled == 0) return std::nullopt;
+  const auto right = std::ranges::count_if(predictions, [](const Prediction& p) { return p.label == p.best(); });
+  return static_cast<double>(right) / static_cast<double>(labelled);
+}
+
+std::string closing_lines(const std::vector<Prediction>& predictions, const Predictor& predictor, const InferOptions& options) {
+  std::string text;
+  if (const auto accuracy = accuracy_of(predictions, predictor.summary().labels)) text += fmt::format("accuracy {:.4f}\n", *accuracy);
+  text += fmt::format("{} images, {:.3f} ms per image in batches of {} on {}", predictions.size(), predictor.milliseconds_per_image(),
+                      options.batch, to_string(options.device));
+  const auto choices = predictor.choices();
+  if (!choices.empty()) text += fmt::format(", variant {}, prepared in {:.1f} ms", predictor.variant(), predictor.prepare_ms());
+  text += "\n";
+  for (const LayerChoice& layer : choices) {
+    if (!layer.choice.empty()) text += fmt::format("  {}: {}\n", layer.name, layer.choice);
+  }
+  return text;
+}
+
+ordered_json to_json(const std::vector<Prediction>& predictions, const Predictor& predictor, const InferOptions& options) {
+  const CheckpointSummary& summary = predictor.summary();
+  ordered_json json{{"checkpoint", options.checkpoint},
+                    {"model", summary.architecture.model},
+                    {"convolution", to_string(summary.architecture.convolution)},
+                    {"epoch", summary.epoch},
+                    {"best", summary.best},
+                    {"validation_loss", summary.loss ? ordered_json(*summary.loss) : ordered_json()},
+                    {"device", to_string(options.device)},
+                    {"threads", threads()},
+                    {"batch", options.batch},
+                    {"milliseconds_per_image", predictor.milliseconds_per_image()}};
+  if (const auto choices = predictor.choices(); !choices.empty()) {
+    json["variant"] = predictor.variant();
+    json["prepare_ms"] = predictor.prepare_ms();
+    json["layers"] = ordered_json::array();
+    for (const LayerChoice& layer : choices) json["layers"].push_back({{"name", layer.name}, {"choice", layer.choice}});
+  }
+  if (const auto accuracy = accuracy_of(predictions, summary.labels)) json["accuracy"] = *accuracy;
+  json["images"] = ordered_json::array();
+  for (const Prediction& prediction : predictions) {
+    ordered_json& image = json["images"].emplace_back(ordered_json{{"name", prediction.image}});
+    const auto& names = summary.labels.names;
+    if (summary.labels.attributes) {
+      for (std::size_t i = 0; i < names.size(); ++i) {
+        const double probability = prediction.probabilities[i];
+        image["attributes"].push_back({{"name", names[i]}, {"value", has_attribute(probability)}, {"probability", probability}});
+      }
+      continue;
+    }
+    if (prediction.label) image["label"] = names[static_cast<std::size_t>(*prediction.label)];
+    for (const std::size_t i : top_classes(prediction.probabilities, options.top)) {
+      image["classes"].push_back({{"name", names[i]}, {"probability", prediction.probabilities[i]}});
+    }
+  }
+  return json;
+}
+
+}  // namespace lcnn::train

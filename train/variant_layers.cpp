@@ -1,0 +1,100 @@
+#include "train/variant_layers.h"
+
+#include <torch/types.h>
+
+#include <chrono>
+#include <stdexcept>
+
+#include "variants/variant_table.h"
+#if LCNN_HAS_CUDA
+#include <c10/cuda/CUDAStream.h>
+#endif
+
+namespace lcnn::train {
+namespace {
+
+// LibTorch's current one, so that layers stay in order with its operators.
+void* current_stream([[maybe_unused]] Device device) {
+#if LCNN_HAS_CUDA
+  if (device == Device::cuda) return c10::cuda::getCurrentCUDAStream().stream();
+#endif
+  return nullptr;
+}
+
+}  // namespace
+
+const Variant& variant_named(const std::string& name, Device device) {
+  std::string accepted;
+  for (const Variant* variant : variant_table()) {
+    if (variant->device != device || variant->computes == Computes::pruned_2_4) continue;
+    if (variant->name == name) return *variant;
+    accepted += (accepted.empty() ? "" : ", ") + std::string(variant->name);
+  }
+  throw std::invalid_argument("--variant=" + name + ": " + accepted + " are accepted on --device=" + std::string(to_string(device)));
+}
+
+class VariantLayers::PreparedLayer {
+ public:
+  PreparedLayer(const ConvolutionLayer& layer, const Variant& variant, Allocator& allocator)
+      : choice_{.name = layer.name}, lookup_(layer.lookup), variant_(variant), allocator_(allocator) {}
+
+  torch::Tensor run(const torch::Tensor& input) {
+    const torch::Tensor x = input.contiguous();
+    const LookupProblem problem = lookup_->problem(x.size(0), x.size(2), x.size(3));
+    if (prepared_ == nullptr || problem != problem_) prepare(problem);
+    const Conv2dProblem& conv = problem.conv;
+    torch::Tensor y = torch::empty({conv.batch, conv.out_channels, conv.out_height(), conv.out_width()}, x.options());
+    void* const stream = current_stream(variant_.device);
+    prepared_->adopt_input(x.const_data_ptr(), stream);
+    prepared_->run(x.const_data_ptr(), y.mutable_data_ptr(), stream);
+    prepared_->emit_output(y.mutable_data_ptr(), stream);
+    return y;
+  }
+  bool prepared() const { return prepared_ != nullptr; }
+  const LayerChoice& choice() const { return choice_; }
+
+ private:
+  void prepare(const LookupProblem& problem) {
+    const auto refuse = [&](const std::string& why) {
+      throw std::invalid_argument("--variant=" + std::string(variant_.name) + ": " + choice_.name + ": " + why);
+    };
+    if (const std::string why = variant_.why_unsupported(problem, Precision::fp32, Layout::nchw); !why.empty()) refuse(why);
+    const auto begin = std::chrono::steady_clock::now();
+    try {
+      prepared_ = variant_.prepare(problem, lookup_->weights(), Precision::fp32, Layout::nchw,
+                                   {.allocator = &allocator_, .stream = current_stream(variant_.device), .host_gemm = library_gemm});
+    } catch (const Unsupported& error) {
+      refuse(error.what());
+    }
+    problem_ = problem;
+    choice_.choice = prepared_->choice();
+    choice_.prepare_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+  }
+
+  LayerChoice choice_;
+  LookupConv2d lookup_;
+  const Variant& variant_;
+  Allocator& allocator_;
+  LookupProblem problem_;
+  std::unique_ptr<PreparedConvolution> prepared_;
+};
+
+VariantLayers::VariantLayers(Model& model, const Variant& variant) : allocator_(make_allocator(variant.device)) {
+  for (ConvolutionLayer& layer : model.convolutions()) {
+    if (layer.lookup.is_empty()) continue;
+    const auto& prepared = layers_.emplace_back(std::make_unique<PreparedLayer>(layer, variant, *allocator_));
+    layer.evaluate = [runner = prepared.get()](const torch::Tensor& x) { return runner->run(x); };
+  }
+}
+
+VariantLayers::~VariantLayers() = default;
+
+std::vector<LayerChoice> VariantLayers::choices() const {
+  std::vector<LayerChoice> choices;
+  for (const auto& layer : layers_) {
+    if (layer->prepared()) choices.push_back(layer->choice());
+  }
+  return choices;
+}
+
+}  // namespace lcnn::train
