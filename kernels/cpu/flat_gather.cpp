@@ -1,7 +1,7 @@
 // flat_gather: S of a strip of rows lies flat in the cache, so that a tap is one constant offset and a lookup one stream.
 //
-// Idea:    rows of the S tile are `pitch` apart with the padding's zeros between them; output pixels are computed in the
-//          same pitch. An output channel is then one list of (offset, coefficient), and each lookup one run of vector FMAs
+// Idea:    rows of the S tile are `pitch` apart with the padding's zeros between them, sorted by their remainders modulo
+//          the stride; output pixels are computed in the same pitch. An output channel is then one list of (offset, coefficient), and each lookup one run of vector FMAs
 //          over registers of sums, whatever the row length; the few pixels in the gaps are computed and dropped.
 // Compute: the dictionary as a product of a few entries x a few vectors held in registers, straight from X; a
 //          kh x kw dictionary reads X from a tile that is padded and flat in the same way.
@@ -16,6 +16,7 @@
 
 #include "kernels/cpu/cpu_variants.h"
 #include "kernels/cpu/flat_gather_loops.h"
+#include "kernels/cpu/flat_layout.h"
 #include "kernels/cpu/weights_copy.h"
 
 namespace lcnn::cpu {
@@ -31,30 +32,35 @@ int block_size_for(std::int64_t entries) {
   return *std::ranges::min_element(kBlockSizes, {}, computed);
 }
 
+// With a 1x1 kernel the two granularities are one; a filter's takes the stride before it forms S.
+LookupProblem stride_first(LookupProblem problem) {
+  if (problem.conv.kernel == Pair{1, 1} && problem.conv.stride != Pair{1, 1}) problem.granularity = Granularity::filter;
+  return problem;
+}
+
+// Output rows whose S, and X where it is copied, take kTileBytes; all strips about even.
+std::int64_t strip_rows_for(const LookupProblem& problem) {
+  const Conv2dProblem& conv = problem.conv;
+  const FlatLayout one(conv, 1);
+  const std::int64_t planes = problem.granularity == Granularity::filter ? problem.dictionary_size + conv.in_channels * one.phases()
+                                                                         : problem.dictionary_size * one.phases();
+  const std::int64_t halo = (conv.kernel[0] - 1) * conv.dilation[0] / conv.stride[0];
+  const std::int64_t most = std::clamp<std::int64_t>(kTileBytes / (planes * one.pitch() * 4) - halo, 1, conv.out_height());
+  const std::int64_t strips = (conv.out_height() + most - 1) / most;
+  return (conv.out_height() + strips - 1) / strips;
+}
+
 class FlatGather final : public PreparedConvolution {
  public:
   FlatGather(const LookupProblem& problem, const LookupWeights& weights, Precision, Layout, const Execution& execution)
-      : conv_(problem.conv),
-        dictionary_(problem.dictionary_stage()),
-        lookup_(problem.lookup_stage()),
-        from_tile_(problem.granularity == Granularity::filter),
-        weights_(weights, *execution.allocator) {
-    // One gap of zeros is the right padding of a row and the left padding of the next; output rows must fit, too.
-    pitch_ = std::max(conv_.width + conv_.padding[1], conv_.out_width());
+      : problem_(stride_first(problem)), weights_(weights, *execution.allocator) {
     block_size_ = block_size_for(dictionary_.out_channels_per_group());
-    const std::int64_t planes = dictionary_.out_channels + (from_tile_ ? conv_.in_channels : 0);
-    const std::int64_t halo = (conv_.kernel[0] - 1) * conv_.dilation[0];
-    strip_rows_ = std::clamp<std::int64_t>(kTileBytes / (planes * pitch_ * 4) - halo, 1, conv_.out_height());
-    strips_ = (conv_.out_height() + strip_rows_ - 1) / strip_rows_;
-    strip_rows_ = (conv_.out_height() + strips_ - 1) / strips_;  // even strips
-    x_rows_ = strip_rows_ + halo;
-    s_plane_ = (from_tile_ ? strip_rows_ : x_rows_) * pitch_;
-    x_plane_ = from_tile_ ? x_rows_ * pitch_ : 0;
-    // Behind the last plane: right padding, and what whole vectors read beyond it.
-    const std::int64_t slack = conv_.padding[1] + (conv_.kernel[1] - 1) * conv_.dilation[1] + kReadBeyond;
+    x_plane_ = from_tile_ ? layout_.plane() : 0;
+    s_plane_ = from_tile_ ? strip_rows_ * layout_.pitch() : layout_.plane();
+    const std::int64_t slack = layout_.slack() + kReadBeyond;
     x_elements_ = round_up(conv_.in_channels * x_plane_ + slack);
     tile_elements_ = x_elements_ + round_up(dictionary_.out_channels * s_plane_ + slack);
-    run_elements_ = round_up(x_rows_ * pitch_);
+    run_elements_ = round_up(from_tile_ ? s_plane_ : layout_.rows() * conv_.width);
     scratch_elements_ = tile_elements_ + block_size_ * run_elements_;
     tiles_ = Buffer(*execution.allocator, threads_ * scratch_elements_ * 4, MemoryKind::workspace);
     std::fill_n(tiles_.as<float>(), threads_ * scratch_elements_, 0.0f);
@@ -115,7 +121,7 @@ class FlatGather final : public PreparedConvolution {
     }
   }
   std::int64_t tap_offset(const Conv2dProblem& stage, std::int64_t tap) const {
-    return tap / stage.kernel[1] * stage.dilation[0] * pitch_ + tap % stage.kernel[1] * stage.dilation[1];
+    return layout_.tap_offset(tap / stage.kernel[1], tap % stage.kernel[1]);
   }
   std::int64_t inner() const { return dictionary_.in_channels_per_group() * dictionary_.taps(); }
 
@@ -133,36 +139,20 @@ class FlatGather final : public PreparedConvolution {
     }
   }
 
-  // Input rows under a unit: [first, last) exist, `top` is the first one with its padding.
-  struct Rows {
-    std::int64_t top, first, last;
-  };
-  Rows rows_under(std::int64_t unit) const {
-    const std::int64_t top = unit % strips_ * strip_rows_ - conv_.padding[0];
-    const std::int64_t first = std::clamp<std::int64_t>(top, 0, conv_.height);
-    return {top, first, std::max(first, std::min(top + x_rows_, conv_.height))};
-  }
-
-  // Contiguous rows to a plane of the tile: rows `pitch` apart behind their padding, zeros elsewhere.
-  void place_rows(const float* from, const Rows& rows, float* plane) const {
-    std::fill_n(plane, x_rows_ * pitch_, 0.0f);
-    for (std::int64_t row = rows.first; row < rows.last; ++row, from += conv_.width) {
-      std::memcpy(plane + (row - rows.top) * pitch_ + conv_.padding[1], from, static_cast<std::size_t>(conv_.width) * 4);
-    }
-  }
+  RowsUnder rows_under(std::int64_t unit) const { return layout_.rows_under(unit % strips_ * strip_rows_); }
 
   // The unit's input, every parts-th channel.
   void copy_input(const float* x, std::int64_t unit, int part, int parts, float* tile) const {
-    const Rows rows = rows_under(unit);
+    const RowsUnder rows = rows_under(unit);
     for (std::int64_t c = part; c < conv_.in_channels; c += parts) {
       const float* from = x + ((unit / strips_ * conv_.in_channels + c) * conv_.height + rows.first) * conv_.width;
-      place_rows(from, rows, tile + c * x_plane_);
+      layout_.place_rows(from, rows, tile + c * x_plane_);
     }
   }
 
   // S of the unit, every parts-th block of entries: [entry][tile row][padding, then width].
   void form_input_dictionary(const float* x, std::int64_t unit, int part, int parts, float* tile) const {
-    const Rows rows = rows_under(unit);
+    const RowsUnder rows = rows_under(unit);
     const std::int64_t channels = conv_.in_channels_per_group(), per_group = dictionary_.out_channels_per_group();
     const std::int64_t positions = from_tile_ ? s_plane_ : (rows.last - rows.first) * conv_.width;
     float* run = run_of_this_thread();
@@ -176,7 +166,7 @@ class FlatGather final : public PreparedConvolution {
       for (std::int64_t e = 0; e < std::min<std::int64_t>(block_size_, per_group - in_group); ++e) {
         float* plane = s_of(tile) + (group * per_group + in_group + e) * s_plane_;
         if (from_tile_) std::memcpy(plane, run + e * run_elements_, static_cast<std::size_t>(positions) * 4);
-        else place_rows(run + e * run_elements_, rows, plane);
+        else layout_.place_rows(run + e * run_elements_, rows, plane);
       }
     }
   }
@@ -185,17 +175,20 @@ class FlatGather final : public PreparedConvolution {
   void gather(std::int64_t unit, int part, int parts, float* tile, float* y) const {
     const std::int64_t first = unit % strips_ * strip_rows_;
     const std::int64_t out_w = conv_.out_width(), out_plane = conv_.out_height() * out_w;
-    const OutputRows rows{std::min(strip_rows_, conv_.out_height() - first), out_w, pitch_};
+    const OutputRows rows{std::min(strip_rows_, conv_.out_height() - first), out_w, layout_.pitch()};
     gather_rows(weights_, offsets_.as<std::int32_t>(), lookup_.taps(), s_of(tile), rows, {part, parts, conv_.out_channels},
                 y + unit / strips_ * conv_.out_channels * out_plane + first * out_w, out_plane);
   }
 
-  Conv2dProblem conv_, dictionary_, lookup_;
-  int threads_ = omp_get_max_threads();  // at preparation: each has its own scratch
-  bool from_tile_;  // a kh x kw dictionary: X is copied into a padded tile
+  LookupProblem problem_;
+  Conv2dProblem conv_ = problem_.conv, dictionary_ = problem_.dictionary_stage(), lookup_ = problem_.lookup_stage();
+  bool from_tile_ = problem_.granularity == Granularity::filter;  // X is copied into a tile, laid out as S is elsewhere
+  int threads_ = omp_get_max_threads();                           // at preparation: each has its own scratch
   StoredWeights weights_;
-  std::int64_t pitch_, strip_rows_, strips_, x_rows_, x_plane_, s_plane_;
-  std::int64_t x_elements_, tile_elements_, run_elements_, scratch_elements_, blocks_per_group_;
+  std::int64_t strip_rows_ = strip_rows_for(problem_);
+  std::int64_t strips_ = (conv_.out_height() + strip_rows_ - 1) / strip_rows_;
+  FlatLayout layout_{conv_, strip_rows_};
+  std::int64_t x_plane_, s_plane_, x_elements_, tile_elements_, run_elements_, scratch_elements_, blocks_per_group_;
   int block_size_;
   Buffer tiles_;          // per thread: X tile, S tile, block_size_ runs of contiguous positions
   Buffer offsets_;        // [lookups]
@@ -203,16 +196,11 @@ class FlatGather final : public PreparedConvolution {
   Buffer packed_;         // D
 };
 
-std::string why_unsupported(const LookupProblem& problem, Precision precision, Layout layout) {
-  if (problem.conv.stride != Pair{1, 1}) return "strides above 1 are not supported";
-  return why_not_fp32_nchw(problem, precision, layout);
-}
-
 }  // namespace
 
 const Variant flat_gather{.name = "flat_gather",
                           .device = Device::cpu,
-                          .why_unsupported = why_unsupported,
+                          .why_unsupported = why_not_fp32_nchw,
                           .prepare = prepare_as<FlatGather>};
 
 }  // namespace lcnn::cpu

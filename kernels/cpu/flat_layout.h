@@ -1,0 +1,89 @@
+// A strip's padded planes, flat, so that each tap of a kernel is one constant offset from every output pixel's place.
+//
+// Output pixels are `pitch` apart from row to row, and so are the rows of a plane: the gap of zeros between two rows is the
+// right padding of one and the left padding of the next. Under strides above 1, rows and columns are sorted by their
+// remainders (phases) modulo the stride: a tap meets a single phase, whose neighbours are those of neighbouring outputs.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+
+#include "kernels/problem.h"
+
+namespace lcnn::cpu {
+
+// Input rows under a strip: [first, last) exist, `top` is the first one with its padding.
+struct RowsUnder {
+  std::int64_t top, first, last;
+};
+
+class FlatLayout {
+ public:
+  // Of strips of `out_rows` output rows of a convolution with conv's kernel, stride, padding and dilation.
+  FlatLayout(const Conv2dProblem& conv, std::int64_t out_rows)
+      : conv_(conv),
+        row_phases_(std::min(conv.stride[0], halo(0) + 1)),
+        column_phases_(std::min(conv.stride[1], halo(1) + 1)),
+        pitch_(std::max((conv.width + conv.padding[1] + conv.stride[1] - 1) / conv.stride[1], conv.out_width())),
+        rows_((out_rows - 1) * conv.stride[0] + halo(0) + 1),
+        phase_((out_rows + halo(0) / conv.stride[0]) * pitch_) {
+    if (phases() > 1) phase_ += conv.padding[1];  // right padding of the last row: the next phase begins with less of it
+  }
+
+  std::int64_t pitch() const { return pitch_; }
+  // Pairs of row and column phases that the kernel meets, each stored one behind the other.
+  std::int64_t phases() const { return row_phases_ * column_phases_; }
+  // Elements of a plane.
+  std::int64_t plane() const { return phases() * phase_; }
+  // Input rows under a strip, padding included.
+  std::int64_t rows() const { return rows_; }
+  // What the last plane needs behind it: right padding.
+  std::int64_t slack() const { return conv_.padding[1] + halo(1); }
+
+  RowsUnder rows_under(std::int64_t first_out_row) const {
+    const std::int64_t top = first_out_row * conv_.stride[0] - conv_.padding[0];
+    const std::int64_t first = std::clamp<std::int64_t>(top, 0, conv_.height);
+    return {top, first, std::max(first, std::min(top + rows_, conv_.height))};
+  }
+
+  // From an output pixel's place, row * pitch + column, to what kernel tap (r, s) meets there.
+  std::int64_t tap_offset(std::int64_t r, std::int64_t s) const {
+    const std::int64_t down = r * conv_.dilation[0], right = s * conv_.dilation[1];
+    return phase_start(down % conv_.stride[0], right % conv_.stride[1]) + down / conv_.stride[0] * pitch_ + right / conv_.stride[1];
+  }
+
+  // Contiguous input rows to their places in a plane, zeros elsewhere.
+  void place_rows(const float* from, const RowsUnder& rows, float* plane) const {
+    std::fill_n(plane, this->plane(), 0.0f);
+    for (std::int64_t row = rows.first; row < rows.last; ++row, from += conv_.width) {
+      const std::int64_t down = row - rows.top, row_phase = down % conv_.stride[0];
+      if (row_phase >= row_phases_) continue;
+      for (std::int64_t phase = 0; phase < column_phases_; ++phase) {
+        place_columns(from, phase, plane + phase_start(row_phase, phase) + down / conv_.stride[0] * pitch_);
+      }
+    }
+  }
+
+ private:
+  std::int64_t halo(int axis) const { return (conv_.kernel[axis] - 1) * conv_.dilation[axis]; }
+  std::int64_t phase_start(std::int64_t row_phase, std::int64_t column_phase) const {
+    return (row_phase * column_phases_ + column_phase) * phase_;
+  }
+
+  void place_columns(const float* from, std::int64_t phase, float* to) const {
+    const std::int64_t stride = conv_.stride[1];
+    const std::int64_t padded = (conv_.padding[1] - phase + stride - 1) / stride;  // of the phase's columns
+    to += padded;
+    if (stride == 1) {
+      std::memcpy(to, from, static_cast<std::size_t>(conv_.width) * 4);
+      return;
+    }
+    for (std::int64_t w = padded * stride + phase - conv_.padding[1]; w < conv_.width; w += stride) *to++ = from[w];
+  }
+
+  Conv2dProblem conv_;
+  std::int64_t row_phases_, column_phases_, pitch_, rows_, phase_;
+};
+
+}  // namespace lcnn::cpu
