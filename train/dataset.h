@@ -7,14 +7,9 @@
 #include <string_view>
 #include <vector>
 
+#include "train/image.h"
+
 namespace lcnn::train {
-
-struct ImageShape {
-  std::int64_t channels = 1, height = 1, width = 1;
-
-  std::int64_t elements() const { return channels * height * width; }
-  bool operator==(const ImageShape&) const = default;
-};
 
 struct ImageSet {
   std::vector<std::uint8_t> pixels;  // [images, channels, height, width]

@@ -5,13 +5,11 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cerrno>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
+#include "train/read_file.h"
 #include "train/replace_file.h"
 
 static_assert(std::endian::native == std::endian::little, "safetensors are little-endian, and so is what is copied here");
@@ -30,14 +28,6 @@ std::uint64_t element_bytes(const std::string& type) {
 
 [[noreturn]] void refuse(const std::filesystem::path& file, const std::string& why) {
   throw std::runtime_error(fmt::format("{}: {}", file.string(), why));
-}
-
-std::string read_bytes(const std::filesystem::path& file) {
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream) refuse(file, fmt::format("it cannot be read: {}", std::strerror(errno)));
-  std::string bytes{std::istreambuf_iterator<char>(stream), {}};
-  if (stream.bad()) refuse(file, "it cannot be read");
-  return bytes;
 }
 
 // The bytes that such a tensor has, or none when no file can hold them.
@@ -82,7 +72,7 @@ void write_safetensors(const std::filesystem::path& file, TensorFile content) {
 }
 
 TensorFile read_safetensors(const std::filesystem::path& file) {
-  const std::string bytes = read_bytes(file);
+  const std::string bytes = read_file(file);
   std::uint64_t length = 0;
   if (bytes.size() < kLengthBytes) refuse(file, "it is no safetensors file: it has fewer than 8 bytes");
   std::memcpy(&length, bytes.data(), kLengthBytes);
