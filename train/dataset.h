@@ -40,5 +40,7 @@ std::span<const DatasetEntry> dataset_table();
 
 // The readers, one file each.
 Dataset read_idx_dataset(const std::filesystem::path& folder);  // MNIST's layout: ten classes, IDX files
+Dataset read_cifar10_dataset(const std::filesystem::path& folder);
+Dataset read_cifar100_dataset(const std::filesystem::path& folder);
 
 }  // namespace lcnn::train

@@ -67,7 +67,7 @@ TEST(TrainOptions, DictionaryPresetsAreTheModels) {
 
 TEST(TrainOptions, WhatIsNotAcceptedIsNamedWithWhatIs) {
   EXPECT_EQ(refusal({"--model=vgg"}), "--model=vgg: one_layer, lenet, cnn are accepted");
-  EXPECT_EQ(refusal({"--dataset=cifar"}), "--dataset=cifar: fashion-mnist, mnist are accepted");
+  EXPECT_EQ(refusal({"--dataset=cifar"}), "--dataset=cifar: fashion-mnist, mnist, cifar10, cifar100 are accepted");
   EXPECT_EQ(refusal({"--dataset=mnist"}), "--dataset=mnist needs --data: the folder of its files");
   EXPECT_EQ(refusal({"--convolution=dense"}), "--convolution=dense: conv2d, fixed, pooled are accepted");
   EXPECT_EQ(refusal({"--epochs=0"}), "--epochs=0: a whole number from 1 to 1000000 is accepted");
