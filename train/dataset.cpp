@@ -8,8 +8,11 @@ namespace lcnn::train {
 
 std::span<const DatasetEntry> dataset_table() {
   static constexpr DatasetEntry kTable[] = {
-      {"fashion-mnist", "28x28 grey, 10 classes, IDX files", "/usr/share/datasets/fashion-mnist", read_idx_dataset},
-      {"mnist", "28x28 grey, 10 classes, IDX files", "", read_idx_dataset},
+      {"fashion-mnist", "28x28 grey, 10 classes, IDX files", "/usr/share/datasets/fashion-mnist", false, read_idx_dataset},
+      {"mnist", "28x28 grey, 10 classes, IDX files", "", false, read_idx_dataset},
+      {"cifar10", "32x32 RGB, 10 classes, binary version", "", false, read_cifar10_dataset},
+      {"cifar100", "32x32 RGB, 100 classes, binary version", "", false, read_cifar100_dataset},
+      {"folder", "train/CLASS/ and val/CLASS/ of JPEG and PNG files, as ImageNet is laid out", "", true, read_folder_dataset},
   };
   return kTable;
 }

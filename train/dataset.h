@@ -12,17 +12,18 @@
 namespace lcnn::train {
 
 struct ImageSet {
-  std::vector<std::uint8_t> pixels;  // [images, channels, height, width]
-  std::vector<std::int64_t> labels;  // [images], from 0
+  std::vector<std::uint8_t> pixels;          // [images, channels, height, width]; none where the images are in files
+  std::vector<std::int64_t> labels;          // [images], from 0
+  std::vector<std::filesystem::path> files;  // [images], decoded when they are needed (loader.h); none where they are in memory
 };
 
 struct Dataset {
-  ImageShape shape;
+  ImageShape shape;  // of images in memory
   std::int64_t classes = 0;
   ImageSet training, validation;
 };
 
-// What makes each channel of a set of mean 0 and variance 1, pixels being 0 to 1: (pixel - mean) / deviation.
+// What makes each channel of a set of mean 0 and variance 1, pixels being 0 to 1 and in memory: (pixel - mean) / deviation.
 struct Normalization {
   std::vector<double> mean, deviation;
 };
@@ -31,6 +32,7 @@ Normalization normalization_of(const ImageSet& images, const ImageShape& shape);
 struct DatasetEntry {
   std::string_view name, summary;
   std::string_view folder;  // where distributions install it; empty: it has to be given
+  bool files;               // whether its images are in files, of any size
   // Throws std::runtime_error, one line that names the file and what is wrong with it.
   Dataset (*read)(const std::filesystem::path& folder) = nullptr;
 };
@@ -40,5 +42,8 @@ std::span<const DatasetEntry> dataset_table();
 
 // The readers, one file each.
 Dataset read_idx_dataset(const std::filesystem::path& folder);  // MNIST's layout: ten classes, IDX files
+Dataset read_cifar10_dataset(const std::filesystem::path& folder);
+Dataset read_cifar100_dataset(const std::filesystem::path& folder);
+Dataset read_folder_dataset(const std::filesystem::path& folder);  // train/CLASS/*.jpg, val/CLASS/*.jpg
 
 }  // namespace lcnn::train

@@ -12,6 +12,7 @@
 #include "reports/temporary_folder.h"
 #include "reports/test_program.h"
 #include "train/idx_test_files.h"
+#include "train/image_test_files.h"
 #include "train/safetensors.h"
 
 namespace lcnn::train {
@@ -230,6 +231,60 @@ TEST_F(LcnnTrain, CudaIsUsedOrRefusedInOneLine) {
   } else {
     EXPECT_THAT(refusal(outcome), HasSubstr("--device=cuda: "));
   }
+}
+
+class LcnnTrainFolder : public LcnnTrain {
+ protected:
+  // Two classes of JPEG files, dark and bright, all brighter to the right.
+  LcnnTrainFolder() {
+    for (const std::string part : {"train", "val"}) {
+      for (int label = 0; label < 2; ++label) {
+        const std::string path = folder_ / part + "/" + std::to_string(label);
+        fs::create_directories(path);
+        for (int i = 0; i < 20; ++i) {
+          const int height = 20 + i, width = 40 - i;
+          std::vector<std::uint8_t> pixels;
+          for (int j = 0; j < 3 * height * width; ++j) pixels.push_back(static_cast<std::uint8_t>(30 + 130 * label + i + j / 3 % width));
+          write_bytes(path + "/" + std::to_string(i) + ".jpg", jpeg_bytes(3, height, width, pixels));
+        }
+      }
+    }
+  }
+  Outcome run_folder(std::vector<std::string> more, const std::string& name = "out") const {
+    more.insert(more.end(), {"--out=" + out(name), "--data=" + folder_ / "", "--threads=1"});
+    return Program(LCNN_TRAIN_PATH, more).wait();
+  }
+  const std::vector<std::string> started_{"--dataset=folder", "--image-size=16", "--crop=2", "--flip=0.5", "--batch=8", "--schedule=constant"};
+};
+
+TEST_F(LcnnTrainFolder, IsLearntAndResumedWhateverTheLoaders) {
+  auto with = [&](std::vector<std::string> more) {
+    more.insert(more.end(), started_.begin(), started_.end());
+    return more;
+  };
+  ASSERT_EQ(run_folder(with({"--epochs=4", "--loaders=1"}), "whole").exit_code, 0);
+  ASSERT_EQ(run_folder(with({"--epochs=2", "--loaders=3"}), "parts").exit_code, 0);
+  const Outcome resumed = run_folder({"--resume", "--epochs=4", "--loaders=1"}, "parts");
+  ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+  EXPECT_EQ(metrics_of(out("whole") + "/metrics.jsonl"), metrics_of(out("parts") + "/metrics.jsonl"));
+  EXPECT_EQ(lines_of(out("whole") + "/metrics.jsonl").back()["validation"]["accuracy"], 1.0);
+  ASSERT_EQ(run_folder({"--dataset=folder", "--image-size=16", "--batch=8", "--schedule=constant", "--epochs=4"}, "plain").exit_code, 0);
+  EXPECT_NE(metrics_of(out("whole") + "/metrics.jsonl"), metrics_of(out("plain") + "/metrics.jsonl")) << "images were varied";
+}
+
+TEST_F(LcnnTrainFolder, ADamagedImageIsNamedAndNothingIsLost) {
+  auto arguments = started_;
+  arguments.push_back("--epochs=2");
+  ASSERT_EQ(run_folder(arguments, "whole").exit_code, 0);
+  const std::string file = folder_ / "val/1/7.jpg", good = read_text(file);
+  write_bytes(file, good.substr(0, good.size() / 2));
+  const std::string line = refusal(run_folder(arguments));
+  EXPECT_THAT(line, HasSubstr("val/1/7.jpg: it is a damaged JPEG file: "));
+  EXPECT_THAT(line, HasSubstr("--resume continues"));
+  write_bytes(file, good);
+  const Outcome resumed = run_folder({"--resume"});
+  ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+  EXPECT_EQ(metrics_of(out("whole") + "/metrics.jsonl"), metrics_of(out() + "/metrics.jsonl"));
 }
 
 class LcnnTrainCheckpoint : public LcnnTrain {

@@ -6,12 +6,15 @@
 #include <algorithm>
 #include <charconv>
 #include <stdexcept>
+#include <thread>
 
 namespace lcnn::train {
 namespace {
 
 // What a continued training may have otherwise than it was started with.
-const std::set<std::string> kChangeable{"epochs", "patience", "threads", "device", "data"};
+const std::set<std::string> kChangeable{"epochs", "patience", "threads", "device", "data", "loaders"};
+
+constexpr unsigned kMostLoaders = 16;  // unless more are asked for
 
 template <typename Enumeration>
 using Names = std::map<std::string, Enumeration>;
@@ -140,9 +143,14 @@ void interpret(Options& options) {
   options.epochs = whole("epochs", 1, 1'000'000);
   options.batch = whole("batch", 1, 1'000'000);
   options.patience = whole("patience", 0, 1'000'000);
+  require_used(options, "image-size", dataset.files, "--dataset=folder");
+  options.image_size = whole("image-size", 1, 16384);
+  options.augmentation = {.crop = whole("crop", 0, 4096), .flip = real("flip", 0, 1)};
   options.subset = whole("subset", 0, 1'000'000'000);
   options.seed = whole_number<std::uint64_t>("seed", text("seed"), 0, std::uint64_t{1} << 62);
   options.threads = static_cast<int>(whole("threads", 0, 4096));
+  const auto loaders = static_cast<int>(whole("loaders", 0, 1024));
+  options.loaders = loaders > 0 ? loaders : static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, kMostLoaders));
   options.device = named(kDevices, "device", text("device"));
 
   Schedule& schedule = options.schedule;
@@ -174,6 +182,10 @@ Options parse_options(const std::vector<std::string>& arguments) {
   add("dataset", "fashion-mnist", list_of(dataset_table()));
   add("data", "", "the folder of the data set's files; where the distribution installs it by default");
   add("subset", "0", "train on the first N images; 0: all");
+  add("image-size", "224", "images in files: their shorter side is resized to it and twice --crop, then they are cut to a square of it");
+  add("crop", "0", "pixels by which images are shifted at random, in training; those in memory are padded with zeros");
+  add("flip", "0", "the probability that left and right are exchanged, in training");
+  add("loaders", "0", "threads that read images ahead; 0: as many as cores, up to 16");
   add("convolution", "conv2d", "conv2d; LookupConv2d with a dense P that shrinks (pooled) or with lookups that are drawn (fixed)");
   add("dictionary", "fast", "LookupConv2d's dictionary sizes: fast, accurate, or one for each convolution, as 1,16");
   add("granularity", "vector", "dictionary entries of 1x1 (vector) or of the kernel's size (filter)");
@@ -191,7 +203,7 @@ Options parse_options(const std::vector<std::string>& arguments) {
   add("epochs", "15", "epochs to train");
   add("batch", "128", "images in a batch");
   add("patience", "0", "stop after N epochs without a lower validation loss; 0: never");
-  add("seed", "1", "of parameters, lookups, dropout and the order of images");
+  add("seed", "1", "of parameters, lookups, dropout, and the order and variation of images");
   add("threads", "0", "threads on the CPU; 0: all cores");
   add("device", "cpu", "cpu, cuda");
   app.add_option("--out", options.out, "the folder of checkpoints and metrics")->required()->type_name("");

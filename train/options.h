@@ -9,6 +9,7 @@
 
 #include "kernels/problem.h"
 #include "train/architecture.h"
+#include "train/augmentation.h"
 #include "train/schedule.h"
 
 namespace lcnn::train {
@@ -19,6 +20,8 @@ struct Options {
   Architecture architecture;  // without the data set's shape and classes
   std::string dataset, data;  // its name in the table, its folder
   std::int64_t subset = 0;    // training images, the first ones; 0: all
+  std::int64_t image_size = 0;  // height and width that a network sees of images in files
+  Augmentation augmentation;
 
   OptimizerKind optimizer = OptimizerKind::sgd;
   Schedule schedule;
@@ -27,6 +30,7 @@ struct Options {
   std::int64_t epochs = 0, batch = 0, patience = 0;
   std::uint64_t seed = 0;
   int threads = 0;  // 0: all cores
+  int loaders = 1;  // threads that make images ready
   Device device = Device::cpu;
 
   std::string out;

@@ -37,7 +37,7 @@ TEST(TrainOptions, AreRead) {
       parse({"--model=lenet", "--dataset=mnist", "--data=/d", "--convolution=pooled", "--dictionary=1,5", "--granularity=filter",
              "--initial-sparsity=0.4", "--lambda=0.01", "--optimizer=adam", "--schedule=step", "--step-epochs=3",
              "--step-factor=0.5", "--warm-up=1.5", "--epochs=7", "--batch=32", "--seed=9", "--threads=2", "--subset=100",
-             "--patience=4", "--weight-decay=0.25"});
+             "--patience=4", "--crop=3", "--flip=0.5", "--loaders=6", "--weight-decay=0.25"});
   EXPECT_EQ(options.architecture.dictionary_sizes, (std::vector<std::int64_t>{1, 5}));
   EXPECT_EQ(options.architecture.granularity, Granularity::filter);
   EXPECT_EQ(options.architecture.initial_sparsity, 0.4);
@@ -53,6 +53,9 @@ TEST(TrainOptions, AreRead) {
   EXPECT_EQ(options.threads, 2);
   EXPECT_EQ(options.subset, 100);
   EXPECT_EQ(options.patience, 4);
+  EXPECT_EQ(options.augmentation.crop, 3);
+  EXPECT_EQ(options.augmentation.flip, 0.5);
+  EXPECT_EQ(options.loaders, 6);
   EXPECT_EQ(options.weight_decay, 0.25);
   EXPECT_EQ(options.data, "/d");
 }
@@ -67,7 +70,7 @@ TEST(TrainOptions, DictionaryPresetsAreTheModels) {
 
 TEST(TrainOptions, WhatIsNotAcceptedIsNamedWithWhatIs) {
   EXPECT_EQ(refusal({"--model=vgg"}), "--model=vgg: one_layer, lenet, cnn, alexnet, resnet18, resnet20 are accepted");
-  EXPECT_EQ(refusal({"--dataset=cifar"}), "--dataset=cifar: fashion-mnist, mnist are accepted");
+  EXPECT_EQ(refusal({"--dataset=cifar"}), "--dataset=cifar: fashion-mnist, mnist, cifar10, cifar100, folder are accepted");
   EXPECT_EQ(refusal({"--dataset=mnist"}), "--dataset=mnist needs --data: the folder of its files");
   EXPECT_EQ(refusal({"--convolution=dense"}), "--convolution=dense: conv2d, fixed, pooled are accepted");
   EXPECT_EQ(refusal({"--epochs=0"}), "--epochs=0: a whole number from 1 to 1000000 is accepted");
@@ -89,6 +92,7 @@ TEST(TrainOptions, WhatWouldHaveNoEffectIsRefused) {
   EXPECT_EQ(refusal({"--convolution=pooled", "--sparsity=1"}), "--sparsity is for --convolution=fixed only");
   EXPECT_EQ(refusal({"--optimizer=adam", "--momentum=0.5"}), "--momentum is for --optimizer=sgd only");
   EXPECT_EQ(refusal({"--step-epochs=5"}), "--step-epochs is for --schedule=step only");
+  EXPECT_EQ(refusal({"--image-size=64"}), "--image-size is for --dataset=folder only");
 }
 
 TEST(TrainOptions, AContinuedTrainingKeepsWhatItWasStartedWith) {
@@ -103,7 +107,7 @@ TEST(TrainOptions, AContinuedTrainingKeepsWhatItWasStartedWith) {
     continued_options(parse({"--resume", "--model=cnn"}), started.values);
     ADD_FAILURE() << "was accepted";
   } catch (const std::invalid_argument& error) {
-    EXPECT_STREQ(error.what(), "--model=cnn: this training was started with lenet; data, device, epochs, patience, threads may "
+    EXPECT_STREQ(error.what(), "--model=cnn: this training was started with lenet; data, device, epochs, loaders, patience, threads may "
                                "change when it is continued");
   }
 }

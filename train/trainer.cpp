@@ -16,6 +16,7 @@
 #include <string>
 
 #include "train/checkpoint.h"
+#include "train/loader.h"
 #include "train/metrics.h"
 #include "train/model.h"
 #include "train/optimizer.h"
@@ -34,42 +35,53 @@ struct Score {
   double loss = 0, accuracy = 0;
 };
 
-// Images and labels on the device; batches are normalized as they are taken.
+// Makes tensors on the device of a set's labels, and of its images as loaders give them: these are normalized.
 class Batches {
  public:
-  Batches(const ImageSet& set, const ImageShape& shape, const Normalization& normalization, torch::Device device) {
-    const auto count = static_cast<std::int64_t>(set.labels.size());
+  Batches(const ImageSet& set, const ImageShape& shape, const Normalization& normalization, torch::Device device)
+      : set_(set), shape_(shape), device_(device) {
     const auto copy = [&](const auto& values, torch::IntArrayRef sizes, torch::Dtype type) {
       return torch::from_blob(const_cast<void*>(static_cast<const void*>(values.data())), sizes, type).to(device, type, false, true);
     };
-    pixels_ = copy(set.pixels, {count, shape.channels, shape.height, shape.width}, torch::kByte);
-    labels_ = copy(set.labels, {count}, torch::kLong);
+    labels_ = copy(set.labels, {static_cast<std::int64_t>(set.labels.size())}, torch::kLong);
     const std::vector<std::int64_t> by_channel{1, shape.channels, 1, 1};
     mean_ = copy(normalization.mean, by_channel, torch::kDouble).to(torch::kFloat);
     deviation_ = copy(normalization.deviation, by_channel, torch::kDouble).to(torch::kFloat);
   }
+  const ImageSet& set() const { return set_; }
   std::int64_t count() const { return labels_.size(0); }
-  torch::Tensor images(const torch::Tensor& which) const {
-    return (pixels_.index_select(0, which).to(torch::kFloat).div_(255.0) - mean_).div_(deviation_);
+  torch::Tensor images(std::span<std::uint8_t> pixels) const {
+    const auto count = static_cast<std::int64_t>(pixels.size()) / shape_.elements();
+    const torch::Tensor bytes = torch::from_blob(pixels.data(), {count, shape_.channels, shape_.height, shape_.width}, torch::kByte);
+    return (bytes.to(device_).to(torch::kFloat).div_(255.0) - mean_).div_(deviation_);
   }
   torch::Tensor labels(const torch::Tensor& which) const { return labels_.index_select(0, which); }
 
  private:
-  torch::Tensor pixels_, labels_, mean_, deviation_;
+  const ImageSet& set_;
+  const ImageShape shape_;
+  const torch::Device device_;
+  torch::Tensor labels_, mean_, deviation_;
 };
+
+std::vector<std::int64_t> values_of(const torch::Tensor& order) {
+  const auto* const first = order.data_ptr<std::int64_t>();
+  return {first, first + order.numel()};
+}
 
 std::int64_t count_correct(const torch::Tensor& outputs, const torch::Tensor& labels) {
   return outputs.argmax(1).eq(labels).sum().item<std::int64_t>();
 }
 
-Score evaluate(Model& model, const Batches& batches, torch::Device device) {
+Score evaluate(Model& model, const Batches& batches, const View& view, int loaders, torch::Device device) {
   const torch::NoGradGuard no_grad;
   model.eval();
   double loss = 0;
   std::int64_t correct = 0;
+  Loader loader(batches.set(), view, values_of(torch::arange(batches.count(), torch::kLong)), kEvaluationBatch, 0, loaders);
   for (std::int64_t first = 0; first < batches.count(); first += kEvaluationBatch) {
     const torch::Tensor which = torch::arange(first, std::min(first + kEvaluationBatch, batches.count()), torch::kLong).to(device);
-    const torch::Tensor outputs = model.forward(batches.images(which)), labels = batches.labels(which);
+    const torch::Tensor outputs = model.forward(batches.images(loader.next())), labels = batches.labels(which);
     loss += torch::nn::functional::cross_entropy(outputs, labels).item<double>() * static_cast<double>(which.numel());
     correct += count_correct(outputs, labels);
   }
@@ -113,6 +125,13 @@ void require_variance(const Options& options, const Model& model, std::int64_t i
                               " images would be of one: the batch normalization of " + options.architecture.model + " takes two or more");
 }
 
+// Of all images in memory, or of some in files.
+Normalization usual_normalization(const Dataset& dataset, const View& view, int loaders) {
+  constexpr std::int64_t kEnoughImages = 1024;
+  if (dataset.training.files.empty()) return normalization_of(dataset.training, dataset.shape);
+  return normalization_of(load_sample(dataset.training, view, kEnoughImages, loaders), dataset.shape);
+}
+
 class Training {
  public:
   Training(const Options& options, const Architecture& architecture, const Dataset& dataset, const Checkpoint* checkpoint);
@@ -120,6 +139,7 @@ class Training {
 
  private:
   Outcome run_epoch();
+  Outcome run_and_finish_epoch();
   void finish_epoch(double seconds);
   void save(const char* name) {
     save_checkpoint(fs::path(options_.out) / name, architecture_, options_, normalization_, progress_, *model_, *optimizer_);
@@ -130,6 +150,7 @@ class Training {
   const Options& options_;
   const Architecture architecture_;
   const torch::Device device_;
+  const View middle_;  // of images, as validation sees them
   const Normalization normalization_;
   const Batches training_, validation_;
   const std::shared_ptr<Model> model_;
@@ -142,7 +163,8 @@ Training::Training(const Options& options, const Architecture& architecture, con
     : options_(options),
       architecture_(architecture),
       device_(options.device == Device::cuda ? torch::kCUDA : torch::kCPU),
-      normalization_(checkpoint != nullptr ? checkpoint->normalization : normalization_of(dataset.training, dataset.shape)),
+      middle_{dataset.shape, {.crop = dataset.training.files.empty() ? 0 : options.augmentation.crop}, {}},
+      normalization_(checkpoint != nullptr ? checkpoint->normalization : usual_normalization(dataset, middle_, options.loaders)),
       training_(dataset.training, dataset.shape, normalization_, device_),
       validation_(dataset.validation, dataset.shape, normalization_, device_),
       model_(make_model(architecture)) {
@@ -171,6 +193,8 @@ Outcome Training::run_epoch() {
   if (!progress_.order.defined()) progress_.order = torch::randperm(training_.count(), torch::kLong);
   const torch::Tensor order = progress_.order.to(device_);
   const std::int64_t batch_count = (training_.count() + options_.batch - 1) / options_.batch;
+  const View view{architecture_.shape, options_.augmentation, Draw{options_.seed, static_cast<std::uint64_t>(progress_.epochs)}};
+  Loader loader(training_.set(), view, values_of(progress_.order), options_.batch, progress_.batches, options_.loaders);
   model_->train();
   while (progress_.batches < batch_count) {
     if (stop_requested != 0) return Outcome::interrupted;
@@ -180,8 +204,9 @@ Outcome Training::run_epoch() {
     const std::int64_t first = progress_.batches * options_.batch;
     const torch::Tensor which = order.slice(0, first, std::min(first + options_.batch, training_.count()));
     const torch::Tensor labels = training_.labels(which);
+    const torch::Tensor images = training_.images(loader.next());
     optimizer_->zero_grad();
-    const torch::Tensor outputs = model_->forward(training_.images(which));
+    const torch::Tensor outputs = model_->forward(images);
     const torch::Tensor loss = torch::nn::functional::cross_entropy(outputs, labels);
     (options_.lambda > 0 ? loss + options_.lambda * model_->sparsity_loss() : loss).backward();
     const double value = loss.item<double>();
@@ -198,7 +223,7 @@ Outcome Training::run_epoch() {
 void Training::finish_epoch(double seconds) {
   const auto images = static_cast<double>(training_.count());
   const Score training{progress_.loss_sum / images, static_cast<double>(progress_.correct) / images};
-  const Score validation = evaluate(*model_, validation_, device_);
+  const Score validation = evaluate(*model_, validation_, middle_, options_.loaders, device_);
   ++progress_.epochs;
   progress_.batches = progress_.correct = 0;
   progress_.loss_sum = 0;
@@ -228,14 +253,28 @@ void Training::finish_epoch(double seconds) {
   std::fflush(stdout);
 }
 
+Outcome Training::run_and_finish_epoch() {
+  const auto start = std::chrono::steady_clock::now();
+  const Outcome outcome = run_epoch();
+  if (outcome == Outcome::finished) finish_epoch(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  return outcome;
+}
+
 Outcome Training::run() {
   while (progress_.epochs < options_.epochs && !out_of_patience()) {
-    const auto start = std::chrono::steady_clock::now();
-    const Outcome outcome = run_epoch();
+    Outcome outcome = Outcome::interrupted;
+    try {
+      outcome = run_and_finish_epoch();
+    } catch (const std::runtime_error& error) {
+      if (terminal_) std::fputs("\r\033[K", stderr);
+      if (progress_.batches == 0) throw;
+      // An image that cannot be used, in the middle of an epoch: what was trained is kept.
+      save("last.safetensors");
+      throw std::runtime_error(std::string(error.what()) + "; --resume continues from before it");
+    }
     if (terminal_ && outcome != Outcome::finished) std::fputs("\r\033[K", stderr);
     if (outcome == Outcome::interrupted) save("last.safetensors");
     if (outcome != Outcome::finished) return outcome;
-    finish_epoch(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   std::printf("best: epoch %ld, validation loss %.4f\n", progress_.best_epoch, progress_.best_loss);
   return Outcome::finished;
@@ -249,12 +288,14 @@ void take_subset(ImageSet& set, std::int64_t count, const ImageShape& shape) {
                                 " training images");
   }
   set.labels.resize(static_cast<std::size_t>(count));
-  set.pixels.resize(static_cast<std::size_t>(count * shape.elements()));
+  if (set.files.empty()) set.pixels.resize(static_cast<std::size_t>(count * shape.elements()));
+  else set.files.resize(static_cast<std::size_t>(count));
 }
 
 Dataset read_dataset(const Options& options) {
   const auto entry = std::ranges::find(dataset_table(), options.dataset, &DatasetEntry::name);
   Dataset dataset = entry->read(options.data);
+  if (entry->files) dataset.shape = {3, options.image_size, options.image_size};
   take_subset(dataset.training, options.subset, dataset.shape);
   return dataset;
 }
