@@ -73,8 +73,8 @@ bool is_lookup_tensor(const std::string& name) {
 }  // namespace
 
 void save_checkpoint(const std::filesystem::path& file, const Architecture& architecture, const Options& options,
-                     const Normalization& normalization, const Progress& progress, Model& model,
-                     torch::optim::Optimizer& optimizer) {
+                     const Normalization& normalization, const std::vector<std::string>& class_names,
+                     const Progress& progress, Model& model, torch::optim::Optimizer& optimizer) {
   TensorFile content;
   for (const auto& parameter : model.named_parameters()) {
     content.tensors.push_back(stored(parameter.key(), parameter.value()));
@@ -102,6 +102,7 @@ void save_checkpoint(const std::filesystem::path& file, const Architecture& arch
                                 {"loss", number_or_null(progress.loss)},
                                 {"best_loss", number_or_null(progress.best_loss)},
                                 {"best_epoch", progress.best_epoch}}.dump()}};
+  if (!class_names.empty()) content.metadata["labels"] = ordered_json{{"names", class_names}, {"attributes", false}}.dump();
   if (progress.epochs > 0) content.metadata["loss"] = ordered_json(progress.loss).dump();
   write_safetensors(file, std::move(content));
 }

@@ -4,6 +4,7 @@
 //   options        those of lcnn_train
 //   epoch          finished epochs;  loss: the validation loss after them
 //   normalization  mean and deviation of the images' channels
+//   labels         what the outputs are called, and whether each is an attribute of its own; none where classes are numbers
 //   progress       where in the training it was written
 #pragma once
 
@@ -11,6 +12,7 @@
 #include <limits>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "train/model.h"
 #include "train/optimizer.h"
@@ -42,8 +44,8 @@ struct Checkpoint {
 // Replaces `file` as a whole, with the state of LibTorch's default generator too. Throws std::runtime_error, one line, when it
 // cannot be written.
 void save_checkpoint(const std::filesystem::path& file, const Architecture& architecture, const Options& options,
-                     const Normalization& normalization, const Progress& progress, Model& model,
-                     torch::optim::Optimizer& optimizer);
+                     const Normalization& normalization, const std::vector<std::string>& class_names,
+                     const Progress& progress, Model& model, torch::optim::Optimizer& optimizer);
 
 // Throws std::runtime_error, one line that names the file, when it is no whole checkpoint.
 Checkpoint read_checkpoint(const std::filesystem::path& file);

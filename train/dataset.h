@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -20,6 +21,7 @@ struct ImageSet {
 struct Dataset {
   ImageShape shape;  // of images in memory
   std::int64_t classes = 0;
+  std::vector<std::string> class_names;  // [classes]; none where they are numbers
   ImageSet training, validation;
 };
 

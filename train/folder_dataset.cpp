@@ -52,15 +52,14 @@ void add_images(ImageSet& set, const fs::path& folder, std::int64_t label) {
 
 Dataset read_folder_dataset(const fs::path& folder) {
   Dataset dataset;
-  std::vector<fs::path> names;
   for (const fs::path& path : class_folders(folder / "train")) {
     add_images(dataset.training, path, dataset.classes++);
-    names.push_back(path.filename());
+    dataset.class_names.push_back(path.filename());
   }
   for (const fs::path& path : class_folders(folder / "val")) {
-    const auto found = std::ranges::find(names, path.filename());
-    if (found == names.end()) refuse(path, fmt::format("it is no class: {} has none of that name", (folder / "train").string()));
-    add_images(dataset.validation, path, found - names.begin());
+    const auto found = std::ranges::find(dataset.class_names, path.filename().string());
+    if (found == dataset.class_names.end()) refuse(path, fmt::format("it is no class: {} has none of that name", (folder / "train").string()));
+    add_images(dataset.validation, path, found - dataset.class_names.begin());
   }
   return dataset;
 }

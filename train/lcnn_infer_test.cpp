@@ -169,6 +169,26 @@ TEST_F(LcnnInfer, PrintsClassesWithProbabilities) {
   EXPECT_THAT(outcome.out, testing::ContainsRegex("2 images, [0-9.]+ ms per image in batches of 32 on cpu\n$"));
 }
 
+TEST_F(LcnnInfer, NamesTheClassesOfAFolder) {
+  const std::string pictures = folder_ / "pictures";
+  for (const char* part : {"train", "val"}) {
+    for (const auto& [name, value] : {std::pair("bright", 220), std::pair("dark", 30)}) {
+      const fs::path folder = fs::path(pictures) / part / name;
+      fs::create_directories(folder);
+      for (int i = 0; i < 3; ++i) {
+        write_bytes((folder / (std::to_string(i) + ".jpg")).string(), jpeg_bytes(3, 16, 16, std::vector<std::uint8_t>(16 * 16 * 3, value + i)));
+      }
+    }
+  }
+  const Outcome trained = Program(LCNN_TRAIN_PATH, {"--dataset=folder", "--data=" + pictures, "--image-size=16", "--model=one_layer",
+                                                    "--epochs=1", "--threads=1", "--out=" + (folder_ / "out")}).wait();
+  ASSERT_EQ(trained.exit_code, 0) << trained.err;
+  const Outcome outcome = run({checkpoint(), pictures + "/val/dark/0.jpg"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, testing::ContainsRegex("(^|\n)bright: [01][.]"));
+  EXPECT_THAT(outcome.out, testing::ContainsRegex("(^|\n)dark: [01][.]"));
+}
+
 TEST_F(LcnnInfer, ListsAttributes) {
   train({"--epochs=1", "--convolution=fixed"});
   const json classes = infer_json({"--top=10", "--subset=1"});

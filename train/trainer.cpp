@@ -142,7 +142,7 @@ class Training {
   Outcome run_and_finish_epoch();
   void finish_epoch(double seconds);
   void save(const char* name) {
-    save_checkpoint(fs::path(options_.out) / name, architecture_, options_, normalization_, progress_, *model_, *optimizer_);
+    save_checkpoint(fs::path(options_.out) / name, architecture_, options_, normalization_, class_names_, progress_, *model_, *optimizer_);
   }
   void show_progress(std::int64_t batch, std::int64_t batch_count) const;
   bool out_of_patience() const { return options_.patience > 0 && progress_.epochs - progress_.best_epoch >= options_.patience; }
@@ -152,6 +152,7 @@ class Training {
   const torch::Device device_;
   const View middle_;  // of images, as validation sees them
   const Normalization normalization_;
+  const std::vector<std::string> class_names_;
   const Batches training_, validation_;
   const std::shared_ptr<Model> model_;
   std::unique_ptr<torch::optim::Optimizer> optimizer_;
@@ -165,6 +166,7 @@ Training::Training(const Options& options, const Architecture& architecture, con
       device_(options.device == Device::cuda ? torch::kCUDA : torch::kCPU),
       middle_{dataset.shape, {.crop = dataset.training.files.empty() ? 0 : options.augmentation.crop}, {}},
       normalization_(checkpoint != nullptr ? checkpoint->normalization : usual_normalization(dataset, middle_, options.loaders)),
+      class_names_(dataset.class_names),
       training_(dataset.training, dataset.shape, normalization_, device_),
       validation_(dataset.validation, dataset.shape, normalization_, device_),
       model_(make_model(architecture)) {
