@@ -2,11 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <map>
 #include <stdexcept>
 
 #include "train/dataset.h"
+#include "train/parse_arguments.h"
 
 namespace lcnn::train {
 
@@ -34,15 +34,7 @@ InferOptions parse_infer_options(const std::vector<std::string>& arguments) {
       ->check(CLI::Range(std::int64_t{1}, kMost));
   add("--threads", options.threads, "threads on the CPU; 0: all cores")->default_val(0)->check(CLI::Range(0, 4096));
   app.add_flag("--json", options.json, "print one JSON object");
-  try {
-    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // as CLI11 takes them
-    app.parse(reversed);
-  } catch (const CLI::CallForHelp&) {
-    throw HelpRequested{app.help()};
-  } catch (const CLI::ParseError& error) {
-    const std::string message = error.what();
-    throw std::invalid_argument(message.substr(0, message.find('\n')) + "; --help lists what is accepted");
-  }
+  parse_arguments(app, arguments);
   options.device = device == "cuda" ? Device::cuda : Device::cpu;
   if (options.images.empty() == options.dataset.empty()) {
     throw std::invalid_argument("there are no images, or two sources of them: files or --dataset are accepted");

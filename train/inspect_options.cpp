@@ -1,7 +1,6 @@
 #include "train/inspect_options.h"
 
-#include <CLI/CLI.hpp>
-#include <stdexcept>
+#include "train/parse_arguments.h"
 
 namespace lcnn::train {
 
@@ -25,15 +24,7 @@ InspectOptions parse_inspect_options(const std::vector<std::string>& arguments) 
   add("--runs", options.runs, "batches that are timed")->default_val(5)->check(range(1));
   add("--threads", options.threads, "threads on the CPU; 0: all cores")->default_val(0)->check(CLI::Range(0, 4096));
   app.add_flag("--json", options.json, "print the table as one JSON object");
-  try {
-    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // as CLI11 takes them
-    app.parse(reversed);
-  } catch (const CLI::CallForHelp&) {
-    throw HelpRequested{app.help()};
-  } catch (const CLI::ParseError& error) {
-    const std::string message = error.what();
-    throw std::invalid_argument(message.substr(0, message.find('\n')) + "; --help lists what is accepted");
-  }
+  parse_arguments(app, arguments);
   options.device = device == "cuda" ? Device::cuda : Device::cpu;
   return options;
 }

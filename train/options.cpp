@@ -2,11 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
 #include <stdexcept>
 #include <thread>
+
+#include "train/parse_arguments.h"
 
 namespace lcnn::train {
 namespace {
@@ -208,15 +209,7 @@ Options parse_options(const std::vector<std::string>& arguments) {
   add("device", "cpu", "cpu, cuda");
   app.add_option("--out", options.out, "the folder of checkpoints and metrics")->required()->type_name("");
   app.add_flag("--resume", options.resume, "continue the training of that folder");
-  try {
-    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // as CLI11 takes them
-    app.parse(reversed);
-  } catch (const CLI::CallForHelp&) {
-    throw HelpRequested{app.help()};
-  } catch (const CLI::ParseError& error) {
-    const std::string message = error.what();
-    throw std::invalid_argument(message.substr(0, message.find('\n')) + "; --help lists what is accepted");
-  }
+  parse_arguments(app, arguments);
   for (const auto& [option, value] : options.values) {
     if (app.count("--" + option) > 0) options.given.insert(option);
   }
