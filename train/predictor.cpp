@@ -11,6 +11,7 @@
 
 #include "bench/statistics.h"
 #include "train/checkpoint.h"
+#include "train/normalizer.h"
 #include "train/variant_layers.h"
 #include "variants/variant_table.h"
 
@@ -86,15 +87,11 @@ struct Predictor::State {
       : summary(summary_of(checkpoint)),
         device(device == Device::cuda ? torch::kCUDA : torch::kCPU),
         batch(batch),
-        model(make_model(checkpoint.architecture)) {
+        model(make_model(checkpoint.architecture)),
+        normalized(checkpoint.normalization, this->device) {
     restore_model(checkpoint, *model);
     model->to(this->device);
     model->eval();
-    const auto by_channel = [&](const std::vector<double>& values) {
-      return torch::tensor(values, torch::kFloat).view({1, -1, 1, 1}).to(this->device);
-    };
-    mean = by_channel(checkpoint.normalization.mean);
-    deviation = by_channel(checkpoint.normalization.deviation);
     if (checkpoint.architecture.convolution == ConvolutionKind::conv2d) {
       if (!variant.empty()) throw std::invalid_argument("--variant=" + variant + ": this network has no LookupConv2d");
       return;
@@ -115,7 +112,7 @@ struct Predictor::State {
   const torch::Device device;
   const std::int64_t batch;
   const std::shared_ptr<Model> model;
-  torch::Tensor mean, deviation;
+  const Normalizer normalized;
   std::string variant;                    // empty without LookupConv2d, like
   std::unique_ptr<VariantLayers> layers;  // this
   std::vector<double> milliseconds;  // of each batch
@@ -144,7 +141,7 @@ std::vector<double> Predictor::predict(std::span<const std::uint8_t> pixels) {
   if (count < 1 || count > state.batch) throw std::logic_error("predict takes 1 to `batch` images");
   torch::Tensor bytes = torch::zeros({state.batch, shape.channels, shape.height, shape.width}, torch::kByte);
   std::memcpy(bytes.mutable_data_ptr(), pixels.data(), pixels.size());
-  const torch::Tensor images = bytes.to(state.device).to(torch::kFloat).div_(255.0).sub_(state.mean).div_(state.deviation);
+  const torch::Tensor images = state.normalized(bytes);
   if (state.device.is_cuda()) torch::cuda::synchronize();
   torch::Tensor outputs;
   if (state.milliseconds.empty()) state.forward(images, outputs);  // prepares the layers, warms up

@@ -19,6 +19,7 @@
 #include "train/loader.h"
 #include "train/metrics.h"
 #include "train/model.h"
+#include "train/normalizer.h"
 #include "train/optimizer.h"
 #include "variants/runtime.h"
 
@@ -39,29 +40,20 @@ struct Score {
 class Batches {
  public:
   Batches(const ImageSet& set, const ImageShape& shape, const Normalization& normalization, torch::Device device)
-      : set_(set), shape_(shape), device_(device) {
-    const auto copy = [&](const auto& values, torch::IntArrayRef sizes, torch::Dtype type) {
-      return torch::from_blob(const_cast<void*>(static_cast<const void*>(values.data())), sizes, type).to(device, type, false, true);
-    };
-    labels_ = copy(set.labels, {static_cast<std::int64_t>(set.labels.size())}, torch::kLong);
-    const std::vector<std::int64_t> by_channel{1, shape.channels, 1, 1};
-    mean_ = copy(normalization.mean, by_channel, torch::kDouble).to(torch::kFloat);
-    deviation_ = copy(normalization.deviation, by_channel, torch::kDouble).to(torch::kFloat);
-  }
+      : set_(set), shape_(shape), labels_(torch::tensor(set.labels, torch::kLong).to(device)), normalized_(normalization, device) {}
   const ImageSet& set() const { return set_; }
   std::int64_t count() const { return labels_.size(0); }
   torch::Tensor images(std::span<std::uint8_t> pixels) const {
     const auto count = static_cast<std::int64_t>(pixels.size()) / shape_.elements();
-    const torch::Tensor bytes = torch::from_blob(pixels.data(), {count, shape_.channels, shape_.height, shape_.width}, torch::kByte);
-    return (bytes.to(device_).to(torch::kFloat).div_(255.0) - mean_).div_(deviation_);
+    return normalized_(torch::from_blob(pixels.data(), {count, shape_.channels, shape_.height, shape_.width}, torch::kByte));
   }
   torch::Tensor labels(const torch::Tensor& which) const { return labels_.index_select(0, which); }
 
  private:
   const ImageSet& set_;
   const ImageShape shape_;
-  const torch::Device device_;
-  torch::Tensor labels_, mean_, deviation_;
+  const torch::Tensor labels_;
+  const Normalizer normalized_;
 };
 
 std::vector<std::int64_t> values_of(const torch::Tensor& order) {
