@@ -25,7 +25,7 @@ std::span<const Variant* const> variant_table() {
       &cuda::baked_fused,
       &cuda::baked_filter,
       &cuda::table_gather,
-      &cuda::cluster_gather,
+      &cuda::compact_gather,
       &cuda::auto_lookup,
       &cuda::conv2d_libtorch,
       &cuda::conv2d_cudnn,

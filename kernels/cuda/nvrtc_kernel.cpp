@@ -111,24 +111,17 @@ NvrtcKernel::~NvrtcKernel() {
   if (library_ != nullptr) cudaLibraryUnload(library_);
 }
 
-void NvrtcKernel::launch(dim3 grid, dim3 block, void** arguments, bool overlap, cudaStream_t stream, unsigned cluster) const {
-  cudaLaunchAttribute attributes[2]{};
-  unsigned count = 0;
-  if (overlap) {
-    attributes[count].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attributes[count++].val.programmaticStreamSerializationAllowed = 1;
-  }
-  if (cluster > 1) {
-    attributes[count].id = cudaLaunchAttributeClusterDimension;
-    attributes[count++].val.clusterDim = {cluster, 1, 1};
-  }
+void NvrtcKernel::launch(dim3 grid, dim3 block, void** arguments, bool overlap, cudaStream_t stream) const {
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attribute.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = block;
   config.dynamicSmemBytes = static_cast<std::size_t>(dynamic_shared_bytes_);
   config.stream = stream;
-  config.attrs = attributes;
-  config.numAttrs = count;
+  config.attrs = &attribute;
+  config.numAttrs = overlap ? 1 : 0;
   check(cudaLaunchKernelExC(&config, kernel_, arguments), "launching a compiled kernel");
 }
 

@@ -35,8 +35,7 @@ class NvrtcKernel {
 
   // Enqueues a launch. With `overlap` it may begin before the kernel ahead of it on the stream ends: it must then wait
   // by griddepcontrol.wait before it reads what that kernel wrote.
-  // `cluster` blocks that follow each other along x are one cluster.
-  void launch(dim3 grid, dim3 block, void** arguments, bool overlap, cudaStream_t stream, unsigned cluster = 1) const;
+  void launch(dim3 grid, dim3 block, void** arguments, bool overlap, cudaStream_t stream) const;
 
   std::int64_t code_bytes() const { return code_bytes_; }
   int registers() const { return registers_; }
