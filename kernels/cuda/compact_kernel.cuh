@@ -1,26 +1,163 @@
-// The gather kernel on the matrix units: text for NVRTC, behind dictionary_tile.cuh, lookup_pairs.cuh and the constants in
-// capitals.
+// The fused kernel that multiplies compacted lookups on the matrix units: text for NVRTC, behind dictionary_tile.cuh,
+// lookup_pairs.cuh and the constants in capitals.
 //
-// Problem: ROWS output rows of one image, or some whole images, x GROUPS * 16 output channels.
-// Tile:    S of these rows and their halo, [row][entry][column], behind it a warp's outputs each, then the block's lookups.
-// Load:    S in one piece and the lookups, both by cp.async; the lookups before the kernel in front has ended.
-// Compute: a warp takes WARP_ROWS whole rows of 16 channels. A step multiplies the coefficients of 16 rows of S by these rows
-//          of S, which ldmatrix takes from wherever they lie. Columns of S must lie in whole words for that, so every kernel
-//          column has sums of its own, without its shift; shuffles shift them when they are added up.
+// Problem: ROWS output rows of one image x GROUPS * 16 output channels.
+// Tile:    X of these rows and their halo, S of them as CompactPlaces says, D where it fits, the block's lookups.
+// Load:    all by cp.async, the weights before the kernel in front has ended.
+// Compute: S by warps that take UNIT_TILES * 16 entries and LOADS * 8 groups of VECTOR positions each, K_SPLIT warps sharing the
+//          channels of one such unit; a copy of S for each kernel column. Then a warp takes WARP_ROWS whole rows of 16 channels:
+//          a step multiplies the coefficients of 16 rows of S by these rows, which ldmatrix takes from wherever they lie.
 // Store:   through shared memory, so that stores are contiguous along rows of y.
 using namespace lcnn_device;
 
 using Math = MATH;
 
-constexpr int kTiles = (COLUMNS + 7) / 8;  // of 8 columns, of a row
-constexpr int kRowWords = DICTIONARY * ENTRY_WORDS, kRowStep = STRIDE_H * kRowWords * 16;  // bytes between the rows of S under two output rows
-constexpr int kOutPlane = OUT_HEIGHT * OUT_WIDTH;
+constexpr int kThreads = WARPS * 32;
+constexpr int kTiles = (OUT_WIDTH + 7) / 8;  // of 8 columns, of a row
+constexpr bool kSwizzled = kTiles == ENTRY_WORDS && (kTiles & (kTiles - 1)) == 0 && kTiles > 1;
+constexpr int kRowWords = DICTIONARY * ENTRY_WORDS, kColumnWords = S_ROWS * kRowWords;
+constexpr int kRowStep = STRIDE_H * kRowWords * 16;  // bytes between the rows of S under two output rows
+constexpr int kPlane = HEIGHT * WIDTH, kOutPlane = OUT_HEIGHT * OUT_WIDTH;
 constexpr int kChannels = 16, kStepWords = 36;
 constexpr int kAllGroups = (OUT_CHANNELS + kChannels - 1) / kChannels;
 constexpr int kRun = WARP_ROWS * OUT_WIDTH;  // neighbours in y: a warp's outputs of a channel
 constexpr int kRunPitch = WHOLE_PLANES ? kRun : (kRun + STORE - 1) / STORE * STORE;
+constexpr int kPositions = LOADS * VECTOR, kUnitGroups = kGroups * LOADS;
+constexpr int kEntryTiles = (DICTIONARY + 15) / 16;
+constexpr int kEntryUnits = (kEntryTiles + UNIT_TILES - 1) / UNIT_TILES, kPositionUnits = (S_ROWS * WIDTH + kUnitGroups * VECTOR - 1) / (kUnitGroups * VECTOR);
+constexpr int kUnits = kEntryUnits * kPositionUnits;
+constexpr int kDictionaryWords = (IN_CHANNELS + Math::kStepChannels - 1) / Math::kStepChannels * kEntryTiles * 32;
 
-using RowSums = float[kTiles][4];
+using RowSums = float[WARP_ROWS][kTiles][4];
+
+template <bool kShared> struct DictionaryMemory : SharedMemory {};
+template <> struct DictionaryMemory<false> : GlobalMemory {};
+
+// COPY elements from memory to shared memory, there behind finish_copies().
+__device__ __forceinline__ void copy_elements(u16* to, const u16* from) {
+  if constexpr (COPY == 1) {
+    *to = __ldg(from);
+  } else if constexpr (COPY == 8) {
+    copy_word(reinterpret_cast<uint4*>(to), reinterpret_cast<const uint4*>(from));
+  } else {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))), "l"(from), "n"(COPY * 2) : "memory");
+  }
+}
+
+// Rows first .. first + rows of the image at `x`, as [channel][X_PITCH].
+__device__ __forceinline__ void copy_input(const u16* x, int first, int rows, u16* to) {
+  if constexpr (WHOLE_IMAGE) {
+    for (int i = threadIdx.x * COPY; i < IN_CHANNELS * kPlane; i += kThreads * COPY) copy_elements(to + i, x + i);
+  } else {
+    constexpr int kCopies = S_ROWS * WIDTH / COPY;
+    for (int i = threadIdx.x; i < IN_CHANNELS * kCopies; i += kThreads) {
+      const int channel = i / kCopies, at = i % kCopies * COPY;
+      if (at < rows * WIDTH) copy_elements(to + channel * X_PITCH + at, x + static_cast<i64>(channel) * kPlane + first * WIDTH + at);
+    }
+  }
+}
+
+// Stores S of VECTOR columns from `column` on into the copy of kernel column kColumn and of those behind it; `entry_s` is the
+// entry's row of S in the copy of kernel column 0.
+template <int kColumn>
+__device__ __forceinline__ void store_columns(u16* entry_s, int swizzle, int column, const u16 (&values)[VECTOR]) {
+  if constexpr (kColumn < KERNEL_W) {
+    constexpr int kShift = PADDING_W - kColumn * DILATION_W;
+    u16* copy = entry_s + kColumn * kColumnWords * 8;
+    const auto at = [&](int q) { return copy + ((q / 8 ^ swizzle) * 8 + q % 8); };
+    if constexpr (STRIDE_W == 1 && VECTOR > 1) {
+      constexpr int kFirst = (kShift % 2 + 2) % 2;  // values in front of the first whole pair
+      const int q0 = column + kShift;
+      if (kFirst == 1 && q0 >= 0 && q0 < kTiles * 8) *at(q0) = values[0];
+#pragma unroll
+      for (int v = kFirst; v + 1 < VECTOR; v += 2) {
+        const int q = q0 + v;
+        if (q >= 0 && q < kTiles * 8) *reinterpret_cast<unsigned*>(at(q)) = values[v] | static_cast<unsigned>(values[v + 1]) << 16;
+      }
+      const int last = q0 + VECTOR - 1;
+      if (kFirst == 1 && last >= 0 && last < kTiles * 8) *at(last) = values[VECTOR - 1];
+    } else {
+#pragma unroll
+      for (int v = 0; v < VECTOR; ++v) {
+        const int from = column + v + kShift;
+        if (from >= 0 && from % STRIDE_W == 0 && from / STRIDE_W < kTiles * 8) *at(from / STRIDE_W) = values[v];
+      }
+    }
+    store_columns<kColumn + 1>(entry_s, swizzle, column, values);
+  }
+}
+
+// A unit's S into the tile; row 0 of X lies under row `s_row` of S.
+__device__ __forceinline__ void store_unit(const float (&sums)[UNIT_TILES][kPositions][4], int unit, int positions, int s_row, u16* tile) {
+#pragma unroll
+  for (int l = 0; l < LOADS; ++l) {
+#pragma unroll
+    for (int side = 0; side < 2; ++side) {
+      const int position = (unit / kEntryUnits * kUnitGroups + l * kGroups + accumulator_group(side)) * VECTOR;
+      if (position >= positions) continue;
+      u16* row = tile + (s_row + position / WIDTH) * kRowWords * 8;
+#pragma unroll
+      for (int m = 0; m < UNIT_TILES; ++m) {
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          const int entry = (unit % kEntryUnits * UNIT_TILES + m) * 16 + accumulator_entry(half * 2);
+          if (entry >= DICTIONARY) continue;
+          u16 values[VECTOR];
+#pragma unroll
+          for (int v = 0; v < VECTOR; ++v) values[v] = Math::store(sums[m][l * VECTOR + v][half * 2 + side]);
+          store_columns<0>(row + entry * ENTRY_WORDS * 8, kSwizzled ? entry * kTiles / 8 & (kTiles - 1) : 0, position % WIDTH, values);
+        }
+      }
+    }
+  }
+}
+
+// Sums of a unit of S = D X, over every K_SPLITth step of channels.
+__device__ __forceinline__ void multiply_unit(const u16* x, int positions, const uint4* dictionary, int unit, float (&sums)[UNIT_TILES][kPositions][4]) {
+  const int lane = threadIdx.x % 32;
+  const u16* lane_x[LOADS];
+  bool inside[LOADS];
+#pragma unroll
+  for (int l = 0; l < LOADS; ++l) {
+    const int position = (unit / kEntryUnits * kUnitGroups + l * kGroups + lane / 4) * VECTOR;
+    inside[l] = position < positions;
+    lane_x[l] = x + position;
+  }
+  multiply<Math, UNIT_TILES, LOADS, VECTOR, SharedMemory, DictionaryMemory<SHARED_DICTIONARY>>(
+      lane_x, inside, IN_CHANNELS, X_PITCH, dictionary, kEntryTiles, unit % kEntryUnits * UNIT_TILES, threadIdx.x / 32 % K_SPLIT, K_SPLIT, sums);
+}
+
+// S = D X. Where several warps share a unit each has one; the sums of all but the first take X's place.
+__device__ __forceinline__ void form_input_dictionary(const u16* x, int positions, int s_row, const uint4* dictionary, float* partial, u16* tile) {
+  const int warp = threadIdx.x / 32;
+  if constexpr (K_SPLIT == 1) {
+    for (int unit = warp; unit < kUnits; unit += WARPS) {
+      float sums[UNIT_TILES][kPositions][4] = {};
+      multiply_unit(x, positions, dictionary, unit, sums);
+      store_unit(sums, unit, positions, s_row, tile);
+    }
+  } else {
+    constexpr int kSums = UNIT_TILES * kPositions * 4;
+    const int unit = warp / K_SPLIT, share = warp % K_SPLIT;
+    float sums[UNIT_TILES][kPositions][4] = {};
+    float* unit_partial = partial + unit * (K_SPLIT - 1) * kSums * 32 + threadIdx.x % 32;
+    const auto sum = [&](int i) -> float& { return sums[i / (kPositions * 4)][i / 4 % kPositions][i % 4]; };
+    if (unit < kUnits) multiply_unit(x, positions, dictionary, unit, sums);
+    __syncthreads();
+    if (unit < kUnits && share > 0) {
+#pragma unroll
+      for (int i = 0; i < kSums; ++i) unit_partial[((share - 1) * kSums + i) * 32] = sum(i);
+    }
+    __syncthreads();
+    if (unit >= kUnits || share > 0) return;
+#pragma unroll
+    for (int other = 0; other < K_SPLIT - 1; ++other) {
+#pragma unroll
+      for (int i = 0; i < kSums; ++i) sum(i) += unit_partial[(other * kSums + i) * 32];
+    }
+    store_unit(sums, unit, positions, s_row, tile);
+  }
+}
 
 // Four 8 x 8 matrices of 16 bits, transposed; lane l holds the address of row l % 8 of matrix l / 8. And the first two of them.
 __device__ __forceinline__ void load_matrices(unsigned (&b)[4], unsigned address) {
@@ -30,56 +167,60 @@ __device__ __forceinline__ void load_matrices(unsigned (&b)[2], unsigned address
   asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];" : "=r"(b[0]), "=r"(b[1]) : "r"(address) : "memory");
 }
 
-// What lies between the two tiles that one load takes: neighbours in a row, or in a column where a row is one tile.
-constexpr int kPairStep = kTiles == 1 ? kRowStep : 16;
-
-// sums += coefficients x 16 rows of S; `address` is the lane's row of S in the first tile, or in the second for lanes behind 16.
-__device__ __forceinline__ void multiply_step(const uint4& coefficients, unsigned address, RowSums (&sums)[WARP_ROWS]) {
-  const auto pair = [&](int offset, float (&first)[4], float (&second)[4]) {
+// sums += coefficients x 16 rows of S. `row` is where S of the first output row lies, `place` where the lane's row lies from
+// there; lanes behind 16 hold the second of the two tiles of a load: neighbours in a row, or in a column where a row is one.
+__device__ __forceinline__ void multiply_step(const uint4& coefficients, unsigned row, unsigned place, RowSums& sums) {
+  const auto pair = [&](unsigned address, float (&first)[4], float (&second)[4]) {
     unsigned b[4];
-    load_matrices(b, address + offset);
+    load_matrices(b, address);
     Math::mma(first, coefficients, b[0], b[1]);
     Math::mma(second, coefficients, b[2], b[3]);
   };
-  const auto single = [&](int offset, float (&only)[4]) {
+  const auto single = [&](unsigned address, float (&only)[4]) {
     unsigned b[2];
-    load_matrices(b, address + offset);
+    load_matrices(b, address);
     Math::mma(only, coefficients, b[0], b[1]);
   };
+  const unsigned second = threadIdx.x / 16 % 2;
   if constexpr (kTiles == 1) {
+    const unsigned address = row + place + second * kRowStep;
 #pragma unroll
-    for (int row = 0; row + 1 < WARP_ROWS; row += 2) pair(row * kRowStep, sums[row][0], sums[row + 1][0]);
-    if constexpr (WARP_ROWS % 2 == 1) single((WARP_ROWS - 1) * kRowStep, sums[WARP_ROWS - 1][0]);
+    for (int r = 0; r + 1 < WARP_ROWS; r += 2) pair(address + r * kRowStep, sums[r][0], sums[r + 1][0]);
+    if constexpr (WARP_ROWS % 2 == 1) single(address + (WARP_ROWS - 1) * kRowStep, sums[WARP_ROWS - 1][0]);
   } else {
+    const unsigned lane_place = kSwizzled ? place ^ second * 16 : place + second * 16;
 #pragma unroll
-    for (int row = 0; row < WARP_ROWS; ++row) {
+    for (int t = 0; t < kTiles; t += 2) {
+      const unsigned address = row + (kSwizzled ? lane_place ^ t * 16 : lane_place + t * 16);
 #pragma unroll
-      for (int t = 0; t + 1 < kTiles; t += 2) pair(row * kRowStep + t * 16, sums[row][t], sums[row][t + 1]);
-      if constexpr (kTiles % 2 == 1) single(row * kRowStep + (kTiles - 1) * 16, sums[row][kTiles - 1]);
+      for (int r = 0; r < WARP_ROWS; ++r) {
+        if (t + 1 < kTiles) pair(address + r * kRowStep, sums[r][t], sums[r][t + 1 < kTiles ? t + 1 : t]);
+        else single(address + r * kRowStep, sums[r][t]);
+      }
     }
   }
 }
 
-constexpr int floor_divide(int a, int b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
-
-// sums[t][i] of a column kShift further right, 0 beyond the row. Lane l holds columns t * 8 + l % 4 * 2 + i % 2.
-template <int kShift>
-__device__ __forceinline__ float shifted(const RowSums& sums, int t, int i) {
-  const int column = i % 2 + kShift, lanes = floor_divide(column, 2), from = i / 2 * 2 + column - lanes * 2;
-  const int near = t + floor_divide(lanes, 4), step = lanes - floor_divide(lanes, 4) * 4;
-  const auto value = [&](int tile) { return tile >= 0 && tile < kTiles ? sums[tile][from] : 0.0f; };
-  if (step == 0) return value(near);
+// A warp's outputs, sums and biases, into shared memory: [channel][kRunPitch].
+__device__ __forceinline__ void stage_outputs(const RowSums& sums, const float (&biases)[2], u16* staging) {
   const int lane = threadIdx.x % 32;
-  const float sent = lane % 4 < step ? value(near + 1) : value(near);
-  return __shfl_sync(0xffffffffu, sent, (lane & ~3) | ((lane + step) & 3));
-}
-
-template <int kColumn>
-__device__ __forceinline__ float add_columns(const RowSums (&sums)[KERNEL_W][WARP_ROWS], int row, int t, int i) {
-  if constexpr (kColumn == KERNEL_W) {
-    return 0.0f;
-  } else {
-    return shifted<kColumn * DILATION_W - PADDING_W>(sums[kColumn][row], t, i) + add_columns<kColumn + 1>(sums, row, t, i);
+#pragma unroll
+  for (int r = 0; r < WARP_ROWS; ++r) {
+#pragma unroll
+    for (int t = 0; t < kTiles; ++t) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        u16* at = staging + (lane / 4 + half * 8) * kRunPitch + r * OUT_WIDTH;
+        const int column = t * 8 + lane % 4 * 2;
+        const u16 left = Math::store(biases[half] + sums[r][t][half * 2]), right = Math::store(biases[half] + sums[r][t][half * 2 + 1]);
+        if constexpr (OUT_WIDTH % 2 == 0 && kRunPitch % 2 == 0) {
+          if (column < OUT_WIDTH) *reinterpret_cast<unsigned*>(at + column) = left | static_cast<unsigned>(right) << 16;
+        } else {
+          if (column < OUT_WIDTH) at[column] = left;
+          if (column + 1 < OUT_WIDTH) at[column + 1] = right;
+        }
+      }
+    }
   }
 }
 
@@ -93,79 +234,61 @@ __device__ __forceinline__ void store_outputs(const u16* staging, u16* y, int ch
   } else {
     constexpr int kWords = kRunPitch / STORE;
     for (int i = lane; i < channels * kWords; i += 32) {
-      const int channel = i / kWords, word = i % kWords;
-      if (word * STORE < rows * OUT_WIDTH) {
-        *reinterpret_cast<Stored*>(y + static_cast<i64>(channel) * kOutPlane + word * STORE) =
-            *reinterpret_cast<const Stored*>(staging + channel * kRunPitch + word * STORE);
+      const int channel = i / kWords, at = i % kWords * STORE;
+      if (at < rows * OUT_WIDTH) {
+        *reinterpret_cast<Stored*>(y + static_cast<i64>(channel) * kOutPlane + at) = *reinterpret_cast<const Stored*>(staging + channel * kRunPitch + at);
       }
     }
   }
 }
 
 // `steps` and `first_step` are CompactLookups'; `bias` has a value for every channel of every group.
-extern "C" __global__ void __launch_bounds__(WARPS * 32)
-    compact_gather(const uint4* __restrict__ s, const uint4* __restrict__ steps, const int* __restrict__ first_step,
-                   const float* __restrict__ bias, u16* __restrict__ y) {
+extern "C" __global__ void __launch_bounds__(kThreads)
+    compact_gather(const u16* __restrict__ x, const uint4* __restrict__ dictionary, const uint4* __restrict__ steps,
+                   const int* __restrict__ first_step, const float* __restrict__ bias, u16* __restrict__ y) {
   extern __shared__ uint4 shared[];
-  __shared__ int starts[GROUPS * KERNEL_W + 1];
-  constexpr int kThreads = WARPS * 32;
-  uint4* list = shared + TILE_WORDS + WARPS * STAGING_WORDS;
+  __shared__ int starts[GROUPS + 1];
+  uint4* tile = shared + INPUT_WORDS;
+  uint4* shared_dictionary = tile + TILE_WORDS;
+  uint4* list = shared_dictionary + (SHARED_DICTIONARY ? kDictionaryWords : 0);
   let_next_kernel_begin();
-  const int first_group = blockIdx.y * GROUPS, first_row = blockIdx.x * ROWS, first_image = blockIdx.z * IMAGES;
-  const int groups = min(GROUPS, kAllGroups - first_group);
-  const int* group_steps = first_step + first_group * KERNEL_W;
-  const int begin = group_steps[0], end = group_steps[groups * KERNEL_W];
-  for (int i = threadIdx.x; i <= groups * KERNEL_W; i += kThreads) starts[i] = group_steps[i] - begin;
+  const int first_group = blockIdx.y * GROUPS, groups = min(GROUPS, kAllGroups - first_group);
+  const int begin = first_step[first_group], end = first_step[first_group + groups];
+  if (threadIdx.x <= groups) starts[threadIdx.x] = first_step[first_group + threadIdx.x] - begin;
   for (int i = threadIdx.x; i < (end - begin) * kStepWords; i += kThreads) copy_word(list + i, steps + static_cast<i64>(begin) * kStepWords + i);
+  if constexpr (SHARED_DICTIONARY) {
+    for (int i = threadIdx.x; i < kDictionaryWords; i += kThreads) copy_word(shared_dictionary + i, dictionary + i);
+  }
   wait_for_previous_kernel();
-  const int first_s_row = first_image * IMAGE_ROWS + first_row * STRIDE_H;
-  const int words = min(((IMAGES - 1) * IMAGE_ROWS + S_ROWS), PADDED_ROWS - first_s_row) * kRowWords;
-  for (int i = threadIdx.x; i < words; i += kThreads) copy_word(shared + i, s + static_cast<i64>(first_s_row) * kRowWords + i);
+  // Rows of X under the block's S; S of the others, and of columns beside X, is zero.
+  const int first_row = blockIdx.x * ROWS, top = first_row * STRIDE_H - PADDING_H;
+  const int first_x_row = max(top, 0), x_rows = max(min(top + S_ROWS, HEIGHT) - first_x_row, 0);
+  copy_input(x + static_cast<i64>(blockIdx.z) * IN_CHANNELS * kPlane, first_x_row, x_rows, reinterpret_cast<u16*>(shared));
+  for (int i = threadIdx.x; i < TILE_WORDS; i += kThreads) tile[i] = make_uint4(0, 0, 0, 0);
   finish_copies();
+  __syncthreads();
+  form_input_dictionary(reinterpret_cast<const u16*>(shared), x_rows * WIDTH, first_x_row - top,
+                        SHARED_DICTIONARY ? shared_dictionary : dictionary, reinterpret_cast<float*>(shared), reinterpret_cast<u16*>(tile));
   __syncthreads();
 
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  u16* staging = reinterpret_cast<u16*>(shared + TILE_WORDS + warp * STAGING_WORDS);
-  const unsigned tile = static_cast<unsigned>(__cvta_generic_to_shared(shared)) + lane / 16 * kPairStep;
-  for (int item = warp; item < groups * ROW_TILES * IMAGES; item += WARPS) {
-    const int group = item % groups, image = item / groups / ROW_TILES, row = item / groups % ROW_TILES * WARP_ROWS;
-    const unsigned pixel = tile + image * IMAGE_ROWS * kRowWords * 16 + row * kRowStep;
-    RowSums sums[KERNEL_W][WARP_ROWS] = {};
-#pragma unroll
-    for (int column = 0; column < KERNEL_W; ++column) {
-      const int last = starts[group * KERNEL_W + column + 1];
+  u16* staging = reinterpret_cast<u16*>(shared + warp * STAGING_WORDS);
+  const unsigned tile_address = static_cast<unsigned>(__cvta_generic_to_shared(tile));
+  for (int item = warp; item < groups * ROW_TILES; item += WARPS) {
+    const int group = item % groups, row = item / groups * WARP_ROWS;
+    RowSums sums = {};
+    const int last = starts[group + 1];
 #pragma unroll 2
-      for (int step = starts[group * KERNEL_W + column]; step < last; ++step) {
-        const uint4* words_of_step = list + step * kStepWords;
-        multiply_step(words_of_step[lane], pixel + reinterpret_cast<const int*>(words_of_step + 32)[lane % 16], sums[column]);
-      }
+    for (int step = starts[group]; step < last; ++step) {
+      const uint4* step_words = list + step * kStepWords;
+      multiply_step(step_words[lane], tile_address + row * kRowStep, reinterpret_cast<const unsigned*>(step_words + 32)[lane % 16], sums);
     }
     const int first_channel = (first_group + group) * kChannels, channels = min(kChannels, OUT_CHANNELS - first_channel);
     const float biases[2] = {bias[first_channel + lane / 4], bias[first_channel + lane / 4 + 8]};
     __syncwarp();
-#pragma unroll
-    for (int r = 0; r < WARP_ROWS; ++r) {
-#pragma unroll
-      for (int t = 0; t < kTiles; ++t) {
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          u16* at = staging + (lane / 4 + half * 8) * kRunPitch + r * OUT_WIDTH;
-          const int out_column = t * 8 + lane % 4 * 2;
-          const u16 left = Math::store(biases[half] + add_columns<0>(sums, r, t, half * 2));
-          const u16 right = Math::store(biases[half] + add_columns<0>(sums, r, t, half * 2 + 1));
-          if constexpr (OUT_WIDTH % 2 == 0 && kRunPitch % 2 == 0) {
-            if (out_column < OUT_WIDTH) *reinterpret_cast<unsigned*>(at + out_column) = left | static_cast<unsigned>(right) << 16;
-          } else {
-            if (out_column < OUT_WIDTH) at[out_column] = left;
-            if (out_column + 1 < OUT_WIDTH) at[out_column + 1] = right;
-          }
-        }
-      }
-    }
+    stage_outputs(sums, biases, staging);
     __syncwarp();
     const int out_row = first_row + row, rows = min(min(WARP_ROWS, ROWS - row), OUT_HEIGHT - out_row);
-    if (first_image + image < BATCH && rows > 0) {
-      store_outputs(staging, y + ((static_cast<i64>(first_image + image) * OUT_CHANNELS + first_channel) * OUT_HEIGHT + out_row) * OUT_WIDTH, channels, rows);
-    }
+    if (rows > 0) store_outputs(staging, y + ((static_cast<i64>(blockIdx.z) * OUT_CHANNELS + first_channel) * OUT_HEIGHT + out_row) * OUT_WIDTH, channels, rows);
   }
 }

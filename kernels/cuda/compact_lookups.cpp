@@ -21,17 +21,18 @@ struct Slot {
 };
 using Load = std::vector<Slot>;
 
-// What 16 channels look up at kernel column `column`.
-Rows rows_of(const Conv2dProblem& stage, const LookupTable& lookups, const CompactPlaces& places, int group, int column) {
+// What 16 channels look up.
+Rows rows_of(const Conv2dProblem& stage, const LookupTable& lookups, const CompactPlaces& places, int group) {
   Rows rows;
-  const auto kernel_h = static_cast<int>(stage.kernel[0]), kernel_w = static_cast<int>(stage.kernel[1]);
+  const auto kernel_w = static_cast<int>(stage.kernel[1]), taps = static_cast<int>(stage.taps());
   const int channels = std::min(kGroupChannels, static_cast<int>(stage.out_channels) - group * kGroupChannels);
   for (int channel = 0; channel < channels; ++channel) {
-    for (int r = 0; r < kernel_h; ++r) {
-      const int row = ((group * kGroupChannels + channel) * kernel_h + r) * kernel_w + column;
+    for (int tap = 0; tap < taps; ++tap) {
+      const int row = (group * kGroupChannels + channel) * taps + tap;
       for (std::int32_t i = lookups.row_offsets[row]; i < lookups.row_offsets[row + 1]; ++i) {
         if (lookups.coefficients[i] == 0.0f) continue;
-        const int place = r * static_cast<int>(stage.dilation[0]) * places.row_words + static_cast<int>(lookups.indices[i]) * places.entry_words;
+        const int place = tap % kernel_w * places.column_words + tap / kernel_w * static_cast<int>(stage.dilation[0]) * places.row_words +
+                          places.entry(static_cast<int>(lookups.indices[i]));
         rows[place][channel] = lookups.coefficients[i];
       }
     }
@@ -69,34 +70,30 @@ std::uint32_t packed(Precision precision, float low, float high) {
 
 CompactLookups compact_lookups(const Conv2dProblem& stage, const LookupTable& lookups, Precision precision, const CompactPlaces& places) {
   CompactLookups compact;
-  const int groups = divide_up(stage.out_channels, kGroupChannels);
-  const auto kernel_w = static_cast<int>(stage.kernel[1]);
   const auto steps = [&] { return static_cast<std::int32_t>(compact.steps.size() / (kStepWords * 4)); };
-  for (int group = 0; group < groups; ++group) {
-    for (int column = 0; column < kernel_w; ++column) {
-      compact.first_step.push_back(steps());
-      const std::vector<Load> loads = spread_over_loads(rows_of(stage, lookups, places, group, column));
-      for (std::size_t first = 0; first < loads.size(); first += 2) {
-        const auto slot = [&](int row) -> const Slot& { return loads[first + row / kLoadRows][row % kLoadRows]; };
-        for (int lane = 0; lane < 32; ++lane) {
-          for (int i = 0; i < 4; ++i) {
-            const int channel = lane / 4 + i % 2 * 8, row = lane % 4 * 2 + i / 2 * 8;
-            compact.steps.push_back(packed(precision, slot(row).coefficients[channel], slot(row + 1).coefficients[channel]));
-          }
+  for (int group = 0; group < divide_up(stage.out_channels, kGroupChannels); ++group) {
+    compact.first_step.push_back(steps());
+    const std::vector<Load> loads = spread_over_loads(rows_of(stage, lookups, places, group));
+    for (std::size_t first = 0; first < loads.size(); first += 2) {
+      const auto slot = [&](int row) -> const Slot& { return loads[first + row / kLoadRows][row % kLoadRows]; };
+      for (int lane = 0; lane < 32; ++lane) {
+        for (int i = 0; i < 4; ++i) {
+          const int channel = lane / 4 + i % 2 * 8, row = lane % 4 * 2 + i / 2 * 8;
+          compact.steps.push_back(packed(precision, slot(row).coefficients[channel], slot(row + 1).coefficients[channel]));
         }
-        for (int row = 0; row < kStepRows; ++row) compact.steps.push_back(static_cast<std::uint32_t>(slot(row).place * 16));
       }
+      for (int row = 0; row < kStepRows; ++row) compact.steps.push_back(static_cast<std::uint32_t>(slot(row).place * 16));
     }
   }
   compact.first_step.push_back(steps());
   return compact;
 }
 
-int most_block_steps(const std::vector<std::int32_t>& first_step, int kernel_w, int block_groups) {
-  const int groups = static_cast<int>(first_step.size()) / kernel_w;
+int most_block_steps(const std::vector<std::int32_t>& first_step, int block_groups) {
+  const int groups = static_cast<int>(first_step.size()) - 1;
   int most = 0;
   for (int group = 0; group < groups; group += block_groups) {
-    most = std::max(most, first_step[std::min(group + block_groups, groups) * kernel_w] - first_step[group * kernel_w]);
+    most = std::max(most, first_step[std::min(group + block_groups, groups)] - first_step[group]);
   }
   return most;
 }

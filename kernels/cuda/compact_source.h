@@ -1,4 +1,4 @@
-// CUDA C++ source of the gather kernel that multiplies compacted lookups on the matrix units.
+// CUDA C++ source of the fused kernel that multiplies compacted lookups on the matrix units.
 #pragma once
 
 #include <cstdint>
@@ -6,13 +6,11 @@
 #include <vector>
 
 #include "kernels/cuda/compact_lookups.h"
-#include "kernels/cuda/padded_layout.h"
 #include "kernels/problem.h"
 
 namespace lcnn::cuda {
 
 struct CompactTile {
-  int images = 1;     // of a block; several only where it has all of their rows
   int rows = 1;       // output rows of an image that a block computes
   int warp_rows = 1;  // of them that a warp computes at once
   int groups = 1;     // of 16 output channels
@@ -21,27 +19,35 @@ struct CompactTile {
   bool operator==(const CompactTile&) const = default;
 };
 
-// Everything that follows from a lookup stage and a tile.
+// Everything that follows from a problem and a tile.
 struct CompactLayout {
-  PaddedLayout padded;                   // S in memory, and in a block's tile
+  int row_tiles, s_rows;                // of warp_rows in a block; rows of S in it
   CompactPlaces places;
-  int row_tiles;                         // of warp_rows, of a block's image
-  int s_rows;                            // of an image in the tile
-  int tile_words, staging_words;         // of 16 bytes in shared memory: S, a warp's outputs; then the lookups
-  int store_elements;                    // of y that a lane stores at once
-  bool whole_planes;                     // a warp's outputs of 16 channels are one piece of y
-  int grid_x, grid_y, grid_z;            // strips of rows, groups of channels, images
+  int vector, loads;                    // positions a lane loads at once, and how often
+  int unit_tiles, k_split;              // of 16 entries that a warp sums at once, warps that share its channels
+  bool whole_image, whole_planes;       // X, or a warp's outputs of 16 channels, are one piece of memory
+  int copy_elements, store_elements;    // of X and y that are moved at once
+  int x_pitch;                          // elements between channels of X in shared memory
+  // Of 16 bytes in shared memory: X, and then a warp's outputs; S; D where it fits; then the lookups.
+  int input_words, staging_words, tile_words, dictionary_words;
+  int grid_x, grid_y;                   // strips of rows, groups of channels; images are z
 
-  CompactLayout(const Conv2dProblem& stage, Precision precision, const CompactTile& tile);
+  // With `shared_dictionary` D lies in shared memory, too.
+  CompactLayout(const LookupProblem& problem, const CompactTile& tile, bool shared_dictionary);
+
+  int words() const { return input_words + tile_words + dictionary_words; }
 };
 
-// Tiles worth trying, best guess first; none where a row is too wide for a warp's registers. `stage` is a lookup stage
-// without groups and with a column stride of 1; `precision` is fp16 or bf16; `lookups` is how many there are in all.
-std::vector<CompactTile> compact_tiles(const Conv2dProblem& stage, Precision precision, std::int64_t lookups, int shared_limit,
-                                       int multiprocessors);
+// A layout with D in shared memory where that leaves room for `list_bytes` of lookups, else without.
+CompactLayout compact_layout(const LookupProblem& problem, const CompactTile& tile, double list_bytes, int shared_limit);
 
-// extern "C" __global__ void compact_gather(S as CompactLayout::padded says, steps, first_step, bias, Y* y), a grid of
-// grid_x x grid_y x grid_z blocks of 32 * warps threads: y = conv(S, P) + bias, NCHW, in `precision`, summed in fp32.
-std::string compact_source(const Conv2dProblem& stage, Precision precision, const CompactTile& tile);
+// Tiles worth trying, best guess first; none where nothing fits. `problem` is a vector one without groups; `precision` is fp16
+// or bf16; `lookups` is how many there are in all.
+std::vector<CompactTile> compact_tiles(const LookupProblem& problem, std::int64_t lookups, int shared_limit, int multiprocessors);
+
+// extern "C" __global__ void compact_gather(X, D as pack_dictionary() gives it, steps, first_step, bias, Y* y), a grid of
+// grid_x x grid_y x batch blocks of 32 * warps threads: y = conv(conv(x, D), P) + bias, NCHW, in `precision`, summed in fp32;
+// S is rounded to `precision` in between.
+std::string compact_source(const LookupProblem& problem, Precision precision, const CompactTile& tile, const CompactLayout& layout);
 
 }  // namespace lcnn::cuda

@@ -139,7 +139,7 @@ __device__ void multiply_position(float (&sums)[4], const uint4 (&a)[Math::kTerm
 // positions are those of its first group, then of its second, ... `x` points to this lane's groups (lane / 4, and every 8
 // further) in channel 0, channels are `plane` elements apart; `inside` is whether they exist. `dictionary` is D packed as
 // [step][entry tile][term][lane]; the tile's first entry tile is `first_tile`.
-template <typename Math, int kEntryTiles, int kLoads, int kVector, typename Memory = GlobalMemory>
+template <typename Math, int kEntryTiles, int kLoads, int kVector, typename Memory = GlobalMemory, typename DictionaryMemory = GlobalMemory>
 __device__ void multiply(const typename Math::Element* const (&x)[kLoads], const bool (&inside)[kLoads], int channels,
                          int plane, const uint4* dictionary, int entry_tiles, int first_tile, int first, int stride,
                          float (&sums)[kEntryTiles][kLoads * kVector][4]) {
@@ -169,7 +169,7 @@ __device__ void multiply(const typename Math::Element* const (&x)[kLoads], const
     for (int m = 0; m < kEntryTiles; ++m) {
       const i64 tile = static_cast<i64>(step) * entry_tiles + min(first_tile + m, entry_tiles - 1);
 #pragma unroll
-      for (int term = 0; term < Math::kTerms; ++term) a[m][term] = Memory::load(dictionary + (tile * Math::kTerms + term) * 32 + lane);
+      for (int term = 0; term < Math::kTerms; ++term) a[m][term] = DictionaryMemory::load(dictionary + (tile * Math::kTerms + term) * 32 + lane);
     }
 #pragma unroll
     for (int p = 0; p < kLoads * kVector; ++p) {

@@ -1,7 +1,6 @@
 // How S lies between the dictionary kernel and the gather: with its padding, so that a strip of rows is one piece of memory.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 
 #include "kernels/problem.h"
@@ -25,16 +24,6 @@ struct PaddedLayout {
         pitch(whole_words(stage.width + lead)),
         image_rows(static_cast<int>(stage.height) + rows_before),
         batch(stage.batch) {}
-
-  // Without columns of padding: rows of an odd number of words with room for the output's columns, too.
-  static PaddedLayout unshifted(const Conv2dProblem& stage, Precision precision) {
-    PaddedLayout layout(stage, precision);
-    layout.lead = 0;
-    layout.pitch = layout.whole_words(std::max(stage.width, stage.out_width()));
-    const int word = 16 / layout.element_bytes;
-    if (layout.pitch / word % 2 == 0) layout.pitch += word;
-    return layout;
-  }
 
   std::int64_t rows() const { return batch * image_rows + rows_before; }
   std::int64_t elements() const { return rows() * entries * pitch; }
