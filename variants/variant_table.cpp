@@ -26,6 +26,7 @@ std::span<const Variant* const> variant_table() {
       &cuda::baked_filter,
       &cuda::table_gather,
       &cuda::compact_gather,
+      &cuda::batch_gather,
       &cuda::auto_lookup,
       &cuda::conv2d_libtorch,
       &cuda::conv2d_cudnn,

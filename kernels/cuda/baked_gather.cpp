@@ -33,7 +33,7 @@ class BakedGather final : public PreparedConvolution {
   BakedGather(const VectorForm& form, Precision precision, const Execution& execution)
       : gather_(make_baked_kernel(form, precision, nullptr, /*fused=*/false, execution)),
         layout_(form.problem.lookup_stage(), precision),
-        dictionary_(form.problem.dictionary_stage(), form.weights.dictionary, precision, layout_, execution),
+        dictionary_(form.problem.dictionary_stage(), form.weights.dictionary, precision, layout_.strides(), execution),
         input_dictionary_(*execution.allocator, layout_.bytes(), MemoryKind::workspace) {
     check(cudaMemsetAsync(input_dictionary_.as<void>(), 0, layout_.bytes(), as_stream(execution.stream)), "zeroing the padding");
   }

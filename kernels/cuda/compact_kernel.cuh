@@ -33,28 +33,29 @@ using RowSums = float[WARP_ROWS][kTiles][4];
 template <bool kShared> struct DictionaryMemory : SharedMemory {};
 template <> struct DictionaryMemory<false> : GlobalMemory {};
 
-// COPY elements from memory to shared memory, there behind finish_copies().
-__device__ __forceinline__ void copy_elements(u16* to, const u16* from) {
-  if constexpr (COPY == 1) {
-    *to = __ldg(from);
-  } else if constexpr (COPY == 8) {
-    copy_word(reinterpret_cast<uint4*>(to), reinterpret_cast<const uint4*>(from));
-  } else {
-    asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))), "l"(from), "n"(COPY * 2) : "memory");
-  }
+// The word of 8 elements of X that begins at element `at`, from memory to shared memory; nothing behind the end of X is read.
+__device__ __forceinline__ void copy_input_word(u16* to, const u16* x, i64 at) {
+  constexpr i64 kElements = static_cast<i64>(BATCH) * IN_CHANNELS * kPlane;
+  const int bytes = static_cast<int>(min(kElements - at, static_cast<i64>(8))) * 2;
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))), "l"(x + at), "r"(bytes) : "memory");
 }
 
-// Rows first .. first + rows of the image at `x`, as [channel][X_PITCH].
-__device__ __forceinline__ void copy_input(const u16* x, int first, int rows, u16* to) {
+// Rows first .. first + rows of an image of `x`, as [channel][X_PITCH], in whole words and what shares them. An element lies
+// in a word where it lies in memory, for X_PITCH and a plane are the same modulo 8. Returns where channel 0 begins.
+__device__ __forceinline__ const u16* copy_input(const u16* x, int image, int first, int rows, u16* to) {
+  const i64 begin = static_cast<i64>(image) * IN_CHANNELS * kPlane + first * WIDTH;
+  const int phase = static_cast<int>(begin % 8);
   if constexpr (WHOLE_IMAGE) {
-    for (int i = threadIdx.x * COPY; i < IN_CHANNELS * kPlane; i += kThreads * COPY) copy_elements(to + i, x + i);
+    for (int i = threadIdx.x * 8; i < phase + IN_CHANNELS * kPlane; i += kThreads * 8) copy_input_word(to + i, x, begin - phase + i);
   } else {
-    constexpr int kCopies = S_ROWS * WIDTH / COPY;
-    for (int i = threadIdx.x; i < IN_CHANNELS * kCopies; i += kThreads) {
-      const int channel = i / kCopies, at = i % kCopies * COPY;
-      if (at < rows * WIDTH) copy_elements(to + channel * X_PITCH + at, x + static_cast<i64>(channel) * kPlane + first * WIDTH + at);
+    constexpr int kWords = (S_ROWS * WIDTH + 14) / 8;
+    for (int i = threadIdx.x; i < IN_CHANNELS * kWords; i += kThreads) {
+      const int channel = i / kWords, word = i % kWords * 8;
+      const int start = phase + channel * X_PITCH, behind = start % 8 + rows * WIDTH;
+      if (word < behind) copy_input_word(to + start / 8 * 8 + word, x, (begin + static_cast<i64>(channel) * kPlane) / 8 * 8 + word);
     }
   }
+  return to + phase;
 }
 
 // Stores S of VECTOR columns from `column` on into the copy of kernel column kColumn and of those behind it; `entry_s` is the
@@ -263,11 +264,11 @@ extern "C" __global__ void __launch_bounds__(kThreads)
   // Rows of X under the block's S; S of the others, and of columns beside X, is zero.
   const int first_row = blockIdx.x * ROWS, top = first_row * STRIDE_H - PADDING_H;
   const int first_x_row = max(top, 0), x_rows = max(min(top + S_ROWS, HEIGHT) - first_x_row, 0);
-  copy_input(x + static_cast<i64>(blockIdx.z) * IN_CHANNELS * kPlane, first_x_row, x_rows, reinterpret_cast<u16*>(shared));
+  const u16* input = copy_input(x, blockIdx.z, first_x_row, x_rows, reinterpret_cast<u16*>(shared));
   for (int i = threadIdx.x; i < TILE_WORDS; i += kThreads) tile[i] = make_uint4(0, 0, 0, 0);
   finish_copies();
   __syncthreads();
-  form_input_dictionary(reinterpret_cast<const u16*>(shared), x_rows * WIDTH, first_x_row - top,
+  form_input_dictionary(input, x_rows * WIDTH, first_x_row - top,
                         SHARED_DICTIONARY ? shared_dictionary : dictionary, reinterpret_cast<float*>(shared), reinterpret_cast<u16*>(tile));
   __syncthreads();
 

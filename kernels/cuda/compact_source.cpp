@@ -72,11 +72,10 @@ CompactLayout::CompactLayout(const LookupProblem& problem, const CompactTile& ti
   vector = widest_vector(width, kStored);
   loads = vector >= 4 ? 1 : 4 / vector;
   whole_image = grid_x == 1;
-  copy_elements = std::gcd(kWordElements, whole_image ? channels * plane : std::gcd(width, plane));
-  // Four channels further lie other banks, as far as whole copies allow.
-  const int strip = divide_up(s_rows * width, kWordElements) * kWordElements;
-  x_pitch = whole_image ? plane : strip + (copy_elements == kWordElements ? (strip / 8 % 2 == 0 ? 8 : 0) : (20 - strip % 16) % 16);
-  const int x_words = divide_up(channels * x_pitch, kWordElements);
+  // Of words that begin and end in what is beside them; an odd number of words between channels where they are whole.
+  const int strip = divide_up(s_rows * width + 14, kWordElements) * kWordElements + plane % kWordElements;
+  x_pitch = whole_image ? plane : strip + (strip % 16 == 0 ? kWordElements : 0);
+  const int x_words = divide_up(channels * x_pitch + kWordElements, kWordElements);
 
   const int positions = loads * vector;
   unit_tiles = 1;
@@ -139,7 +138,7 @@ std::string compact_source(const LookupProblem& problem, Precision precision, co
                    {"ROW_TILES", layout.row_tiles}, {"S_ROWS", layout.s_rows}, {"ENTRY_WORDS", layout.places.entry_words},
                    {"INPUT_WORDS", layout.input_words}, {"TILE_WORDS", layout.tile_words}, {"STAGING_WORDS", layout.staging_words},
                    {"SHARED_DICTIONARY", layout.dictionary_words > 0}, {"WHOLE_IMAGE", layout.whole_image}, {"WHOLE_PLANES", layout.whole_planes},
-                   {"COPY", layout.copy_elements}, {"STORE", layout.store_elements}, {"X_PITCH", layout.x_pitch}, {"VECTOR", layout.vector},
+                   {"BATCH", conv.batch}, {"STORE", layout.store_elements}, {"X_PITCH", layout.x_pitch}, {"VECTOR", layout.vector},
                    {"LOADS", layout.loads}, {"UNIT_TILES", layout.unit_tiles}, {"K_SPLIT", layout.k_split}, {"DICTIONARY", problem.dictionary_size},
                    {"IN_CHANNELS", conv.in_channels}, {"HEIGHT", conv.height}, {"WIDTH", conv.width}, {"OUT_CHANNELS", conv.out_channels},
                    {"OUT_HEIGHT", conv.out_height()}, {"OUT_WIDTH", conv.out_width()}, {"KERNEL_W", conv.kernel[1]},

@@ -26,7 +26,7 @@ struct CompactLayout {
   int vector, loads;                    // positions a lane loads at once, and how often
   int unit_tiles, k_split;              // of 16 entries that a warp sums at once, warps that share its channels
   bool whole_image, whole_planes;       // X, or a warp's outputs of 16 channels, are one piece of memory
-  int copy_elements, store_elements;    // of X and y that are moved at once
+  int store_elements;                   // of y that are stored at once
   int x_pitch;                          // elements between channels of X in shared memory
   // Of 16 bytes in shared memory: X, and then a warp's outputs; S; D where it fits; then the lookups.
   int input_words, staging_words, tile_words, dictionary_words;

@@ -49,7 +49,7 @@ TEST(CompactSource, EveryTileCoversTheOutputAndHoldsTheRowsThatItReads) {
       EXPECT_GE(layout.row_tiles * tile.warp_rows, tile.rows);
       EXPECT_GE(layout.places.entry_words * 8, stage.out_width());
       EXPECT_EQ(layout.x_pitch % layout.vector, 0);
-      EXPECT_EQ((layout.whole_image ? form.problem.conv.in_channels : 1) * layout.x_pitch % layout.copy_elements, 0);
+      EXPECT_EQ((layout.x_pitch - form.problem.conv.height * form.problem.conv.width) % 8, 0);
       const CompactLookups compact = compact_lookups(stage, form.weights.lookups, Precision::fp16, layout.places);
       const std::int64_t last_row = (layout.row_tiles * tile.warp_rows - 1) * stage.stride[0];
       for (std::size_t step = 0; step < compact.steps.size() / (kStepWords * 4); ++step) {

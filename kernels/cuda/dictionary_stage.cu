@@ -25,16 +25,17 @@ constexpr int loads_of(int vector) { return vector >= 4 ? 1 : 4 / vector; }
 
 struct Shape {
   int channels, entries, height, width;
-  int groups;                                // batch * height * width / kVector
-  int rows_before, lead, pitch, image_rows;  // of PaddedLayout
+  int groups;  // batch * height * width / kVector
+  InputDictionaryStrides strides;
+  bool whole_words;  // a group of S is contiguous and aligned
 };
 
 // Where entry 0 of a group's positions lies in S. Groups do not cross rows.
 template <int kVector>
 __device__ i64 group_offset(const Shape& shape, int group) {
   const int per_row = shape.width / kVector, row = group / per_row, image = row / shape.height;
-  const int padded_row = image * shape.image_rows + shape.rows_before + row - image * shape.height;
-  return static_cast<i64>(padded_row) * shape.entries * shape.pitch + shape.lead + (group - row * per_row) * kVector;
+  return shape.strides.origin + image * shape.strides.image + (row - image * shape.height) * shape.strides.row +
+         (group - row * per_row) * kVector * shape.strides.column;
 }
 
 template <typename Math, int kEntryTiles, int kVector, bool kSplit>
@@ -69,10 +70,16 @@ __global__ void __launch_bounds__(kThreads)
   const auto store_accumulator = [&](int m, int l, int i, i64 offset, const float (&values)[kVector]) {
     const int entry = (first_tile + m) * 16 + accumulator_entry(i), group = first_group + l * kGroups + accumulator_group(i);
     if (entry >= shape.entries || group >= shape.groups) return;
+    T* at = s + offset + entry * shape.strides.entry;
     Vector<T, kVector> stored;
 #pragma unroll
     for (int v = 0; v < kVector; ++v) stored.values[v] = Math::store(values[v]);
-    *reinterpret_cast<decltype(stored.word)*>(s + offset + static_cast<i64>(entry) * shape.pitch) = stored.word;
+    if (shape.whole_words) {
+      *reinterpret_cast<decltype(stored.word)*>(at) = stored.word;
+      return;
+    }
+#pragma unroll
+    for (int v = 0; v < kVector; ++v) at[v * shape.strides.column] = stored.values[v];
   };
   if constexpr (kSplit) {
     // Each warp adds up and stores one of the four accumulators of every product.
@@ -131,13 +138,19 @@ void with_math(Precision precision, Function&& function) {
   }
 }
 
+bool whole_words(const InputDictionaryStrides& strides, Precision precision) {
+  const std::int64_t word = 16 / element_bytes(precision);
+  const auto divides = [&](std::int64_t stride) { return stride % word == 0; };
+  return strides.column == 1 && divides(strides.origin) && divides(strides.image) && divides(strides.entry) && divides(strides.row);
+}
+
 }  // namespace
 
 DictionaryStage::DictionaryStage(const Conv2dProblem& stage, std::span<const float> dictionary, Precision precision,
-                                 const PaddedLayout& layout, const Execution& execution)
+                                 const InputDictionaryStrides& strides, const Execution& execution)
     : stage_(stage),
       precision_(precision),
-      layout_(layout),
+      strides_(strides),
       dictionary_(upload(std::span<const std::uint32_t>(pack_dictionary(stage, dictionary, precision)), MemoryKind::weights, execution)) {
   const std::int64_t plane = stage.height * stage.width, multiprocessors = DeviceLimits().multiprocessors;
   vector_ = widest_vector(stage.width, precision);
@@ -155,7 +168,7 @@ DictionaryStage::DictionaryStage(const Conv2dProblem& stage, std::span<const flo
 void DictionaryStage::run(const void* x, void* s, void* stream) const {
   const Shape shape{static_cast<int>(stage_.in_channels), static_cast<int>(stage_.out_channels), static_cast<int>(stage_.height),
                     static_cast<int>(stage_.width), static_cast<int>(stage_.batch * stage_.height * stage_.width / vector_),
-                    layout_.rows_before, layout_.lead, layout_.pitch, layout_.image_rows};
+                    strides_, whole_words(strides_, precision_)};
   const int block_groups = kGroups * loads_of(vector_) * (split_ == 1 ? kWarps : 1);
   const dim3 grid(divide_up(shape.groups, block_groups), divide_up(shape.entries, 16 * entry_tiles_));
   with_math(precision_, [&]<typename Math>(Math) {

@@ -1,4 +1,4 @@
-// S = conv(X, D) for a 1x1 dictionary: a skinny matrix product that streams X once; X is NCHW, S as PaddedLayout says.
+// S = conv(X, D) for a 1x1 dictionary: a skinny matrix product that streams X once; X is NCHW, S lies anywhere.
 #pragma once
 
 #include <span>
@@ -12,11 +12,12 @@ namespace lcnn::cuda {
 // Source: paper eq. 4.
 class DictionaryStage {
  public:
-  // `stage` is a LookupProblem's dictionary_stage(); `dictionary` is D [dictionary_size, C], rounded to `precision`.
+  // `stage` is a LookupProblem's dictionary_stage(); `dictionary` is D [dictionary_size, C], rounded to `precision`. S is
+  // stored fastest with a column stride of 1 and an origin and other strides of whole words of 16 bytes.
   DictionaryStage(const Conv2dProblem& stage, std::span<const float> dictionary, Precision precision,
-                  const PaddedLayout& layout, const Execution& execution);
+                  const InputDictionaryStrides& strides, const Execution& execution);
 
-  // Writes S but for its padding. Enqueues on `stream`; allocates nothing.
+  // Writes S and nothing beside it. Enqueues on `stream`; allocates nothing.
   void run(const void* x, void* s, void* stream) const;
 
   // The tile that was chosen, for the report.
@@ -28,7 +29,7 @@ class DictionaryStage {
  private:
   Conv2dProblem stage_;
   Precision precision_;
-  PaddedLayout layout_;
+  InputDictionaryStrides strides_;
   int vector_ = 1;       // consecutive positions a lane loads at once
   int entry_tiles_ = 1;  // of 16, that a warp sums
   int split_ = 1;        // warps that share the channels of one tile

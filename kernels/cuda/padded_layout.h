@@ -7,6 +7,11 @@
 
 namespace lcnn::cuda {
 
+// Where element (image, entry, row, column) of S lies: origin plus these times its indices.
+struct InputDictionaryStrides {
+  std::int64_t origin, image, entry, row, column;
+};
+
 // S as [image][row][entry][column]. `rows_before` rows of zeros lie in front of each image and behind the last one: the
 // rows behind an image are those in front of the next. `lead` zeros lie in front of each row: its left padding, and the
 // right padding of what lies in front. Rows and leads are whole words of 16 bytes.
@@ -25,6 +30,10 @@ struct PaddedLayout {
         image_rows(static_cast<int>(stage.height) + rows_before),
         batch(stage.batch) {}
 
+  InputDictionaryStrides strides() const {
+    const std::int64_t row = static_cast<std::int64_t>(entries) * pitch;
+    return {.origin = rows_before * row + lead, .image = image_rows * row, .entry = pitch, .row = row, .column = 1};
+  }
   std::int64_t rows() const { return batch * image_rows + rows_before; }
   std::int64_t elements() const { return rows() * entries * pitch; }
   std::int64_t bytes() const { return elements() * element_bytes; }

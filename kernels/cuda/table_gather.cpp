@@ -61,7 +61,7 @@ class TableGather final : public PreparedConvolution {
         chosen_(choose(form, precision, execution)),
         tile_(tiles_[chosen_.kernel.candidate]),
         table_layout_(stage_, precision, tile_),
-        dictionary_(form.problem.dictionary_stage(), form.weights.dictionary, precision, layout_, execution),
+        dictionary_(form.problem.dictionary_stage(), form.weights.dictionary, precision, layout_.strides(), execution),
         input_dictionary_(*execution.allocator, layout_.bytes(), MemoryKind::workspace) {
     check(cudaMemsetAsync(input_dictionary_.as<void>(), 0, layout_.bytes(), as_stream(execution.stream)), "zeroing the padding");
   }
