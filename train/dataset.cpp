@@ -13,8 +13,23 @@ std::span<const DatasetEntry> dataset_table() {
       {"cifar10", "32x32 RGB, 10 classes, binary version", "", false, read_cifar10_dataset},
       {"cifar100", "32x32 RGB, 100 classes, binary version", "", false, read_cifar100_dataset},
       {"folder", "train/CLASS/ and val/CLASS/ of JPEG and PNG files, as ImageNet is laid out", "", true, read_folder_dataset},
+      {"celeba", "CelebA's own layout: img_align_celeba/, list_attr_celeba.txt, list_eval_partition.txt; every attribute is learnt", "",
+       true, read_celeba_dataset},
   };
   return kTable;
+}
+
+ImageSet chosen_images(const ImageSet& set, const ImageShape& shape, std::span<const std::int64_t> indices) {
+  ImageSet chosen;
+  const auto copy = [&](const auto& from, auto& to, std::int64_t width) {
+    if (from.empty()) return;
+    for (const std::int64_t i : indices) to.insert(to.end(), from.begin() + i * width, from.begin() + (i + 1) * width);
+  };
+  copy(set.pixels, chosen.pixels, shape.elements());
+  copy(set.labels, chosen.labels, 1);
+  copy(set.attributes, chosen.attributes, static_cast<std::int64_t>(set.attributes.size()) / std::max<std::int64_t>(set.count(), 1));
+  copy(set.files, chosen.files, 1);
+  return chosen;
 }
 
 Normalization normalization_of(const ImageSet& images, const ImageShape& shape) {

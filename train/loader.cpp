@@ -93,7 +93,7 @@ void Loader::work() {
 }
 
 ImageSet load_sample(const ImageSet& set, const View& view, std::int64_t most, int threads) {
-  const auto count = static_cast<std::int64_t>(set.labels.size()), taken = std::min(count, most);
+  const std::int64_t count = set.count(), taken = std::min(count, most);
   std::vector<std::int64_t> order;
   for (std::int64_t i = 0; i < taken; ++i) order.push_back(i * count / taken);
   ImageSet sample;
@@ -102,7 +102,6 @@ ImageSet load_sample(const ImageSet& set, const View& view, std::int64_t most, i
     const auto pixels = loader.next();
     sample.pixels.insert(sample.pixels.end(), pixels.begin(), pixels.end());
   }
-  for (const std::int64_t i : order) sample.labels.push_back(set.labels[static_cast<std::size_t>(i)]);
   return sample;
 }
 

@@ -61,7 +61,7 @@ class Loader {
   std::vector<std::thread> threads_;
 };
 
-// Up to `most` images, evenly chosen, as the network sees them: a set in memory.
+// The pixels of up to `most` images, evenly chosen, as the network sees them: a set in memory, without labels.
 ImageSet load_sample(const ImageSet& set, const View& view, std::int64_t most, int threads);
 
 }  // namespace lcnn::train

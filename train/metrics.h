@@ -4,11 +4,31 @@
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "train/dataset.h"
 
 namespace lcnn::train {
 
+struct Score {
+  double loss = 0;
+  std::vector<double> accuracies;  // one, or one for each attribute
+
+  double accuracy() const;  // their mean
+};
+
+// {"loss", "accuracy"}; with attributes {"attributes": {name: accuracy}} too.
+nlohmann::ordered_json to_json(const Score& score, const Labels& labels);
+
+// A network's validation as its line has it, every attribute's accuracy and their mean: "Bald accuracy: 0.9781".
+std::string attribute_lines(const nlohmann::ordered_json& line);
+
 // Appends a line. Throws std::runtime_error, one line that names the file, when it cannot be written.
 void append_metrics(const std::filesystem::path& file, const nlohmann::ordered_json& line);
+
+// The line of an epoch, from 1. Throws std::runtime_error, one line that names the file, when it is not there.
+nlohmann::ordered_json read_metrics(const std::filesystem::path& file, std::int64_t epoch);
 
 // Drops the lines behind the first `epochs`, as a training that is continued after so many writes them anew. A file that is
 // not there stays so.

@@ -99,6 +99,15 @@ std::string list_of(const Table& table) {
   return text;
 }
 
+// The data sets whose images are in files.
+std::vector<std::string_view> file_datasets() {
+  std::vector<std::string_view> names;
+  for (const DatasetEntry& entry : dataset_table()) {
+    if (entry.files) names.push_back(entry.name);
+  }
+  return names;
+}
+
 using Values = std::map<std::string, std::string>;
 
 // Options that say nothing for the kind of convolution, optimizer or schedule are refused when they are given.
@@ -144,7 +153,7 @@ void interpret(Options& options) {
   options.epochs = whole("epochs", 1, 1'000'000);
   options.batch = whole("batch", 1, 1'000'000);
   options.patience = whole("patience", 0, 1'000'000);
-  require_used(options, "image-size", dataset.files, "--dataset=folder");
+  require_used(options, "image-size", dataset.files, fmt::format("--dataset={}", fmt::join(file_datasets(), " and ")));
   options.image_size = whole("image-size", 1, 16384);
   options.augmentation = {.crop = whole("crop", 0, 4096), .flip = real("flip", 0, 1)};
   options.subset = whole("subset", 0, 1'000'000'000);

@@ -1,6 +1,5 @@
 #include "train/trainer.h"
 
-#include <torch/nn/functional/loss.h>
 #include <torch/types.h>
 #include <torch/utils.h>
 #include <unistd.h>
@@ -11,6 +10,7 @@
 #include <csignal>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -20,6 +20,7 @@
 #include "train/metrics.h"
 #include "train/model.h"
 #include "train/normalizer.h"
+#include "train/objective.h"
 #include "train/optimizer.h"
 #include "variants/runtime.h"
 
@@ -32,27 +33,23 @@ volatile std::sig_atomic_t stop_requested = 0;
 
 constexpr std::int64_t kEvaluationBatch = 500;
 
-struct Score {
-  double loss = 0, accuracy = 0;
-};
-
-// Makes tensors on the device of a set's labels, and of its images as loaders give them: these are normalized.
+// Makes tensors on the device of a set's targets, and of its images as loaders give them: these are normalized.
 class Batches {
  public:
   Batches(const ImageSet& set, const ImageShape& shape, const Normalization& normalization, torch::Device device)
-      : set_(set), shape_(shape), labels_(torch::tensor(set.labels, torch::kLong).to(device)), normalized_(normalization, device) {}
+      : set_(set), shape_(shape), targets_(targets_of(set).to(device)), normalized_(normalization, device) {}
   const ImageSet& set() const { return set_; }
-  std::int64_t count() const { return labels_.size(0); }
+  std::int64_t count() const { return set_.count(); }
   torch::Tensor images(std::span<std::uint8_t> pixels) const {
     const auto count = static_cast<std::int64_t>(pixels.size()) / shape_.elements();
     return normalized_(torch::from_blob(pixels.data(), {count, shape_.channels, shape_.height, shape_.width}, torch::kByte));
   }
-  torch::Tensor labels(const torch::Tensor& which) const { return labels_.index_select(0, which); }
+  torch::Tensor targets(const torch::Tensor& which) const { return targets_.index_select(0, which); }
 
  private:
   const ImageSet& set_;
   const ImageShape shape_;
-  const torch::Tensor labels_;
+  const torch::Tensor targets_;
   const Normalizer normalized_;
 };
 
@@ -61,27 +58,28 @@ std::vector<std::int64_t> values_of(const torch::Tensor& order) {
   return {first, first + order.numel()};
 }
 
-std::int64_t count_correct(const torch::Tensor& outputs, const torch::Tensor& labels) {
-  return outputs.argmax(1).eq(labels).sum().item<std::int64_t>();
+void add(torch::Tensor& sum, const torch::Tensor& correct) { sum = sum.defined() ? sum.to(correct.device()) + correct : correct; }
+
+// Of so many images.
+Score score_of(double loss_sum, const torch::Tensor& correct, std::int64_t images) {
+  const torch::Tensor host = correct.to(torch::kCPU, torch::kDouble).div(static_cast<double>(images));
+  return {loss_sum / static_cast<double>(images), {host.const_data_ptr<double>(), host.const_data_ptr<double>() + host.numel()}};
 }
 
 Score evaluate(Model& model, const Batches& batches, const View& view, int loaders, torch::Device device) {
   const torch::NoGradGuard no_grad;
   model.eval();
   double loss = 0;
-  std::int64_t correct = 0;
+  torch::Tensor correct;
   Loader loader(batches.set(), view, values_of(torch::arange(batches.count(), torch::kLong)), kEvaluationBatch, 0, loaders);
   for (std::int64_t first = 0; first < batches.count(); first += kEvaluationBatch) {
     const torch::Tensor which = torch::arange(first, std::min(first + kEvaluationBatch, batches.count()), torch::kLong).to(device);
-    const torch::Tensor outputs = model.forward(batches.images(loader.next())), labels = batches.labels(which);
-    loss += torch::nn::functional::cross_entropy(outputs, labels).item<double>() * static_cast<double>(which.numel());
-    correct += count_correct(outputs, labels);
+    const torch::Tensor outputs = model.forward(batches.images(loader.next())), targets = batches.targets(which);
+    loss += loss_of(outputs, targets).item<double>() * static_cast<double>(which.numel());
+    add(correct, correct_of(outputs, targets));
   }
-  const auto count = static_cast<double>(batches.count());
-  return {loss / count, static_cast<double>(correct) / count};
+  return score_of(loss, correct, batches.count());
 }
-
-nlohmann::ordered_json to_json(const Score& score) { return {{"loss", score.loss}, {"accuracy", score.accuracy}}; }
 
 // Lookups left, the share of P that they are (the paper's sparsity), and multiplications of the convolutions for one image.
 void add_costs(nlohmann::ordered_json& line, const Model& model) {
@@ -134,9 +132,10 @@ class Training {
   Outcome run_and_finish_epoch();
   void finish_epoch(double seconds);
   void save(const char* name) {
-    save_checkpoint(fs::path(options_.out) / name, architecture_, options_, normalization_, class_names_, progress_, *model_, *optimizer_);
+    save_checkpoint(fs::path(options_.out) / name, architecture_, options_, normalization_, labels_, progress_, *model_, *optimizer_);
   }
   void show_progress(std::int64_t batch, std::int64_t batch_count) const;
+  fs::path metrics_file() const { return fs::path(options_.out) / "metrics.jsonl"; }
   bool out_of_patience() const { return options_.patience > 0 && progress_.epochs - progress_.best_epoch >= options_.patience; }
 
   const Options& options_;
@@ -144,7 +143,7 @@ class Training {
   const torch::Device device_;
   const View middle_;  // of images, as validation sees them
   const Normalization normalization_;
-  const std::vector<std::string> class_names_;
+  const Labels labels_;
   const Batches training_, validation_;
   const std::shared_ptr<Model> model_;
   std::unique_ptr<torch::optim::Optimizer> optimizer_;
@@ -158,7 +157,7 @@ Training::Training(const Options& options, const Architecture& architecture, con
       device_(options.device == Device::cuda ? torch::kCUDA : torch::kCPU),
       middle_{dataset.shape, {.crop = dataset.training.files.empty() ? 0 : options.augmentation.crop}, {}},
       normalization_(checkpoint != nullptr ? checkpoint->normalization : usual_normalization(dataset, middle_, options.loaders)),
-      class_names_(dataset.class_names),
+      labels_(dataset.labels),
       training_(dataset.training, dataset.shape, normalization_, device_),
       validation_(dataset.validation, dataset.shape, normalization_, device_),
       model_(make_model(architecture)) {
@@ -197,17 +196,17 @@ Outcome Training::run_epoch() {
     set_learning_rate(*optimizer_, options_.schedule.at(epoch));
     const std::int64_t first = progress_.batches * options_.batch;
     const torch::Tensor which = order.slice(0, first, std::min(first + options_.batch, training_.count()));
-    const torch::Tensor labels = training_.labels(which);
+    const torch::Tensor targets = training_.targets(which);
     const torch::Tensor images = training_.images(loader.next());
     optimizer_->zero_grad();
     const torch::Tensor outputs = model_->forward(images);
-    const torch::Tensor loss = torch::nn::functional::cross_entropy(outputs, labels);
+    const torch::Tensor loss = loss_of(outputs, targets);
     (options_.lambda > 0 ? loss + options_.lambda * model_->sparsity_loss() : loss).backward();
     const double value = loss.item<double>();
     if (!std::isfinite(value)) return Outcome::diverged;
     optimizer_->step();
     progress_.loss_sum += value * static_cast<double>(which.numel());
-    progress_.correct += count_correct(outputs, labels);
+    add(progress_.correct, correct_of(outputs, targets));
     ++progress_.batches;
     show_progress(progress_.batches, batch_count);
   }
@@ -215,13 +214,12 @@ Outcome Training::run_epoch() {
 }
 
 void Training::finish_epoch(double seconds) {
-  const auto images = static_cast<double>(training_.count());
-  const Score training{progress_.loss_sum / images, static_cast<double>(progress_.correct) / images};
+  const Score training = score_of(progress_.loss_sum, progress_.correct, training_.count());
   const Score validation = evaluate(*model_, validation_, middle_, options_.loaders, device_);
   ++progress_.epochs;
-  progress_.batches = progress_.correct = 0;
+  progress_.batches = 0;
   progress_.loss_sum = 0;
-  progress_.order = torch::Tensor();
+  progress_.order = progress_.correct = torch::Tensor();
   progress_.loss = validation.loss;
   const bool best = validation.loss < progress_.best_loss;
   if (best) {
@@ -230,18 +228,18 @@ void Training::finish_epoch(double seconds) {
   }
   nlohmann::ordered_json line{{"epoch", progress_.epochs},
                               {"learning_rate", options_.schedule.at(static_cast<double>(progress_.epochs))},
-                              {"training", to_json(training)},
-                              {"validation", to_json(validation)},
+                              {"training", to_json(training, labels_)},
+                              {"validation", to_json(validation, labels_)},
                               {"best", best},
                               {"seconds", seconds}};
   add_costs(line, *model_);
-  append_metrics(fs::path(options_.out) / "metrics.jsonl", line);
+  append_metrics(metrics_file(), line);
   // A checkpoint of fewer epochs than there are lines is continued rightly, one of more is not: the lines come first.
   if (best) save("best.safetensors");
   save("last.safetensors");
   if (terminal_) std::fputs("\r\033[K", stderr);
   std::printf("epoch %ld: training loss %.4f accuracy %.4f, validation loss %.4f accuracy %.4f", progress_.epochs, training.loss,
-              training.accuracy, validation.loss, validation.accuracy);
+              training.accuracy(), validation.loss, validation.accuracy());
   if (line.contains("lookups")) std::printf(", %ld lookups", line["lookups"].get<std::int64_t>());
   std::printf("%s\n", best ? ", best" : "");
   std::fflush(stdout);
@@ -271,19 +269,19 @@ Outcome Training::run() {
     if (outcome != Outcome::finished) return outcome;
   }
   std::printf("best: epoch %ld, validation loss %.4f\n", progress_.best_epoch, progress_.best_loss);
+  if (labels_.attributes && progress_.best_epoch > 0) std::fputs(attribute_lines(read_metrics(metrics_file(), progress_.best_epoch)).c_str(), stdout);
   return Outcome::finished;
 }
 
 // The first images only, as --subset asks for.
 void take_subset(ImageSet& set, std::int64_t count, const ImageShape& shape) {
   if (count == 0) return;
-  if (count > static_cast<std::int64_t>(set.labels.size())) {
-    throw std::invalid_argument("--subset=" + std::to_string(count) + ": there are " + std::to_string(set.labels.size()) +
-                                " training images");
+  if (count > set.count()) {
+    throw std::invalid_argument("--subset=" + std::to_string(count) + ": there are " + std::to_string(set.count()) + " training images");
   }
-  set.labels.resize(static_cast<std::size_t>(count));
-  if (set.files.empty()) set.pixels.resize(static_cast<std::size_t>(count * shape.elements()));
-  else set.files.resize(static_cast<std::size_t>(count));
+  std::vector<std::int64_t> first(static_cast<std::size_t>(count));
+  std::iota(first.begin(), first.end(), std::int64_t{0});
+  set = chosen_images(set, shape, first);
 }
 
 Dataset read_dataset(const Options& options) {
