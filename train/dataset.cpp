@@ -19,6 +19,11 @@ std::span<const DatasetEntry> dataset_table() {
   return kTable;
 }
 
+Labels output_labels(Labels labels, std::int64_t outputs) {
+  for (std::int64_t i = 0; labels.names.size() < static_cast<std::size_t>(outputs) && i < outputs; ++i) labels.names.push_back(std::to_string(i));
+  return labels;
+}
+
 ImageSet chosen_images(const ImageSet& set, const ImageShape& shape, std::span<const std::int64_t> indices) {
   ImageSet chosen;
   const auto copy = [&](const auto& from, auto& to, std::int64_t width) {

@@ -25,7 +25,12 @@ struct ImageSet {
 struct Labels {
   std::vector<std::string> names;  // of each output; of a data set, none where its classes are numbers
   bool attributes = false;         // each output stands for itself, as CelebA's; else they exclude each other
+
+  bool operator==(const Labels&) const = default;
 };
+
+// With numbers for names where there are none.
+Labels output_labels(Labels labels, std::int64_t outputs);
 
 struct Dataset {
   ImageShape shape;  // of images in memory

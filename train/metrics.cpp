@@ -15,21 +15,30 @@
 
 namespace lcnn::train {
 
-double Score::accuracy() const {
-  return std::accumulate(accuracies.begin(), accuracies.end(), 0.0) / static_cast<double>(accuracies.size());
-}
+namespace {
 
-nlohmann::ordered_json to_json(const Score& score, const Labels& labels) {
-  nlohmann::ordered_json json{{"loss", score.loss}, {"accuracy", score.accuracy()}};
-  for (std::size_t i = 0; labels.attributes && i < labels.names.size(); ++i) json["attributes"][labels.names[i]] = score.accuracies[i];
+double mean(const std::vector<double>& values) { return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size()); }
+
+}  // namespace
+
+double Score::accuracy() const { return mean(accuracies); }
+
+nlohmann::ordered_json accuracies_to_json(const std::vector<double>& accuracies, const Labels& labels) {
+  nlohmann::ordered_json json{{"accuracy", mean(accuracies)}};
+  for (std::size_t i = 0; labels.attributes && i < labels.names.size(); ++i) json["attributes"][labels.names[i]] = accuracies[i];
   return json;
 }
 
-std::string attribute_lines(const nlohmann::ordered_json& line) {
-  const nlohmann::ordered_json& validation = line.at("validation");
+nlohmann::ordered_json to_json(const Score& score, const Labels& labels) {
+  nlohmann::ordered_json json{{"loss", score.loss}};
+  json.update(accuracies_to_json(score.accuracies, labels));
+  return json;
+}
+
+std::string attribute_lines(const nlohmann::ordered_json& accuracies) {
   std::string text;
-  for (const auto& [name, accuracy] : validation.at("attributes").items()) text += fmt::format("{} accuracy: {:.4f}\n", name, accuracy.get<double>());
-  return text + fmt::format("Overall accuracy: {:.4f}\n", validation.at("accuracy").get<double>());
+  for (const auto& [name, accuracy] : accuracies.at("attributes").items()) text += fmt::format("{} accuracy: {:.4f}\n", name, accuracy.get<double>());
+  return text + fmt::format("Overall accuracy: {:.4f}\n", accuracies.at("accuracy").get<double>());
 }
 
 void append_metrics(const std::filesystem::path& file, const nlohmann::ordered_json& line) {

@@ -15,14 +15,17 @@ struct Score {
   double loss = 0;
   std::vector<double> accuracies;  // one, or one for each attribute
 
-  double accuracy() const;  // their mean
+  double accuracy() const;
 };
 
-// {"loss", "accuracy"}; with attributes {"attributes": {name: accuracy}} too.
+// {"accuracy": their mean}, and of attributes {"attributes": {name: accuracy}} too.
+nlohmann::ordered_json accuracies_to_json(const std::vector<double>& accuracies, const Labels& labels);
+
+// {"loss"} and the accuracies.
 nlohmann::ordered_json to_json(const Score& score, const Labels& labels);
 
-// A network's validation as its line has it, every attribute's accuracy and their mean: "Bald accuracy: 0.9781".
-std::string attribute_lines(const nlohmann::ordered_json& line);
+// Lines of every attribute's accuracy and of their mean, as accuracies_to_json has them: "Bald accuracy: 0.9781".
+std::string attribute_lines(const nlohmann::ordered_json& accuracies);
 
 // Appends a line. Throws std::runtime_error, one line that names the file, when it cannot be written.
 void append_metrics(const std::filesystem::path& file, const nlohmann::ordered_json& line);

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <charconv>
 #include <stdexcept>
-#include <thread>
 
 #include "train/parse_arguments.h"
 
@@ -15,8 +14,6 @@ namespace {
 // What a continued training may have otherwise than it was started with.
 const std::set<std::string> kChangeable{"epochs", "patience", "threads", "device", "data", "loaders"};
 
-constexpr unsigned kMostLoaders = 16;  // unless more are asked for
-
 template <typename Enumeration>
 using Names = std::map<std::string, Enumeration>;
 const Names<ConvolutionKind> kConvolutions{
@@ -25,6 +22,7 @@ const Names<Granularity> kGranularities{{"vector", Granularity::vector}, {"filte
 const Names<OptimizerKind> kOptimizers{{"sgd", OptimizerKind::sgd}, {"adam", OptimizerKind::adam}};
 const Names<ScheduleKind> kSchedules{
     {"constant", ScheduleKind::constant}, {"cosine", ScheduleKind::cosine}, {"step", ScheduleKind::step}};
+const Names<Resize> kResizes{{"crop", Resize::crop}, {"stretch", Resize::stretch}};
 const Names<Device> kDevices{{"cpu", Device::cpu}, {"cuda", Device::cuda}};
 
 [[noreturn]] void refuse(const std::string& option, const std::string& given, const std::string& accepted) {
@@ -153,14 +151,17 @@ void interpret(Options& options) {
   options.epochs = whole("epochs", 1, 1'000'000);
   options.batch = whole("batch", 1, 1'000'000);
   options.patience = whole("patience", 0, 1'000'000);
-  require_used(options, "image-size", dataset.files, fmt::format("--dataset={}", fmt::join(file_datasets(), " and ")));
+  for (const char* const option : {"image-size", "resize"}) {
+    require_used(options, option, dataset.files, fmt::format("--dataset={}", fmt::join(file_datasets(), " and ")));
+  }
+  options.resize = named(kResizes, "resize", text("resize"));
   options.image_size = whole("image-size", 1, 16384);
-  options.augmentation = {.crop = whole("crop", 0, 4096), .flip = real("flip", 0, 1)};
+  options.augmentation = {.crop = whole("crop", 0, kMostCrop), .flip = real("flip", 0, 1)};
   options.subset = whole("subset", 0, 1'000'000'000);
   options.seed = whole_number<std::uint64_t>("seed", text("seed"), 0, std::uint64_t{1} << 62);
   options.threads = static_cast<int>(whole("threads", 0, 4096));
   const auto loaders = static_cast<int>(whole("loaders", 0, 1024));
-  options.loaders = loaders > 0 ? loaders : static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, kMostLoaders));
+  options.loaders = loaders > 0 ? loaders : usual_loaders();
   options.device = named(kDevices, "device", text("device"));
 
   Schedule& schedule = options.schedule;
@@ -192,7 +193,8 @@ Options parse_options(const std::vector<std::string>& arguments) {
   add("dataset", "fashion-mnist", list_of(dataset_table()));
   add("data", "", "the folder of the data set's files; where the distribution installs it by default");
   add("subset", "0", "train on the first N images; 0: all");
-  add("image-size", "224", "images in files: their shorter side is resized to it and twice --crop, then they are cut to a square of it");
+  add("image-size", "224", "images in files: the height and width that the network sees of them");
+  add("resize", "crop", "images in files: crop (their shorter side is resized to that, the rest is cut off), stretch (both sides are)");
   add("crop", "0", "pixels by which images are shifted at random, in training; those in memory are padded with zeros");
   add("flip", "0", "the probability that left and right are exchanged, in training");
   add("loaders", "0", "threads that read images ahead; 0: as many as cores, up to 16");

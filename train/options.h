@@ -9,7 +9,7 @@
 
 #include "kernels/problem.h"
 #include "train/architecture.h"
-#include "train/augmentation.h"
+#include "train/loader.h"
 #include "train/schedule.h"
 
 namespace lcnn::train {
@@ -22,6 +22,7 @@ struct Options {
   std::int64_t subset = 0;    // training images, the first ones; 0: all
   std::int64_t image_size = 0;  // height and width that a network sees of images in files
   Augmentation augmentation;
+  Resize resize = Resize::crop;
 
   OptimizerKind optimizer = OptimizerKind::sgd;
   Schedule schedule;

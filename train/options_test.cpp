@@ -73,6 +73,7 @@ TEST(TrainOptions, WhatIsNotAcceptedIsNamedWithWhatIs) {
   EXPECT_EQ(refusal({"--dataset=cifar"}), "--dataset=cifar: fashion-mnist, mnist, cifar10, cifar100, folder, celeba are accepted");
   EXPECT_EQ(refusal({"--dataset=mnist"}), "--dataset=mnist needs --data: the folder of its files");
   EXPECT_EQ(refusal({"--convolution=dense"}), "--convolution=dense: conv2d, fixed, pooled are accepted");
+  EXPECT_EQ(refusal({"--dataset=folder", "--data=/d", "--resize=fill"}), "--resize=fill: crop, stretch are accepted");
   EXPECT_EQ(refusal({"--epochs=0"}), "--epochs=0: a whole number from 1 to 1000000 is accepted");
   EXPECT_EQ(refusal({"--batch=x"}), "--batch=x: a whole number from 1 to 1000000 is accepted");
   EXPECT_EQ(refusal({"--momentum=1"}), "--momentum=1: a number from 0 to below 1 is accepted");
@@ -93,6 +94,7 @@ TEST(TrainOptions, WhatWouldHaveNoEffectIsRefused) {
   EXPECT_EQ(refusal({"--optimizer=adam", "--momentum=0.5"}), "--momentum is for --optimizer=sgd only");
   EXPECT_EQ(refusal({"--step-epochs=5"}), "--step-epochs is for --schedule=step only");
   EXPECT_EQ(refusal({"--image-size=64"}), "--image-size is for --dataset=folder and celeba only");
+  EXPECT_EQ(refusal({"--resize=stretch"}), "--resize is for --dataset=folder and celeba only");
 }
 
 TEST(TrainOptions, AContinuedTrainingKeepsWhatItWasStartedWith) {

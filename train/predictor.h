@@ -12,6 +12,7 @@
 #include "kernels/problem.h"
 #include "kernels/weights.h"
 #include "train/architecture.h"
+#include "train/loader.h"
 #include "train/tile_grid.h"
 
 namespace lcnn::train {
@@ -20,6 +21,7 @@ namespace lcnn::train {
 struct CheckpointSummary {
   Architecture architecture;
   Labels labels;  // a name for every output
+  View view;      // how it sees images
   std::int64_t epoch = 0;              // finished ones
   std::optional<double> loss;          // the validation loss after them; unknown before the first has ended
   bool best = false;                   // no epoch had a lower one

@@ -155,7 +155,7 @@ Training::Training(const Options& options, const Architecture& architecture, con
     : options_(options),
       architecture_(architecture),
       device_(options.device == Device::cuda ? torch::kCUDA : torch::kCPU),
-      middle_{dataset.shape, {.crop = dataset.training.files.empty() ? 0 : options.augmentation.crop}, {}},
+      middle_{dataset.shape, {.crop = dataset.training.files.empty() ? 0 : options.augmentation.crop}, {}, options.resize},
       normalization_(checkpoint != nullptr ? checkpoint->normalization : usual_normalization(dataset, middle_, options.loaders)),
       labels_(dataset.labels),
       training_(dataset.training, dataset.shape, normalization_, device_),
@@ -186,7 +186,7 @@ Outcome Training::run_epoch() {
   if (!progress_.order.defined()) progress_.order = torch::randperm(training_.count(), torch::kLong);
   const torch::Tensor order = progress_.order.to(device_);
   const std::int64_t batch_count = (training_.count() + options_.batch - 1) / options_.batch;
-  const View view{architecture_.shape, options_.augmentation, Draw{options_.seed, static_cast<std::uint64_t>(progress_.epochs)}};
+  const View view{architecture_.shape, options_.augmentation, Draw{options_.seed, static_cast<std::uint64_t>(progress_.epochs)}, options_.resize};
   Loader loader(training_.set(), view, values_of(progress_.order), options_.batch, progress_.batches, options_.loaders);
   model_->train();
   while (progress_.batches < batch_count) {
@@ -269,7 +269,7 @@ Outcome Training::run() {
     if (outcome != Outcome::finished) return outcome;
   }
   std::printf("best: epoch %ld, validation loss %.4f\n", progress_.best_epoch, progress_.best_loss);
-  if (labels_.attributes && progress_.best_epoch > 0) std::fputs(attribute_lines(read_metrics(metrics_file(), progress_.best_epoch)).c_str(), stdout);
+  if (labels_.attributes && progress_.best_epoch > 0) std::fputs(attribute_lines(read_metrics(metrics_file(), progress_.best_epoch).at("validation")).c_str(), stdout);
   return Outcome::finished;
 }
 
