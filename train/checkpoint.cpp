@@ -147,7 +147,10 @@ Checkpoint read_checkpoint(const std::filesystem::path& file) {
   return checkpoint;
 }
 
-void restore_model(const Checkpoint& checkpoint, Model& model) {
+void restore_model(const Checkpoint& checkpoint, Model& model, const std::string& layer_left_out) {
+  const auto is_read = [&](const std::string& name) {
+    return !is_lookup_tensor(name) && (layer_left_out.empty() || !name.starts_with(layer_left_out + "."));
+  };
   for (const ConvolutionLayer& layer : model.convolutions()) {
     if (layer.lookup.is_empty() || layer.lookup->options.method() != LookupMethod::fixed) continue;
     LookupConv2d lookup = layer.lookup;  // the same module, not const
@@ -159,10 +162,10 @@ void restore_model(const Checkpoint& checkpoint, Model& model) {
     }
   }
   for (const auto& parameter : model.named_parameters()) {
-    if (!is_lookup_tensor(parameter.key())) restore(checkpoint, parameter.key(), parameter.value());
+    if (is_read(parameter.key())) restore(checkpoint, parameter.key(), parameter.value());
   }
   for (const auto& buffer : model.named_buffers()) {
-    if (!is_lookup_tensor(buffer.key())) restore(checkpoint, buffer.key(), buffer.value());
+    if (is_read(buffer.key())) restore(checkpoint, buffer.key(), buffer.value());
   }
 }
 
@@ -179,6 +182,7 @@ void restore_optimizer(const Checkpoint& checkpoint, Model& model, torch::optim:
   }
   if (!any) return;
   for (const auto& parameter : model.named_parameters()) {
+    if (!parameter.value().requires_grad()) continue;
     try {
       restore_state(optimizer, parameter.value(), states[parameter.key()]);
     } catch (const std::runtime_error& error) {

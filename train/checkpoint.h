@@ -51,8 +51,9 @@ void save_checkpoint(const std::filesystem::path& file, const Architecture& arch
 Checkpoint read_checkpoint(const std::filesystem::path& file);
 
 // Give the network, the optimizer, and LibTorch's default generator the state of a checkpoint. Throw std::runtime_error, one
-// line that names the file and the tensor, when that is missing or of another shape.
-void restore_model(const Checkpoint& checkpoint, Model& model);
+// line that names the file and the tensor, when that is missing or of another shape. Parameters that are not trained have no state
+// in the optimizer; those of the layer that is left out stay as they are.
+void restore_model(const Checkpoint& checkpoint, Model& model, const std::string& layer_left_out = "");
 void restore_optimizer(const Checkpoint& checkpoint, Model& model, torch::optim::Optimizer& optimizer);
 void restore_generator(const Checkpoint& checkpoint);
 

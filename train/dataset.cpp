@@ -1,8 +1,12 @@
 #include "train/dataset.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <random>
+#include <stdexcept>
 
 namespace lcnn::train {
 
@@ -35,6 +39,30 @@ ImageSet chosen_images(const ImageSet& set, const ImageShape& shape, std::span<c
   copy(set.attributes, chosen.attributes, static_cast<std::int64_t>(set.attributes.size()) / std::max<std::int64_t>(set.count(), 1));
   copy(set.files, chosen.files, 1);
   return chosen;
+}
+
+ImageSet few_examples(const Dataset& dataset, std::int64_t count, std::uint64_t seed) {
+  const auto refuse = [&](const std::string& why) { throw std::invalid_argument(fmt::format("--examples-per-class={}: {}", count, why)); };
+  if (dataset.labels.attributes) refuse("these images have attributes, not classes");
+  const ImageSet& set = dataset.training;
+  const std::vector<std::string> names = output_labels(dataset.labels, dataset.classes).names;
+  std::mt19937_64 random(seed);
+  std::vector<std::int64_t> chosen;
+  for (std::int64_t label = 0; label < dataset.classes; ++label) {
+    std::vector<std::int64_t> images;
+    for (std::int64_t i = 0; i < set.count(); ++i) {
+      if (set.labels[static_cast<std::size_t>(i)] == label) images.push_back(i);
+    }
+    const auto left = static_cast<std::int64_t>(images.size());
+    if (left < count) refuse(fmt::format("class {} has {} training images", names[static_cast<std::size_t>(label)], left));
+    for (std::int64_t i = 0; i < count; ++i) {
+      const auto other = i + static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(left - i));
+      std::swap(images[static_cast<std::size_t>(i)], images[static_cast<std::size_t>(other)]);
+      chosen.push_back(images[static_cast<std::size_t>(i)]);
+    }
+  }
+  std::ranges::sort(chosen);
+  return chosen_images(set, dataset.shape, chosen);
 }
 
 Normalization normalization_of(const ImageSet& images, const ImageShape& shape) {

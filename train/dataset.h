@@ -42,6 +42,10 @@ struct Dataset {
 // The images of these indices, in their order, of a set whose images have that shape where they are in memory.
 ImageSet chosen_images(const ImageSet& set, const ImageShape& shape, std::span<const std::int64_t> indices);
 
+// `count` images of each class, chosen by the seed, in the set's order. Throws std::invalid_argument, one line, when a class has
+// fewer or images have attributes.
+ImageSet few_examples(const Dataset& dataset, std::int64_t count, std::uint64_t seed);
+
 // What makes each channel of a set of mean 0 and variance 1, pixels being 0 to 1 and in memory: (pixel - mean) / deviation.
 struct Normalization {
   std::vector<double> mean, deviation;

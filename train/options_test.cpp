@@ -69,7 +69,7 @@ TEST(TrainOptions, DictionaryPresetsAreTheModels) {
 }
 
 TEST(TrainOptions, WhatIsNotAcceptedIsNamedWithWhatIs) {
-  EXPECT_EQ(refusal({"--model=vgg"}), "--model=vgg: one_layer, lenet, cnn, alexnet, resnet18, resnet20 are accepted");
+  EXPECT_EQ(refusal({"--model=vgg"}), "--model=vgg: one_layer, lcnn_pytorch, lenet, cnn, alexnet, resnet18, resnet20 are accepted");
   EXPECT_EQ(refusal({"--dataset=cifar"}), "--dataset=cifar: fashion-mnist, mnist, cifar10, cifar100, folder, celeba are accepted");
   EXPECT_EQ(refusal({"--dataset=mnist"}), "--dataset=mnist needs --data: the folder of its files");
   EXPECT_EQ(refusal({"--convolution=dense"}), "--convolution=dense: conv2d, fixed, pooled are accepted");

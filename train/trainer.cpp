@@ -22,6 +22,7 @@
 #include "train/normalizer.h"
 #include "train/objective.h"
 #include "train/optimizer.h"
+#include "train/transfer.h"
 #include "variants/runtime.h"
 
 namespace lcnn::train {
@@ -124,7 +125,8 @@ Normalization usual_normalization(const Dataset& dataset, const View& view, int 
 
 class Training {
  public:
-  Training(const Options& options, const Architecture& architecture, const Dataset& dataset, const Checkpoint* checkpoint);
+  // checkpoint: of a training that is continued; from: what one starts from. At most one of them.
+  Training(const Options& options, const Architecture& architecture, const Dataset& dataset, const Checkpoint* checkpoint, const Checkpoint* from);
   Outcome run();
 
  private:
@@ -151,20 +153,28 @@ class Training {
   const bool terminal_ = isatty(STDERR_FILENO) == 1;
 };
 
-Training::Training(const Options& options, const Architecture& architecture, const Dataset& dataset, const Checkpoint* checkpoint)
+Training::Training(const Options& options, const Architecture& architecture, const Dataset& dataset, const Checkpoint* checkpoint,
+                   const Checkpoint* from)
     : options_(options),
       architecture_(architecture),
       device_(options.device == Device::cuda ? torch::kCUDA : torch::kCPU),
       middle_{dataset.shape, {.crop = dataset.training.files.empty() ? 0 : options.augmentation.crop}, {}, options.resize},
-      normalization_(checkpoint != nullptr ? checkpoint->normalization : usual_normalization(dataset, middle_, options.loaders)),
+      normalization_(checkpoint != nullptr ? checkpoint->normalization
+                     : from != nullptr     ? from->normalization
+                                           : usual_normalization(dataset, middle_, options.loaders)),
       labels_(dataset.labels),
       training_(dataset.training, dataset.shape, normalization_, device_),
       validation_(dataset.validation, dataset.shape, normalization_, device_),
       model_(make_model(architecture)) {
   require_variance(options, *model_, training_.count());
   if (checkpoint != nullptr) restore_model(*checkpoint, *model_);
+  if (from != nullptr && start_from(*from, *model_)) {
+    std::printf("%s is drawn anew for %ld outputs: %s has %ld\n", model_->output_layer().c_str(), architecture.classes, options.from.c_str(),
+                from->architecture.classes);
+  }
+  freeze(*model_, options.freeze);
   model_->to(device_);
-  optimizer_ = make_optimizer(options, model_->parameters());
+  optimizer_ = make_optimizer(options, trained_parameters(*model_));
   if (checkpoint == nullptr) return;
   restore_optimizer(*checkpoint, *model_, *optimizer_);
   restore_generator(*checkpoint);
@@ -227,6 +237,7 @@ void Training::finish_epoch(double seconds) {
     progress_.best_epoch = progress_.epochs;
   }
   nlohmann::ordered_json line{{"epoch", progress_.epochs},
+                              {"training_images", training_.count()},
                               {"learning_rate", options_.schedule.at(static_cast<double>(progress_.epochs))},
                               {"training", to_json(training, labels_)},
                               {"validation", to_json(validation, labels_)},
@@ -289,6 +300,7 @@ Dataset read_dataset(const Options& options) {
   Dataset dataset = entry->read(options.data);
   if (entry->files) dataset.shape = {3, options.image_size, options.image_size};
   take_subset(dataset.training, options.subset, dataset.shape);
+  if (options.examples_per_class > 0) dataset.training = few_examples(dataset, options.examples_per_class, options.seed);
   return dataset;
 }
 
@@ -310,15 +322,18 @@ Outcome train(const Options& given) {
     throw std::invalid_argument("--out=" + given.out + ": it holds a training already; --resume continues it");
   }
   Options options = given;
-  std::optional<Checkpoint> checkpoint;
-  if (given.resume) {
-    checkpoint = read_checkpoint(last);
+  std::optional<Checkpoint> checkpoint, from;
+  const auto with = [&](const fs::path& file, const auto& options_of) {
+    Checkpoint read = read_checkpoint(file);
     try {
-      options = continued_options(given, checkpoint->options);
+      options = options_of(given, read.options);
     } catch (const std::invalid_argument& error) {
-      throw std::invalid_argument(last.string() + ": " + error.what());
+      throw std::invalid_argument(file.string() + ": " + error.what());
     }
-  }
+    return read;
+  };
+  if (given.resume) checkpoint = with(last, continued_options);
+  else if (!given.from.empty()) from = with(given.from, transferred_options);
   if (options.device == Device::cuda) {
     if (const std::string reason = why_no_cuda(); !reason.empty()) throw std::invalid_argument("--device=cuda: " + reason);
   }
@@ -332,7 +347,7 @@ Outcome train(const Options& given) {
                              to_json(checkpoint->architecture).dump() + ", not " + to_json(architecture).dump());
   }
   torch::manual_seed(options.seed);
-  Training training(options, architecture, dataset, checkpoint ? &*checkpoint : nullptr);
+  Training training(options, architecture, dataset, checkpoint ? &*checkpoint : nullptr, from ? &*from : nullptr);
   prepare_folder(folder);
   truncate_metrics(folder / "metrics.jsonl", checkpoint ? checkpoint->progress.epochs : 0);
   return training.run();
