@@ -121,11 +121,9 @@ Dataset read_celeba_dataset(const fs::path& folder) {
     const fs::path file = images / words[0];
     std::error_code error;
     if (!fs::exists(file, error)) lines.refuse(fmt::format("its image is missing: {}", file.string()));
-    if (part->second != Part::test) {
-      ImageSet& set = part->second == Part::training ? dataset.training : dataset.validation;
-      set.files.push_back(file);
-      set.attributes.insert(set.attributes.end(), values.begin(), values.end());
-    }
+    ImageSet& set = part->second == Part::training ? dataset.training : part->second == Part::validation ? dataset.validation : dataset.test;
+    set.files.push_back(file);
+    set.attributes.insert(set.attributes.end(), values.begin(), values.end());
     part->second = Part::none;
   }
   if (found != count) {

@@ -49,6 +49,8 @@ TEST_F(CelebaDataset, PartsAndAttributesAreRead) {
   EXPECT_THAT(dataset.training.attributes, ElementsAre(1, 0, 0, 0, 1, 0, 1, 1, 0));
   EXPECT_EQ(dataset.validation.count(), 2);
   EXPECT_THAT(dataset.validation.attributes, ElementsAre(0, 0, 1, 1, 0, 1));
+  EXPECT_THAT(dataset.test.files, ElementsAre(folder_ / "img_align_celeba/000006.jpg"));
+  EXPECT_THAT(dataset.test.attributes, ElementsAre(0, 1, 1));
   EXPECT_TRUE(dataset.training.labels.empty());
 }
 

@@ -6,6 +6,7 @@
 //   normalization  mean and deviation of the images' channels
 //   labels         what the outputs are called, and whether each is an attribute of its own; none where classes are numbers
 //   progress       where in the training it was written
+// Tensors of other names are not read: scripts/convert_checkpoint keeps some for its way back.
 #pragma once
 
 #include <filesystem>

@@ -42,6 +42,10 @@ class UnusableInput(Exception):
     """One line that says what was wrong."""
 
 
+class UnusableOutput(Exception):
+    """One line that says why it cannot be written."""
+
+
 def refuse_unless(condition, message):
     if not condition:
         raise UnusableInput(message)
@@ -216,21 +220,30 @@ def to_lcnn_pytorch(tensors, metadata):
     return checkpoint | {"loss": progress["loss"]}
 
 
-def convert(source, target):
-    """Replaces `target` as a whole."""
+def replace_file(target, write):
+    """Has a file beside `target` written, and renames it."""
     aside = f"{target}.new"
     try:
-        if zipfile.is_zipfile(source):
-            tensors, metadata = to_lcnn(torch.load(source, map_location="cpu", weights_only=True))
-            save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, aside, metadata)
-        else:
-            with safetensors.safe_open(source, "pt") as file:
-                metadata = file.metadata() or {}
-            torch.save(to_lcnn_pytorch(load_file(source), metadata), aside)
+        open(aside, "wb").close()
+        write(aside)
         os.replace(aside, target)
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        raise UnusableOutput(getattr(error, "strerror", None) or str(error).splitlines()[0]) from None
     finally:
         if os.path.exists(aside):
             os.unlink(aside)
+
+
+def convert(source, target):
+    if zipfile.is_zipfile(source):
+        tensors, metadata = to_lcnn(torch.load(source, map_location="cpu", weights_only=True))
+        tensors = {name: tensor.contiguous().clone() for name, tensor in tensors.items()}
+        replace_file(target, lambda aside: save_file(tensors, aside, metadata))
+    else:
+        with safetensors.safe_open(source, "pt") as file:
+            metadata = file.metadata() or {}
+        checkpoint = to_lcnn_pytorch(load_file(source), metadata)
+        replace_file(target, lambda aside: torch.save(checkpoint, aside))
 
 
 def main():
@@ -243,8 +256,10 @@ def main():
         convert(options.input, options.output)
     except UnusableInput as error:
         print(f"convert_checkpoint: {options.input}: {error}", file=sys.stderr)
+    except UnusableOutput as error:
+        print(f"convert_checkpoint: {options.output}: it cannot be written: {error}", file=sys.stderr)
     except OSError as error:
-        print(f"convert_checkpoint: {error.filename or options.output}: {error.strerror or error}", file=sys.stderr)
+        print(f"convert_checkpoint: {options.input}: it cannot be read: {error.strerror or error}", file=sys.stderr)
     except safetensors.SafetensorError as error:
         print(f"convert_checkpoint: {options.input}: it is neither a checkpoint of LCNN-pytorch nor a whole safetensors file: {error}", file=sys.stderr)
     except DAMAGED as error:

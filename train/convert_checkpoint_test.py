@@ -206,10 +206,12 @@ class ConvertCheckpointTest(unittest.TestCase):
         return self.refusal(self.saved(convolution(), model_state_dict=state)[1])
 
     def test_what_cannot_be_used_is_refused_in_one_line(self):
-        self.assertEqual(self.refusal(self.folder / "missing.pth"), "No such file or directory")
+        self.assertEqual(self.refusal(self.folder / "missing.pth"), "it cannot be read: No such file or directory")
         (self.folder / "text").write_text("no checkpoint")
         self.assertIn("it is neither a checkpoint of LCNN-pytorch nor a whole safetensors file", self.refusal(self.folder / "text"))
         _, file = self.saved(FilterDictionary())
+        nowhere = self.folder / "nowhere" / "output"
+        self.assertEqual(self.run_converter(file, nowhere).stderr, f"convert_checkpoint: {nowhere}: it cannot be written: No such file or directory\n")
         whole = file.read_bytes()
         file.write_bytes(whole[:len(whole) // 2])
         self.refusal(file)

@@ -37,6 +37,7 @@ struct Dataset {
   std::int64_t classes = 0;  // or attributes
   Labels labels;
   ImageSet training, validation;
+  ImageSet test;  // none where the data set knows two parts only
 };
 
 // The images of these indices, in their order, of a set whose images have that shape where they are in memory.

@@ -27,11 +27,13 @@ ImageSet dataset_images(const InferOptions& options, const CheckpointSummary& su
     throw std::invalid_argument(fmt::format("--dataset={}: its {} {} are not the {} {} that this network predicts", options.dataset, dataset.classes,
                                             kind(dataset.labels), summary.labels.names.size(), kind(summary.labels)));
   }
-  const std::int64_t count = dataset.validation.count();
+  const ImageSet& set = options.test_part ? dataset.test : dataset.validation;
+  const std::int64_t count = set.count();
+  if (count == 0) throw std::invalid_argument(fmt::format("--part=test: {} has no test images of its own", options.dataset));
   if (options.subset > count) throw std::invalid_argument(fmt::format("--subset={}: there are {} images", options.subset, count));
   std::vector<std::int64_t> first(static_cast<std::size_t>(options.subset > 0 ? options.subset : count));
   std::iota(first.begin(), first.end(), std::int64_t{0});
-  return chosen_images(dataset.validation, shape, first);
+  return chosen_images(set, shape, first);
 }
 
 bool named_as_image(const fs::path& file) {

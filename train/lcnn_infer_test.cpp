@@ -238,6 +238,16 @@ TEST_F(LcnnInferCeleba, SeesFilesAsTheValidationDid) {
   EXPECT_EQ(json::parse(outcome.out)["images"], expected);
 }
 
+TEST_F(LcnnInferCeleba, PredictsTheTestImages) {
+  const Outcome outcome = run(dataset({"--json", "--part=test"}));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const json images = json::parse(outcome.out)["images"];
+  ASSERT_EQ(images.size(), 8u);
+  EXPECT_EQ(images[0]["name"], folder_ / "img_align_celeba/" + celeba_image(89));
+  EXPECT_THAT(refusal(infer({"--part=test"})), HasSubstr("--dataset=mnist: its images are"));
+  EXPECT_THAT(refusal(run(dataset({"--part=all"}))), HasSubstr("--part"));
+}
+
 TEST_F(LcnnInferCeleba, OtherLabelsAreRefused) {
   EXPECT_THAT(refusal(infer({})), HasSubstr("--dataset=mnist: its images are 1x12x12, this network takes 3x16x16"));
   TensorFile content = read_safetensors(checkpoint());
@@ -253,6 +263,7 @@ TEST_F(LcnnInfer, BadInputIsRefusedInOneLine) {
   EXPECT_THAT(refusal(run({checkpoint()})), HasSubstr("there are no images"));
   EXPECT_THAT(refusal(infer({"--batch=0"})), HasSubstr("--batch"));
   EXPECT_THAT(refusal(infer({"--top=x"})), HasSubstr("--top"));
+  EXPECT_THAT(refusal(infer({"--part=test"})), HasSubstr("--part=test: mnist has no test images of its own"));
   EXPECT_THAT(refusal(infer({"--subset=51"})), HasSubstr("--subset=51: there are 50 images"));
   EXPECT_THAT(refusal(infer({"--device=tpu"})), HasSubstr("--device"));
   EXPECT_THAT(refusal(infer({"--variant=auto"})), HasSubstr("--variant=auto: this network has no LookupConv2d"));

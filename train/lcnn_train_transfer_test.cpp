@@ -44,7 +44,8 @@ class LcnnTrainTransfer : public testing::Test {
         const std::string path = "two/" + part + "/" + std::to_string(label);
         fs::create_directories(folder_ / path);
         for (int i = 0; i < 8; ++i) {
-          folder_.file(path + "/" + std::to_string(i) + ".jpg", jpeg_bytes(3, 12, 12, std::vector<std::uint8_t>(3 * 12 * 12, static_cast<std::uint8_t>(40 + 150 * label + i))));
+          const std::vector<std::uint8_t> pixels(3 * 12 * 12, static_cast<std::uint8_t>(40 + 150 * label + i));
+          folder_.file(path + "/" + std::to_string(i) + ".jpg", jpeg_bytes(3, 12, 12, pixels));
         }
       }
     }
@@ -163,9 +164,12 @@ TEST_F(LcnnTrainTransfer, UnsuitableCheckpointsAreRefused) {
   ASSERT_EQ(on_ten({"--convolution=fixed", "--epochs=1"}, "start").exit_code, 0);
   ASSERT_EQ(on_ten({"--epochs=1"}, "conv2d").exit_code, 0);
   EXPECT_THAT(refusal(on_ten({"--from=" + (folder_ / "none")}, "out")), HasSubstr("none: it cannot be read: No such file or directory"));
-  EXPECT_THAT(refusal(on_ten({"--from=" + last("start"), "--model=lenet"}, "out")), HasSubstr("start/last.safetensors: --model=lenet: its network was trained with cnn"));
-  EXPECT_THAT(refusal(on_ten({"--from=" + last("start"), "--convolution=pooled"}, "out")), HasSubstr("--convolution=pooled: its network was trained with fixed"));
-  EXPECT_THAT(refusal(on_ten({"--from=" + last("conv2d"), "--freeze=dictionary"}, "out")), HasSubstr("--freeze is for --convolution=pooled and fixed only"));
+  EXPECT_THAT(refusal(on_ten({"--from=" + last("start"), "--model=lenet"}, "out")),
+              HasSubstr("start/last.safetensors: --model=lenet: its network was trained with cnn"));
+  EXPECT_THAT(refusal(on_ten({"--from=" + last("start"), "--convolution=pooled"}, "out")),
+              HasSubstr("--convolution=pooled: its network was trained with fixed"));
+  EXPECT_THAT(refusal(on_ten({"--from=" + last("conv2d"), "--freeze=dictionary"}, "out")),
+              HasSubstr("--freeze is for --convolution=pooled and fixed only"));
   EXPECT_THAT(refusal(on_ten({"--convolution=fixed", "--freeze=dictionary"}, "out")), HasSubstr("--freeze is for --from only"));
   EXPECT_THAT(refusal(on_ten({"--from=" + last("start"), "--freeze=all"}, "out")), HasSubstr("--freeze=all: dictionary, lookups, none are accepted"));
   EXPECT_THAT(refusal(on_ten({"--from=" + last("start"), "--lambda=1"}, "out")), HasSubstr("--lambda is for --convolution=pooled only"));

@@ -280,7 +280,9 @@ Outcome Training::run() {
     if (outcome != Outcome::finished) return outcome;
   }
   std::printf("best: epoch %ld, validation loss %.4f\n", progress_.best_epoch, progress_.best_loss);
-  if (labels_.attributes && progress_.best_epoch > 0) std::fputs(attribute_lines(read_metrics(metrics_file(), progress_.best_epoch).at("validation")).c_str(), stdout);
+  if (labels_.attributes && progress_.best_epoch > 0) {
+    std::fputs(attribute_lines(read_metrics(metrics_file(), progress_.best_epoch).at("validation")).c_str(), stdout);
+  }
   return Outcome::finished;
 }
 
