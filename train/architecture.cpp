@@ -107,6 +107,7 @@ Architecture architecture_from_json(const nlohmann::json& json) {
 std::span<const ModelEntry> model_table() {
   static const ModelEntry kTable[] = {
       {"one_layer", "one convolution of 32 channels and a linear layer", 2, {1}, {1}, make_one_layer},
+      {"lcnn_pytorch", "LCNN-pytorch's: one convolution of 64 channels without bias and a linear layer", 2, {100}, {100}, make_lcnn_pytorch},
       {"lenet", "LeNet-5 with ReLU and maximum pooling", 12, {1, 3}, {1, 6}, make_lenet},
       {"cnn", "two convolutions of 32 and 64 channels, two linear layers with dropout", 4, {1, 8}, {1, 24}, make_cnn},
       {"alexnet", "AlexNet for images near 224x224, its fully connected layers as convolutions", 63, alexnet_sizes("fast"),

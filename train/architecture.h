@@ -54,6 +54,7 @@ std::shared_ptr<Model> make_model(const Architecture& architecture);
 
 // The networks, one file each.
 std::shared_ptr<Model> make_one_layer(const Architecture& architecture);
+std::shared_ptr<Model> make_lcnn_pytorch(const Architecture& architecture);
 std::shared_ptr<Model> make_lenet(const Architecture& architecture);
 std::shared_ptr<Model> make_cnn(const Architecture& architecture);
 std::shared_ptr<Model> make_alexnet(const Architecture& architecture);

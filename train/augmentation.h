@@ -8,6 +8,8 @@
 
 namespace lcnn::train {
 
+inline constexpr std::int64_t kMostCrop = 4096;
+
 struct Augmentation {
   std::int64_t crop = 0;  // pixels: how far an image is shifted at most, upwards and downwards, left and right
   double flip = 0;        // the probability that left and right are exchanged

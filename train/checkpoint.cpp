@@ -17,6 +17,7 @@ using nlohmann::json;
 using nlohmann::ordered_json;
 
 constexpr const char* kOrder = "training.order";
+constexpr const char* kCorrect = "training.correct";
 constexpr const char* kRandomState = "training.random_state";
 
 const std::map<std::string, torch::Dtype> kTypes{
@@ -73,7 +74,7 @@ bool is_lookup_tensor(const std::string& name) {
 }  // namespace
 
 void save_checkpoint(const std::filesystem::path& file, const Architecture& architecture, const Options& options,
-                     const Normalization& normalization, const std::vector<std::string>& class_names,
+                     const Normalization& normalization, const Labels& labels,
                      const Progress& progress, Model& model, torch::optim::Optimizer& optimizer) {
   TensorFile content;
   for (const auto& parameter : model.named_parameters()) {
@@ -84,6 +85,7 @@ void save_checkpoint(const std::filesystem::path& file, const Architecture& arch
   }
   for (const auto& buffer : model.named_buffers()) content.tensors.push_back(stored(buffer.key(), buffer.value()));
   if (progress.order.defined()) content.tensors.push_back(stored(kOrder, progress.order));
+  if (progress.correct.defined()) content.tensors.push_back(stored(kCorrect, progress.correct));
   at::Generator generator = at::detail::getDefaultCPUGenerator();
   {
     const std::lock_guard lock(generator.mutex());
@@ -98,11 +100,10 @@ void save_checkpoint(const std::filesystem::path& file, const Architecture& arch
       {"progress", ordered_json{{"epochs", progress.epochs},
                                 {"batches", progress.batches},
                                 {"loss_sum", progress.loss_sum},
-                                {"correct", progress.correct},
                                 {"loss", number_or_null(progress.loss)},
                                 {"best_loss", number_or_null(progress.best_loss)},
                                 {"best_epoch", progress.best_epoch}}.dump()}};
-  if (!class_names.empty()) content.metadata["labels"] = ordered_json{{"names", class_names}, {"attributes", false}}.dump();
+  if (!labels.names.empty()) content.metadata["labels"] = ordered_json{{"names", labels.names}, {"attributes", labels.attributes}}.dump();
   if (progress.epochs > 0) content.metadata["loss"] = ordered_json(progress.loss).dump();
   write_safetensors(file, std::move(content));
 }
@@ -124,7 +125,6 @@ Checkpoint read_checkpoint(const std::filesystem::path& file) {
     progress.at("epochs").get_to(checkpoint.progress.epochs);
     progress.at("batches").get_to(checkpoint.progress.batches);
     progress.at("loss_sum").get_to(checkpoint.progress.loss_sum);
-    progress.at("correct").get_to(checkpoint.progress.correct);
     progress.at("best_epoch").get_to(checkpoint.progress.best_epoch);
     checkpoint.progress.loss = number_or_infinity(progress.at("loss"));
     checkpoint.progress.best_loss = number_or_infinity(progress.at("best_loss"));
@@ -143,10 +143,14 @@ Checkpoint read_checkpoint(const std::filesystem::path& file) {
     refuse(checkpoint, "it is damaged: its normalization is not of its images' channels");
   }
   if (checkpoint.content.find(kOrder) != nullptr) checkpoint.progress.order = required(checkpoint, kOrder);
+  if (checkpoint.content.find(kCorrect) != nullptr) checkpoint.progress.correct = required(checkpoint, kCorrect);
   return checkpoint;
 }
 
-void restore_model(const Checkpoint& checkpoint, Model& model) {
+void restore_model(const Checkpoint& checkpoint, Model& model, const std::string& layer_left_out) {
+  const auto is_read = [&](const std::string& name) {
+    return !is_lookup_tensor(name) && (layer_left_out.empty() || !name.starts_with(layer_left_out + "."));
+  };
   for (const ConvolutionLayer& layer : model.convolutions()) {
     if (layer.lookup.is_empty() || layer.lookup->options.method() != LookupMethod::fixed) continue;
     LookupConv2d lookup = layer.lookup;  // the same module, not const
@@ -158,10 +162,10 @@ void restore_model(const Checkpoint& checkpoint, Model& model) {
     }
   }
   for (const auto& parameter : model.named_parameters()) {
-    if (!is_lookup_tensor(parameter.key())) restore(checkpoint, parameter.key(), parameter.value());
+    if (is_read(parameter.key())) restore(checkpoint, parameter.key(), parameter.value());
   }
   for (const auto& buffer : model.named_buffers()) {
-    if (!is_lookup_tensor(buffer.key())) restore(checkpoint, buffer.key(), buffer.value());
+    if (is_read(buffer.key())) restore(checkpoint, buffer.key(), buffer.value());
   }
 }
 
@@ -178,6 +182,7 @@ void restore_optimizer(const Checkpoint& checkpoint, Model& model, torch::optim:
   }
   if (!any) return;
   for (const auto& parameter : model.named_parameters()) {
+    if (!parameter.value().requires_grad()) continue;
     try {
       restore_state(optimizer, parameter.value(), states[parameter.key()]);
     } catch (const std::runtime_error& error) {

@@ -1,8 +1,12 @@
 #include "train/dataset.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <random>
+#include <stdexcept>
 
 namespace lcnn::train {
 
@@ -13,8 +17,52 @@ std::span<const DatasetEntry> dataset_table() {
       {"cifar10", "32x32 RGB, 10 classes, binary version", "", false, read_cifar10_dataset},
       {"cifar100", "32x32 RGB, 100 classes, binary version", "", false, read_cifar100_dataset},
       {"folder", "train/CLASS/ and val/CLASS/ of JPEG and PNG files, as ImageNet is laid out", "", true, read_folder_dataset},
+      {"celeba", "CelebA's own layout: img_align_celeba/, list_attr_celeba.txt, list_eval_partition.txt; every attribute is learnt", "",
+       true, read_celeba_dataset},
   };
   return kTable;
+}
+
+Labels output_labels(Labels labels, std::int64_t outputs) {
+  for (std::int64_t i = 0; labels.names.size() < static_cast<std::size_t>(outputs) && i < outputs; ++i) labels.names.push_back(std::to_string(i));
+  return labels;
+}
+
+ImageSet chosen_images(const ImageSet& set, const ImageShape& shape, std::span<const std::int64_t> indices) {
+  ImageSet chosen;
+  const auto copy = [&](const auto& from, auto& to, std::int64_t width) {
+    if (from.empty()) return;
+    for (const std::int64_t i : indices) to.insert(to.end(), from.begin() + i * width, from.begin() + (i + 1) * width);
+  };
+  copy(set.pixels, chosen.pixels, shape.elements());
+  copy(set.labels, chosen.labels, 1);
+  copy(set.attributes, chosen.attributes, static_cast<std::int64_t>(set.attributes.size()) / std::max<std::int64_t>(set.count(), 1));
+  copy(set.files, chosen.files, 1);
+  return chosen;
+}
+
+ImageSet few_examples(const Dataset& dataset, std::int64_t count, std::uint64_t seed) {
+  const auto refuse = [&](const std::string& why) { throw std::invalid_argument(fmt::format("--examples-per-class={}: {}", count, why)); };
+  if (dataset.labels.attributes) refuse("these images have attributes, not classes");
+  const ImageSet& set = dataset.training;
+  const std::vector<std::string> names = output_labels(dataset.labels, dataset.classes).names;
+  std::mt19937_64 random(seed);
+  std::vector<std::int64_t> chosen;
+  for (std::int64_t label = 0; label < dataset.classes; ++label) {
+    std::vector<std::int64_t> images;
+    for (std::int64_t i = 0; i < set.count(); ++i) {
+      if (set.labels[static_cast<std::size_t>(i)] == label) images.push_back(i);
+    }
+    const auto left = static_cast<std::int64_t>(images.size());
+    if (left < count) refuse(fmt::format("class {} has {} training images", names[static_cast<std::size_t>(label)], left));
+    for (std::int64_t i = 0; i < count; ++i) {
+      const auto other = i + static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(left - i));
+      std::swap(images[static_cast<std::size_t>(i)], images[static_cast<std::size_t>(other)]);
+      chosen.push_back(images[static_cast<std::size_t>(i)]);
+    }
+  }
+  std::ranges::sort(chosen);
+  return chosen_images(set, dataset.shape, chosen);
 }
 
 Normalization normalization_of(const ImageSet& images, const ImageShape& shape) {

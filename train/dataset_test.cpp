@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <set>
 #include <stdexcept>
 
 #include "reports/temporary_folder.h"
@@ -62,6 +64,38 @@ TEST(Normalization, IsTakenFromEachChannel) {
   EXPECT_DOUBLE_EQ(normalization.deviation.at(0), 0.5);
   EXPECT_DOUBLE_EQ(normalization.mean.at(1), 0.2);
   EXPECT_DOUBLE_EQ(normalization.deviation.at(1), 1.0 / 255.0) << "a channel of one value";
+}
+
+TEST(FewExamples, AreOfEveryClassAndChosenByTheSeed) {
+  Dataset dataset{.classes = 2, .labels = {{"cat", "dog"}}};
+  for (int i = 0; i < 40; ++i) {
+    dataset.training.labels.push_back(i % 2);
+    dataset.training.pixels.push_back(static_cast<std::uint8_t>(i));
+  }
+  std::set<std::string> choices;
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    const ImageSet few = few_examples(dataset, 3, seed);
+    EXPECT_EQ(few.pixels, few_examples(dataset, 3, seed).pixels);
+    EXPECT_EQ(few.count(), 6);
+    EXPECT_EQ(std::ranges::count(few.labels, 0), 3);
+    for (std::size_t i = 0; i < few.labels.size(); ++i) EXPECT_EQ(few.pixels[i] % 2, few.labels[i]) << "images keep their labels";
+    EXPECT_TRUE(std::ranges::is_sorted(few.pixels));
+    EXPECT_EQ(std::ranges::adjacent_find(few.pixels), few.pixels.end());
+    choices.emplace(few.pixels.begin(), few.pixels.end());
+  }
+  EXPECT_EQ(choices.size(), 5u);
+  EXPECT_EQ(few_examples(dataset, 20, 1).pixels, dataset.training.pixels);
+  const auto refusal = [&](std::int64_t count) {
+    try {
+      few_examples(dataset, count, 1);
+    } catch (const std::invalid_argument& error) {
+      return std::string(error.what());
+    }
+    return std::string("was accepted");
+  };
+  EXPECT_EQ(refusal(21), "--examples-per-class=21: class cat has 20 training images");
+  dataset.labels.attributes = true;
+  EXPECT_EQ(refusal(1), "--examples-per-class=1: these images have attributes, not classes");
 }
 
 }  // namespace

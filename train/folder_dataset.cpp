@@ -54,12 +54,12 @@ Dataset read_folder_dataset(const fs::path& folder) {
   Dataset dataset;
   for (const fs::path& path : class_folders(folder / "train")) {
     add_images(dataset.training, path, dataset.classes++);
-    dataset.class_names.push_back(path.filename());
+    dataset.labels.names.push_back(path.filename());
   }
   for (const fs::path& path : class_folders(folder / "val")) {
-    const auto found = std::ranges::find(dataset.class_names, path.filename().string());
-    if (found == dataset.class_names.end()) refuse(path, fmt::format("it is no class: {} has none of that name", (folder / "train").string()));
-    add_images(dataset.validation, path, found - dataset.class_names.begin());
+    const auto found = std::ranges::find(dataset.labels.names, path.filename().string());
+    if (found == dataset.labels.names.end()) refuse(path, fmt::format("it is no class: {} has none of that name", (folder / "train").string()));
+    add_images(dataset.validation, path, found - dataset.labels.names.begin());
   }
   return dataset;
 }

@@ -31,7 +31,7 @@ class FolderDataset : public testing::Test {
 TEST_F(FolderDataset, ClassesAndImagesAreSorted) {
   const Dataset dataset = read_folder_dataset(folder_ / "");
   EXPECT_EQ(dataset.classes, 2);
-  EXPECT_EQ(dataset.class_names, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(dataset.labels.names, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(dataset.training.files, (std::vector<fs::path>{folder_ / "train/a/0.jpg", folder_ / "train/b/1.png", folder_ / "train/b/2.JPEG"}));
   EXPECT_EQ(dataset.training.labels, (std::vector<std::int64_t>{0, 1, 1}));
   EXPECT_EQ(dataset.validation.labels, (std::vector<std::int64_t>{1}));

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "train/input_images.h"
 #include "train/prediction.h"
@@ -13,14 +14,16 @@ namespace {
 std::vector<Prediction> predict_all(const InputImages& images, Predictor& predictor, std::int64_t batch) {
   std::vector<Prediction> predictions;
   const auto outputs = predictor.summary().labels.names.size();
-  for (std::int64_t first = 0; first < images.count(); first += batch) {
-    const std::int64_t end = std::min(first + batch, images.count());
-    std::vector<std::uint8_t> pixels;
-    for (std::int64_t i = first; i < end; ++i) images.append(i, pixels);
-    const std::vector<double> probabilities = predictor.predict(pixels);
+  const std::int64_t count = images.set.count();
+  std::vector<std::int64_t> order(static_cast<std::size_t>(count));
+  std::iota(order.begin(), order.end(), std::int64_t{0});
+  Loader loader(images.set, images.view, order, batch, 0, usual_loaders());
+  for (std::int64_t first = 0; first < count; first += batch) {
+    const std::int64_t end = std::min(first + batch, count);
+    const std::vector<double> probabilities = predictor.predict(loader.next());
     for (std::int64_t i = first; i < end; ++i) {
       const auto begin = probabilities.begin() + (i - first) * static_cast<std::ptrdiff_t>(outputs);
-      predictions.push_back({images.name(i), images.label(i), {begin, begin + static_cast<std::ptrdiff_t>(outputs)}});
+      predictions.push_back({images.name(i), images.label(i), images.attributes(i), {begin, begin + static_cast<std::ptrdiff_t>(outputs)}});
     }
   }
   return predictions;
@@ -29,8 +32,8 @@ std::vector<Prediction> predict_all(const InputImages& images, Predictor& predic
 int run(const InferOptions& options) {
   Predictor predictor(options.checkpoint, options.variant, options.device, options.batch, options.threads);
   const CheckpointSummary& summary = predictor.summary();
-  const auto images = open_images(options, summary.architecture.shape);
-  const std::vector<Prediction> predictions = predict_all(*images, predictor, options.batch);
+  const auto images = open_images(options, summary);
+  const std::vector<Prediction> predictions = predict_all(images, predictor, options.batch);
   if (options.json) {
     std::puts(to_json(predictions, predictor, options).dump(2).c_str());
     return 0;

@@ -25,6 +25,9 @@ InferOptions parse_infer_options(const std::vector<std::string>& arguments) {
   add("--dataset", options.dataset, "predict the validation images of a data set of lcnn_train, and count what is right")
       ->check(CLI::IsMember(folders));
   add("--data", options.data, "the folder of the data set's files; where the distribution installs it by default");
+  std::string part;
+  add("--part", part, "validation, test: which images of the data set, as far as it has test images (celeba)")->default_val("validation")
+      ->check(CLI::IsMember({"validation", "test"}));
   add("--subset", options.subset, "the first N images of the data set; 0: all")->check(CLI::Range(std::int64_t{0}, kMost));
   add("--variant", options.variant, "what computes LookupConv2d: auto, the default, or another variant of lcnn_bench by name");
   std::string device;
@@ -35,12 +38,13 @@ InferOptions parse_infer_options(const std::vector<std::string>& arguments) {
   add("--threads", options.threads, "threads on the CPU; 0: all cores")->default_val(0)->check(CLI::Range(0, 4096));
   app.add_flag("--json", options.json, "print one JSON object");
   parse_arguments(app, arguments);
+  options.test_part = part == "test";
   options.device = device == "cuda" ? Device::cuda : Device::cpu;
   if (options.images.empty() == options.dataset.empty()) {
     throw std::invalid_argument("there are no images, or two sources of them: files or --dataset are accepted");
   }
   if (options.dataset.empty()) {
-    for (const char* option : {"--data", "--subset"}) {
+    for (const char* option : {"--data", "--part", "--subset"}) {
       if (app.count(option) > 0) throw std::invalid_argument(fmt::format("{} is for --dataset only", option));
     }
     return options;

@@ -14,6 +14,7 @@ struct InferOptions {
   std::string checkpoint;
   std::vector<std::string> images;  // files, and folders of them
   std::string dataset, data;  // or a data set whose validation images are predicted, its folder
+  bool test_part = false;     // its test images instead
   std::int64_t subset = 0;    // of the data set, the first ones; 0: all
   std::string variant;        // empty: auto
   Device device = Device::cpu;

@@ -5,43 +5,36 @@
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
+#include <numeric>
 #include <stdexcept>
-
-#include "train/image.h"
 
 namespace lcnn::train {
 namespace {
 
-class DatasetImages final : public InputImages {
- public:
-  DatasetImages(const InferOptions& options, const ImageShape& shape) : shape_(shape) {
-    const auto entry = std::ranges::find(dataset_table(), options.dataset, &DatasetEntry::name);
-    Dataset dataset = entry->read(options.data);
-    if (dataset.shape != shape) {
-      const auto text = [](const ImageShape& s) { return fmt::format("{}x{}x{}", s.channels, s.height, s.width); };
-      throw std::invalid_argument(fmt::format("--dataset={}: its images are {}, this network takes {} (channels, height, width)",
-                                              options.dataset, text(dataset.shape), text(shape)));
-    }
-    set_ = std::move(dataset.validation);
-    const auto count = static_cast<std::int64_t>(set_.labels.size());
-    if (options.subset > count) throw std::invalid_argument(fmt::format("--subset={}: there are {} images", options.subset, count));
-    count_ = options.subset > 0 ? options.subset : count;
-  }
-  std::int64_t count() const override { return count_; }
-  std::string name(std::int64_t image) const override { return fmt::format("validation image {}", image); }
-  std::optional<std::int64_t> label(std::int64_t image) const override { return set_.labels[static_cast<std::size_t>(image)]; }
-  void append(std::int64_t image, std::vector<std::uint8_t>& pixels) const override {
-    const auto first = set_.pixels.begin() + image * shape_.elements();
-    pixels.insert(pixels.end(), first, first + shape_.elements());
-  }
-
- private:
-  const ImageShape shape_;
-  ImageSet set_;
-  std::int64_t count_ = 0;
-};
-
 namespace fs = std::filesystem;
+
+ImageSet dataset_images(const InferOptions& options, const CheckpointSummary& summary) {
+  const auto entry = std::ranges::find(dataset_table(), options.dataset, &DatasetEntry::name);
+  const Dataset dataset = entry->read(options.data);
+  const ImageShape& shape = summary.architecture.shape;
+  if (!entry->files && dataset.shape != shape) {
+    const auto text = [](const ImageShape& s) { return fmt::format("{}x{}x{}", s.channels, s.height, s.width); };
+    throw std::invalid_argument(fmt::format("--dataset={}: its images are {}, this network takes {} (channels, height, width)",
+                                            options.dataset, text(dataset.shape), text(shape)));
+  }
+  if (output_labels(dataset.labels, dataset.classes) != summary.labels) {
+    const auto kind = [](const Labels& labels) { return labels.attributes ? "attributes" : "classes"; };
+    throw std::invalid_argument(fmt::format("--dataset={}: its {} {} are not the {} {} that this network predicts", options.dataset, dataset.classes,
+                                            kind(dataset.labels), summary.labels.names.size(), kind(summary.labels)));
+  }
+  const ImageSet& set = options.test_part ? dataset.test : dataset.validation;
+  const std::int64_t count = set.count();
+  if (count == 0) throw std::invalid_argument(fmt::format("--part=test: {} has no test images of its own", options.dataset));
+  if (options.subset > count) throw std::invalid_argument(fmt::format("--subset={}: there are {} images", options.subset, count));
+  std::vector<std::int64_t> first(static_cast<std::size_t>(options.subset > 0 ? options.subset : count));
+  std::iota(first.begin(), first.end(), std::int64_t{0});
+  return chosen_images(set, shape, first);
+}
 
 bool named_as_image(const fs::path& file) {
   std::string extension = file.extension().string();
@@ -69,27 +62,25 @@ std::vector<fs::path> image_files(const std::vector<std::string>& given) {
   return files;
 }
 
-class FileImages final : public InputImages {
- public:
-  FileImages(const InferOptions& options, const ImageShape& shape) : shape_(shape), files_(image_files(options.images)) {}
-  std::int64_t count() const override { return static_cast<std::int64_t>(files_.size()); }
-  std::string name(std::int64_t image) const override { return files_[static_cast<std::size_t>(image)].string(); }
-  void append(std::int64_t image, std::vector<std::uint8_t>& pixels) const override {
-    const Image decoded = with_channels(decode_image(files_[static_cast<std::size_t>(image)]), shape_.channels);
-    const Image resized = resize_image(decoded, shape_.height, shape_.width);
-    pixels.insert(pixels.end(), resized.pixels.begin(), resized.pixels.end());
-  }
-
- private:
-  const ImageShape shape_;
-  const std::vector<fs::path> files_;
-};
-
 }  // namespace
 
-std::unique_ptr<InputImages> open_images(const InferOptions& options, const ImageShape& shape) {
-  if (options.dataset.empty()) return std::make_unique<FileImages>(options, shape);
-  return std::make_unique<DatasetImages>(options, shape);
+std::string InputImages::name(std::int64_t image) const {
+  return set.files.empty() ? fmt::format("validation image {}", image) : set.files[static_cast<std::size_t>(image)].string();
+}
+
+std::optional<std::int64_t> InputImages::label(std::int64_t image) const {
+  if (set.labels.empty()) return std::nullopt;
+  return set.labels[static_cast<std::size_t>(image)];
+}
+
+std::vector<std::uint8_t> InputImages::attributes(std::int64_t image) const {
+  const auto width = static_cast<std::ptrdiff_t>(set.attributes.size()) / set.count();
+  return {set.attributes.begin() + image * width, set.attributes.begin() + (image + 1) * width};
+}
+
+InputImages open_images(const InferOptions& options, const CheckpointSummary& summary) {
+  if (options.dataset.empty()) return {{.files = image_files(options.images)}, summary.view};
+  return {dataset_images(options, summary), summary.view};
 }
 
 }  // namespace lcnn::train

@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iomanip>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "reports/temporary_folder.h"
 #include "reports/test_program.h"
+#include "train/celeba_test_files.h"
 #include "train/idx_test_files.h"
 #include "train/image_test_files.h"
 #include "train/safetensors.h"
@@ -189,26 +191,69 @@ TEST_F(LcnnInfer, NamesTheClassesOfAFolder) {
   EXPECT_THAT(outcome.out, testing::ContainsRegex("(^|\n)dark: [01][.]"));
 }
 
-TEST_F(LcnnInfer, ListsAttributes) {
-  train({"--epochs=1", "--convolution=fixed"});
-  const json classes = infer_json({"--top=10", "--subset=1"});
-  TensorFile content = read_safetensors(checkpoint());
-  json names;
-  for (int i = 0; i < 10; ++i) names.push_back(std::to_string(i) + "_o_Clock_Shadow");
-  content.metadata["labels"] = json{{"names", names}, {"attributes", true}}.dump();
-  write_safetensors(checkpoint(), content);
-  const Outcome outcome = infer({"--subset=1"});
-  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
-  const json result = infer_json({"--subset=1"});
-  std::string lines;
-  for (const json& attribute : result["images"][0]["attributes"]) {
-    EXPECT_EQ(attribute["value"].get<bool>(), attribute["probability"] > 0.5);
-    lines += attribute["name"].get<std::string>() + (attribute["value"] ? ": True\n" : ": False\n");
+class LcnnInferCeleba : public LcnnInfer {
+ protected:
+  LcnnInferCeleba() {
+    write_celeba(folder_, {64, 24, 8});
+    const Outcome outcome = Program(LCNN_TRAIN_PATH, {"--dataset=celeba", "--data=" + (folder_ / ""), "--image-size=16", "--crop=2", "--model=lenet",
+                                                      "--convolution=fixed", "--epochs=3", "--threads=1", "--out=" + (folder_ / "out")}).wait();
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   }
-  EXPECT_THAT(outcome.out, HasSubstr("validation image 0\n" + lines));
-  const std::size_t best = std::stoul(classes["images"][0]["classes"][0]["name"].get<std::string>());
-  const std::size_t worst = std::stoul(classes["images"][0]["classes"][9]["name"].get<std::string>());
-  EXPECT_GT(result["images"][0]["attributes"][best]["probability"], result["images"][0]["attributes"][worst]["probability"]);
+  std::vector<std::string> dataset(std::vector<std::string> more) const {
+    more.insert(more.begin(), {checkpoint(), "--dataset=celeba", "--data=" + (folder_ / "")});
+    return more;
+  }
+};
+
+TEST_F(LcnnInferCeleba, ListsAttributesAsLcnnPytorchDoes) {
+  const Outcome json_outcome = run(dataset({"--json"})), outcome = run(dataset({"--subset=2"}));
+  ASSERT_EQ(json_outcome.exit_code, 0) << json_outcome.err;
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const json result = json::parse(json_outcome.out), metrics = last_metrics();
+  std::string expected = std::string("Loaded ") + (metrics["best"] ? "best " : "") + "model from epoch 3 with validation loss: ";
+  std::ostringstream loss;
+  loss << std::fixed << std::setprecision(4) << metrics["validation"]["loss"].get<double>() << '\n';
+  expected += loss.str();
+  for (int i = 0; i < 2; ++i) {
+    expected += folder_ / "img_align_celeba/" + celeba_image(65 + i) + "\n";
+    const json& attributes = result["images"][static_cast<std::size_t>(i)]["attributes"];
+    ASSERT_EQ(attributes.size(), kCelebaAttributes.size());
+    for (std::size_t j = 0; j < attributes.size(); ++j) {
+      EXPECT_EQ(attributes[j]["name"].get<std::string>(), kCelebaAttributes[j]);
+      EXPECT_EQ(attributes[j]["value"].get<bool>(), attributes[j]["probability"] > 0.5);
+      expected += kCelebaAttributes[j] + std::string(attributes[j]["value"] ? ": True\n" : ": False\n");
+    }
+  }
+  EXPECT_TRUE(outcome.out.starts_with(expected)) << outcome.out << expected;
+  EXPECT_THAT(outcome.out, testing::ContainsRegex("\nYoung accuracy: [01][.][05]000\nOverall accuracy: [01][.][0-9]+\n2 images, "));
+  EXPECT_EQ(result["attributes"], metrics["validation"]["attributes"]);
+  EXPECT_EQ(result["accuracy"], metrics["validation"]["accuracy"]);
+}
+
+// 24x20 pixels, of which the validation saw the middle: a file is seen alike.
+TEST_F(LcnnInferCeleba, SeesFilesAsTheValidationDid) {
+  const json expected = json::parse(run(dataset({"--json", "--subset=1"})).out)["images"];
+  const Outcome outcome = run({checkpoint(), folder_ / "img_align_celeba/" + celeba_image(65), "--json"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_EQ(json::parse(outcome.out)["images"], expected);
+}
+
+TEST_F(LcnnInferCeleba, PredictsTheTestImages) {
+  const Outcome outcome = run(dataset({"--json", "--part=test"}));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const json images = json::parse(outcome.out)["images"];
+  ASSERT_EQ(images.size(), 8u);
+  EXPECT_EQ(images[0]["name"], folder_ / "img_align_celeba/" + celeba_image(89));
+  EXPECT_THAT(refusal(infer({"--part=test"})), HasSubstr("--dataset=mnist: its images are"));
+  EXPECT_THAT(refusal(run(dataset({"--part=all"}))), HasSubstr("--part"));
+}
+
+TEST_F(LcnnInferCeleba, OtherLabelsAreRefused) {
+  EXPECT_THAT(refusal(infer({})), HasSubstr("--dataset=mnist: its images are 1x12x12, this network takes 3x16x16"));
+  TensorFile content = read_safetensors(checkpoint());
+  content.metadata["labels"] = json{{"names", kCelebaAttributes}, {"attributes", false}}.dump();
+  write_safetensors(checkpoint(), content);
+  EXPECT_THAT(refusal(run(dataset({}))), HasSubstr("--dataset=celeba: its 3 attributes are not the 3 classes that this network predicts"));
 }
 
 TEST_F(LcnnInfer, BadInputIsRefusedInOneLine) {
@@ -218,6 +263,7 @@ TEST_F(LcnnInfer, BadInputIsRefusedInOneLine) {
   EXPECT_THAT(refusal(run({checkpoint()})), HasSubstr("there are no images"));
   EXPECT_THAT(refusal(infer({"--batch=0"})), HasSubstr("--batch"));
   EXPECT_THAT(refusal(infer({"--top=x"})), HasSubstr("--top"));
+  EXPECT_THAT(refusal(infer({"--part=test"})), HasSubstr("--part=test: mnist has no test images of its own"));
   EXPECT_THAT(refusal(infer({"--subset=51"})), HasSubstr("--subset=51: there are 50 images"));
   EXPECT_THAT(refusal(infer({"--device=tpu"})), HasSubstr("--device"));
   EXPECT_THAT(refusal(infer({"--variant=auto"})), HasSubstr("--variant=auto: this network has no LookupConv2d"));

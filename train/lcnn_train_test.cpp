@@ -209,7 +209,7 @@ TEST_F(LcnnTrain, ADivergedTrainingSaysSo) {
 }
 
 TEST_F(LcnnTrain, WhatCannotBeUsedIsNamed) {
-  EXPECT_THAT(refusal(run({"--model=vgg"})), HasSubstr("--model=vgg: one_layer, lenet, cnn, alexnet, resnet18, resnet20 are accepted"));
+  EXPECT_THAT(refusal(run({"--model=vgg"})), HasSubstr("--model=vgg: one_layer, lcnn_pytorch, lenet, cnn, alexnet, resnet18, resnet20 are accepted"));
   EXPECT_THAT(refusal(run({"--subset=201"})), HasSubstr("--subset=201: there are 200 training images"));
   EXPECT_THAT(refusal(run({"--resume"})), HasSubstr("last.safetensors: it cannot be read: No such file or directory"));
   EXPECT_FALSE(fs::exists(out())) << "nothing is written for what is refused";

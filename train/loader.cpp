@@ -10,8 +10,12 @@ namespace {
 constexpr std::int64_t kBatchesAhead = 4;
 constexpr std::int64_t kImagesAtOnce = 8;  // what a thread takes: fewer would cost locks, more would delay the first batch
 
-Image resized(const Image& image, std::int64_t shorter_side) {
-  const std::int64_t shorter = std::min(image.height, image.width);
+constexpr unsigned kMostThreads = 16;
+
+Image resized(const Image& image, const View& view) {
+  const std::int64_t border = 2 * view.augmentation.crop;
+  if (view.resize == Resize::stretch) return resize_image(image, view.shape.height + border, view.shape.width + border);
+  const std::int64_t shorter = std::min(image.height, image.width), shorter_side = std::max(view.shape.height, view.shape.width) + border;
   return resize_image(image, image.height * shorter_side / shorter, image.width * shorter_side / shorter);
 }
 
@@ -24,9 +28,11 @@ void load_image(const ImageSet& set, const View& view, std::int64_t index, std::
   };
   if (set.files.empty()) return write(set.pixels.data() + index * view.shape.elements(), view.shape, view.augmentation.crop);
   const Image image = with_channels(decode_image(set.files[static_cast<std::size_t>(index)]), view.shape.channels);
-  const Image scaled = resized(image, std::max(view.shape.height, view.shape.width) + 2 * view.augmentation.crop);
+  const Image scaled = resized(image, view);
   write(scaled.pixels.data(), scaled, 0);
 }
+
+int usual_loaders() { return static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, kMostThreads)); }
 
 Loader::Loader(const ImageSet& set, const View& view, std::vector<std::int64_t> order, std::int64_t batch, std::int64_t first,
                int threads)
@@ -93,7 +99,7 @@ void Loader::work() {
 }
 
 ImageSet load_sample(const ImageSet& set, const View& view, std::int64_t most, int threads) {
-  const auto count = static_cast<std::int64_t>(set.labels.size()), taken = std::min(count, most);
+  const std::int64_t count = set.count(), taken = std::min(count, most);
   std::vector<std::int64_t> order;
   for (std::int64_t i = 0; i < taken; ++i) order.push_back(i * count / taken);
   ImageSet sample;
@@ -102,7 +108,6 @@ ImageSet load_sample(const ImageSet& set, const View& view, std::int64_t most, i
     const auto pixels = loader.next();
     sample.pixels.insert(sample.pixels.end(), pixels.begin(), pixels.end());
   }
-  for (const std::int64_t i : order) sample.labels.push_back(set.labels[static_cast<std::size_t>(i)]);
   return sample;
 }
 

@@ -12,17 +12,27 @@
 
 namespace lcnn::train {
 
-// What a network sees of a set's images. Those in files are resized so that their shorter side is the shape's (the larger one
-// where it is no square) and twice `augmentation.crop`; those in memory are padded with zeros by `augmentation.crop` when they
-// are cropped. The content does not depend on the number of threads.
+// How images in files come to the height and width that a network takes.
+enum class Resize {
+  crop,     // the shorter side is resized to it (the larger one where it is no square), the rest is cut off
+  stretch,  // both sides are resized to it, whatever the image's proportions
+};
+
+// What a network sees of a set's images. Those in files are resized to the shape and twice `augmentation.crop`, from which the
+// window is cut; those in memory are padded with zeros by `augmentation.crop` when they are cropped. The content does not depend
+// on the number of threads.
 struct View {
   ImageShape shape;
   Augmentation augmentation;
   std::optional<Draw> draw;  // none: the middle of each image, unflipped
+  Resize resize = Resize::crop;
 };
 
 // Writes one image, [channels, height, width]. Throws std::runtime_error, one line that names the file, when it cannot be used.
 void load_image(const ImageSet& set, const View& view, std::int64_t index, std::uint8_t* to);
+
+// As many threads as there are cores, up to 16: what a Loader is given unless its user says how many.
+int usual_loaders();
 
 class Loader {
  public:
@@ -61,7 +71,7 @@ class Loader {
   std::vector<std::thread> threads_;
 };
 
-// Up to `most` images, evenly chosen, as the network sees them: a set in memory.
+// The pixels of up to `most` images, evenly chosen, as the network sees them: a set in memory, without labels.
 ImageSet load_sample(const ImageSet& set, const View& view, std::int64_t most, int threads);
 
 }  // namespace lcnn::train

@@ -84,6 +84,18 @@ TEST(LoadImage, FilesAreResizedByTheShorterSideAndCropped) {
   EXPECT_THAT(pixels, ElementsAre(3, 4, 9, 10)) << "the middle";
 }
 
+TEST(LoadImage, FilesAreStretchedWhateverTheirProportions) {
+  const TemporaryFolder folder;
+  const std::string bytes = png_bytes({.color_type = PNG_COLOR_TYPE_GRAY}, 6, {{10, 20, 30, 40, 50, 60}, {70, 80, 90, 100, 110, 120}});
+  const ImageSet set{.labels = {0}, .files = {folder.file("wide", bytes)}};
+  std::vector<std::uint8_t> pixels(4);
+  load_image(set, {.shape = {1, 2, 2}, .resize = Resize::stretch}, 0, pixels.data());
+  EXPECT_EQ(pixels, resize_image(decode_image(set.files[0]), 2, 2).pixels);
+  load_image(set, {.shape = {1, 2, 2}, .augmentation = {.crop = 1}, .resize = Resize::stretch}, 0, pixels.data());
+  const Image larger = resize_image(decode_image(set.files[0]), 4, 4);
+  EXPECT_THAT(pixels, ElementsAre(larger.pixels[5], larger.pixels[6], larger.pixels[9], larger.pixels[10])) << "the middle";
+}
+
 TEST(Augmentation, WindowsCopyPadAndFlip) {
   const std::vector<std::uint8_t> pixels{1, 2, 3, 4};
   std::vector<std::uint8_t> to(4);

@@ -42,6 +42,8 @@ class Model : public torch::nn::Module {
 
   const std::deque<ConvolutionLayer>& convolutions() const { return convolutions_; }
   std::deque<ConvolutionLayer>& convolutions() { return convolutions_; }
+  // The name of the layer that gives the outputs: the last one.
+  std::string output_layer() const { return named_children().back().key(); }
   // The sum over its layers (variants/lookup_conv2d.h); undefined when there is no LookupConv2d.
   torch::Tensor sparsity_loss() const;
   // Of each convolution, for images of the size that the network saw last.

@@ -8,9 +8,9 @@ namespace {
 
 class OneLayer final : public Model {
  public:
-  explicit OneLayer(const Architecture& a)
-      : Model(a), conv_(add_convolution("conv", torch::nn::Conv2dOptions(a.shape.channels, 32, 3).padding(1))) {
-    linear_ = register_module("linear", torch::nn::Linear(32 * (a.shape.height / 2) * (a.shape.width / 2), a.classes));
+  OneLayer(const Architecture& a, std::int64_t channels, bool bias)
+      : Model(a), conv_(add_convolution("conv", torch::nn::Conv2dOptions(a.shape.channels, channels, 3).padding(1).bias(bias))) {
+    linear_ = register_module("linear", torch::nn::Linear(channels * (a.shape.height / 2) * (a.shape.width / 2), a.classes));
   }
   torch::Tensor forward(const torch::Tensor& images) override {
     return linear_->forward(torch::max_pool2d(conv_.forward(images).relu(), 2).flatten(1));
@@ -23,6 +23,10 @@ class OneLayer final : public Model {
 
 }  // namespace
 
-std::shared_ptr<Model> make_one_layer(const Architecture& architecture) { return std::make_shared<OneLayer>(architecture); }
+std::shared_ptr<Model> make_one_layer(const Architecture& architecture) { return std::make_shared<OneLayer>(architecture, 32, true); }
+
+std::shared_ptr<Model> make_lcnn_pytorch(const Architecture& architecture) {
+  return std::make_shared<OneLayer>(architecture, 64, false);
+}
 
 }  // namespace lcnn::train

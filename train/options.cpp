@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <charconv>
 #include <stdexcept>
-#include <thread>
 
 #include "train/parse_arguments.h"
 
@@ -15,7 +14,8 @@ namespace {
 // What a continued training may have otherwise than it was started with.
 const std::set<std::string> kChangeable{"epochs", "patience", "threads", "device", "data", "loaders"};
 
-constexpr unsigned kMostLoaders = 16;  // unless more are asked for
+// What defines a network, and so comes from the checkpoint that a training starts from.
+const std::set<std::string> kNetwork{"model", "convolution", "dictionary", "granularity", "sparsity", "initial-sparsity"};
 
 template <typename Enumeration>
 using Names = std::map<std::string, Enumeration>;
@@ -25,6 +25,8 @@ const Names<Granularity> kGranularities{{"vector", Granularity::vector}, {"filte
 const Names<OptimizerKind> kOptimizers{{"sgd", OptimizerKind::sgd}, {"adam", OptimizerKind::adam}};
 const Names<ScheduleKind> kSchedules{
     {"constant", ScheduleKind::constant}, {"cosine", ScheduleKind::cosine}, {"step", ScheduleKind::step}};
+const Names<Resize> kResizes{{"crop", Resize::crop}, {"stretch", Resize::stretch}};
+const Names<Freeze> kFreezes{{"none", {}}, {"dictionary", {.dictionary = true}}, {"lookups", {.lookups = true}}};
 const Names<Device> kDevices{{"cpu", Device::cpu}, {"cuda", Device::cuda}};
 
 [[noreturn]] void refuse(const std::string& option, const std::string& given, const std::string& accepted) {
@@ -99,6 +101,15 @@ std::string list_of(const Table& table) {
   return text;
 }
 
+// The data sets whose images are in files.
+std::vector<std::string_view> file_datasets() {
+  std::vector<std::string_view> names;
+  for (const DatasetEntry& entry : dataset_table()) {
+    if (entry.files) names.push_back(entry.name);
+  }
+  return names;
+}
+
 using Values = std::map<std::string, std::string>;
 
 // Options that say nothing for the kind of convolution, optimizer or schedule are refused when they are given.
@@ -131,6 +142,10 @@ void interpret(Options& options) {
   require_used(options, "sparsity", fixed, "--convolution=fixed");
   require_used(options, "initial-sparsity", pooled, "--convolution=pooled");
   require_used(options, "lambda", pooled, "--convolution=pooled");
+  options.from = text("from");
+  require_used(options, "freeze", !options.from.empty(), "--from");
+  options.freeze = named(kFreezes, "freeze", text("freeze"));
+  require_used(options, "freeze", lookups, "--convolution=pooled and fixed");
   if (lookups) architecture.dictionary_sizes = dictionary_sizes(model, text("dictionary"));
   architecture.granularity = named(kGranularities, "granularity", text("granularity"));
   architecture.sparsity = whole("sparsity", 1, 1'000'000);
@@ -144,14 +159,18 @@ void interpret(Options& options) {
   options.epochs = whole("epochs", 1, 1'000'000);
   options.batch = whole("batch", 1, 1'000'000);
   options.patience = whole("patience", 0, 1'000'000);
-  require_used(options, "image-size", dataset.files, "--dataset=folder");
+  for (const char* const option : {"image-size", "resize"}) {
+    require_used(options, option, dataset.files, fmt::format("--dataset={}", fmt::join(file_datasets(), " and ")));
+  }
+  options.resize = named(kResizes, "resize", text("resize"));
   options.image_size = whole("image-size", 1, 16384);
-  options.augmentation = {.crop = whole("crop", 0, 4096), .flip = real("flip", 0, 1)};
+  options.augmentation = {.crop = whole("crop", 0, kMostCrop), .flip = real("flip", 0, 1)};
   options.subset = whole("subset", 0, 1'000'000'000);
+  options.examples_per_class = whole("examples-per-class", 0, 1'000'000'000);
   options.seed = whole_number<std::uint64_t>("seed", text("seed"), 0, std::uint64_t{1} << 62);
   options.threads = static_cast<int>(whole("threads", 0, 4096));
   const auto loaders = static_cast<int>(whole("loaders", 0, 1024));
-  options.loaders = loaders > 0 ? loaders : static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, kMostLoaders));
+  options.loaders = loaders > 0 ? loaders : usual_loaders();
   options.device = named(kDevices, "device", text("device"));
 
   Schedule& schedule = options.schedule;
@@ -183,7 +202,9 @@ Options parse_options(const std::vector<std::string>& arguments) {
   add("dataset", "fashion-mnist", list_of(dataset_table()));
   add("data", "", "the folder of the data set's files; where the distribution installs it by default");
   add("subset", "0", "train on the first N images; 0: all");
-  add("image-size", "224", "images in files: their shorter side is resized to it and twice --crop, then they are cut to a square of it");
+  add("examples-per-class", "0", "train on N images of each class, chosen by the seed; 0: all");
+  add("image-size", "224", "images in files: the height and width that the network sees of them");
+  add("resize", "crop", "images in files: crop (their shorter side is resized to that, the rest is cut off), stretch (both sides are)");
   add("crop", "0", "pixels by which images are shifted at random, in training; those in memory are padded with zeros");
   add("flip", "0", "the probability that left and right are exchanged, in training");
   add("loaders", "0", "threads that read images ahead; 0: as many as cores, up to 16");
@@ -193,6 +214,8 @@ Options parse_options(const std::vector<std::string>& arguments) {
   add("sparsity", "2", "fixed: lookups per position, as far as the dictionary has them");
   add("initial-sparsity", "0.3", "pooled: the fraction of P that counts as zero at the start, and so the threshold");
   add("lambda", "0", "pooled: weight of the sparsity loss");
+  add("from", "", "start from this checkpoint's network; the output layer is drawn anew where the number of classes differs");
+  add("freeze", "none", "dictionary, lookups: what of the checkpoint's LookupConv2d is held as it is");
   add("optimizer", "sgd", "sgd, adam");
   add("learning-rate", "", "the highest; 0.05 for sgd and 0.001 for adam by default");
   add("schedule", "cosine", "constant, cosine, step: the learning rate's course");
@@ -212,6 +235,26 @@ Options parse_options(const std::vector<std::string>& arguments) {
   parse_arguments(app, arguments);
   for (const auto& [option, value] : options.values) {
     if (app.count("--" + option) > 0) options.given.insert(option);
+  }
+  // What the checkpoint to start from says is not known yet, and so neither which options have an effect.
+  const auto given = options.given;
+  if (!options.values["from"].empty()) options.given.clear();
+  interpret(options);
+  options.given = given;
+  return options;
+}
+
+Options transferred_options(const Options& now, const std::map<std::string, std::string>& started) {
+  Options options = now;
+  for (const std::string& option : kNetwork) {
+    const auto before = started.find(option);
+    if (before == started.end()) throw std::invalid_argument(fmt::format("it was made without --{}", option));
+    std::string& value = options.values.at(option);
+    if (now.given.contains(option) && value != before->second) {
+      throw std::invalid_argument(fmt::format("--{}={}: its network was trained with {}", option, value, before->second));
+    }
+    value = before->second;
+    options.given.erase(option);
   }
   interpret(options);
   return options;

@@ -9,19 +9,28 @@
 
 #include "kernels/problem.h"
 #include "train/architecture.h"
-#include "train/augmentation.h"
+#include "train/loader.h"
 #include "train/schedule.h"
 
 namespace lcnn::train {
 
 enum class OptimizerKind { sgd, adam };
 
+// What a training that starts from a checkpoint holds as it is.
+struct Freeze {
+  bool dictionary = false, lookups = false;
+};
+
 struct Options {
   Architecture architecture;  // without the data set's shape and classes
   std::string dataset, data;  // its name in the table, its folder
   std::int64_t subset = 0;    // training images, the first ones; 0: all
+  std::int64_t examples_per_class = 0;  // of these; 0: all
+  std::string from;           // a checkpoint to start from; empty: none
+  Freeze freeze;
   std::int64_t image_size = 0;  // height and width that a network sees of images in files
   Augmentation augmentation;
+  Resize resize = Resize::crop;
 
   OptimizerKind optimizer = OptimizerKind::sgd;
   Schedule schedule;
@@ -47,6 +56,10 @@ struct HelpRequested {
 
 // Throws std::invalid_argument (one line) for what is not accepted, HelpRequested for --help.
 Options parse_options(const std::vector<std::string>& arguments);
+
+// The options of a training that starts from a checkpoint: what defines the network is as in that one (`started` were its
+// `values`). Throws std::invalid_argument when something of that is given and differs, or is unknown.
+Options transferred_options(const Options& now, const std::map<std::string, std::string>& started);
 
 // The options of a training that is continued: those it was started with (`values` then), but for what may change and is given
 // now. Throws std::invalid_argument when something else is given and differs.

@@ -69,10 +69,11 @@ TEST(TrainOptions, DictionaryPresetsAreTheModels) {
 }
 
 TEST(TrainOptions, WhatIsNotAcceptedIsNamedWithWhatIs) {
-  EXPECT_EQ(refusal({"--model=vgg"}), "--model=vgg: one_layer, lenet, cnn, alexnet, resnet18, resnet20 are accepted");
-  EXPECT_EQ(refusal({"--dataset=cifar"}), "--dataset=cifar: fashion-mnist, mnist, cifar10, cifar100, folder are accepted");
+  EXPECT_EQ(refusal({"--model=vgg"}), "--model=vgg: one_layer, lcnn_pytorch, lenet, cnn, alexnet, resnet18, resnet20 are accepted");
+  EXPECT_EQ(refusal({"--dataset=cifar"}), "--dataset=cifar: fashion-mnist, mnist, cifar10, cifar100, folder, celeba are accepted");
   EXPECT_EQ(refusal({"--dataset=mnist"}), "--dataset=mnist needs --data: the folder of its files");
   EXPECT_EQ(refusal({"--convolution=dense"}), "--convolution=dense: conv2d, fixed, pooled are accepted");
+  EXPECT_EQ(refusal({"--dataset=folder", "--data=/d", "--resize=fill"}), "--resize=fill: crop, stretch are accepted");
   EXPECT_EQ(refusal({"--epochs=0"}), "--epochs=0: a whole number from 1 to 1000000 is accepted");
   EXPECT_EQ(refusal({"--batch=x"}), "--batch=x: a whole number from 1 to 1000000 is accepted");
   EXPECT_EQ(refusal({"--momentum=1"}), "--momentum=1: a number from 0 to below 1 is accepted");
@@ -92,7 +93,8 @@ TEST(TrainOptions, WhatWouldHaveNoEffectIsRefused) {
   EXPECT_EQ(refusal({"--convolution=pooled", "--sparsity=1"}), "--sparsity is for --convolution=fixed only");
   EXPECT_EQ(refusal({"--optimizer=adam", "--momentum=0.5"}), "--momentum is for --optimizer=sgd only");
   EXPECT_EQ(refusal({"--step-epochs=5"}), "--step-epochs is for --schedule=step only");
-  EXPECT_EQ(refusal({"--image-size=64"}), "--image-size is for --dataset=folder only");
+  EXPECT_EQ(refusal({"--image-size=64"}), "--image-size is for --dataset=folder and celeba only");
+  EXPECT_EQ(refusal({"--resize=stretch"}), "--resize is for --dataset=folder and celeba only");
 }
 
 TEST(TrainOptions, AContinuedTrainingKeepsWhatItWasStartedWith) {

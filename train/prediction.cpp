@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "train/metrics.h"
 #include "variants/runtime.h"
 
 namespace lcnn::train {
@@ -46,16 +47,26 @@ std::string lines_of(const Prediction& prediction, const Labels& labels, std::in
   return text;
 }
 
-std::optional<double> accuracy_of(const std::vector<Prediction>& predictions, const Labels& labels) {
-  const auto labelled = std::ranges::count_if(predictions, [](const Prediction& p) { return p.label.has_value(); });
-  if (labels.attributes || labelled == 0) return std::nullopt;
-  const auto right = std::ranges::count_if(predictions, [](const Prediction& p) { return p.label == p.best(); });
-  return static_cast<double>(right) / static_cast<double>(labelled);
+std::vector<double> accuracies_of(const std::vector<Prediction>& predictions, const Labels& labels) {
+  const auto known = [&](const Prediction& p) { return labels.attributes ? !p.attributes.empty() : p.label.has_value(); };
+  const auto count = std::ranges::count_if(predictions, known);
+  std::vector<double> accuracies;
+  for (std::size_t i = 0; count > 0 && i < (labels.attributes ? labels.names.size() : 1); ++i) {
+    const auto right = std::ranges::count_if(predictions, [&](const Prediction& p) {
+      if (!known(p)) return false;
+      return labels.attributes ? has_attribute(p.probabilities[i]) == (p.attributes[i] != 0) : p.label == p.best();
+    });
+    accuracies.push_back(static_cast<double>(right) / static_cast<double>(count));
+  }
+  return accuracies;
 }
 
 std::string closing_lines(const std::vector<Prediction>& predictions, const Predictor& predictor, const InferOptions& options) {
   std::string text;
-  if (const auto accuracy = accuracy_of(predictions, predictor.summary().labels)) text += fmt::format("accuracy {:.4f}\n", *accuracy);
+  const Labels& labels = predictor.summary().labels;
+  if (const auto accuracies = accuracies_of(predictions, labels); !accuracies.empty()) {
+    text += labels.attributes ? attribute_lines(accuracies_to_json(accuracies, labels)) : fmt::format("accuracy {:.4f}\n", accuracies.front());
+  }
   text += fmt::format("{} images, {:.3f} ms per image in batches of {} on {}", predictions.size(), predictor.milliseconds_per_image(),
                       options.batch, to_string(options.device));
   const auto choices = predictor.choices();
@@ -85,7 +96,9 @@ ordered_json to_json(const std::vector<Prediction>& predictions, const Predictor
     json["layers"] = ordered_json::array();
     for (const LayerChoice& layer : choices) json["layers"].push_back({{"name", layer.name}, {"choice", layer.choice}});
   }
-  if (const auto accuracy = accuracy_of(predictions, summary.labels)) json["accuracy"] = *accuracy;
+  if (const auto accuracies = accuracies_of(predictions, summary.labels); !accuracies.empty()) {
+    json.update(accuracies_to_json(accuracies, summary.labels));
+  }
   json["images"] = ordered_json::array();
   for (const Prediction& prediction : predictions) {
     ordered_json& image = json["images"].emplace_back(ordered_json{{"name", prediction.image}});

@@ -14,7 +14,8 @@ namespace lcnn::train {
 
 struct Prediction {
   std::string image;
-  std::optional<std::int64_t> label;  // where it is known
+  std::optional<std::int64_t> label;     // where it is known, like
+  std::vector<std::uint8_t> attributes;  // these, 0 and 1
   std::vector<double> probabilities;  // of each output
 
   std::int64_t best() const;  // the likeliest class
@@ -27,8 +28,9 @@ std::string loaded_line(const CheckpointSummary& summary);
 // probabilities ("7: 0.9312").
 std::string lines_of(const Prediction& prediction, const Labels& labels, std::int64_t top);
 
-// The share of the images with a known class for which that is the likeliest; nothing without any, and for attributes.
-std::optional<double> accuracy_of(const std::vector<Prediction>& predictions, const Labels& labels);
+// The share of the images with a known class for which that is the likeliest, or for each attribute the share of the images
+// with known ones for which that is said; none without any.
+std::vector<double> accuracies_of(const std::vector<Prediction>& predictions, const Labels& labels);
 
 // The closing lines: accuracy where it is known, times, what computed the layers.
 std::string closing_lines(const std::vector<Prediction>& predictions, const Predictor& predictor, const InferOptions& options);

@@ -4,6 +4,8 @@
 #include <torch/types.h>
 #include <torch/utils.h>
 
+#include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -23,10 +25,7 @@ Labels labels_of(const Checkpoint& checkpoint) {
   Labels labels;
   const auto stored = checkpoint.content.metadata.find("labels");
   const auto outputs = static_cast<std::size_t>(checkpoint.architecture.classes);
-  if (stored == checkpoint.content.metadata.end()) {
-    for (std::size_t i = 0; i < outputs; ++i) labels.names.push_back(std::to_string(i));
-    return labels;
-  }
+  if (stored == checkpoint.content.metadata.end()) return output_labels(labels, checkpoint.architecture.classes);
   try {
     const nlohmann::json json = nlohmann::json::parse(stored->second);
     json.at("names").get_to(labels.names);
@@ -41,9 +40,28 @@ Labels labels_of(const Checkpoint& checkpoint) {
   return labels;
 }
 
+// Images as the validation saw them. Where that had no files, their proportions say nothing: they are stretched.
+View view_of(const Checkpoint& checkpoint) {
+  const auto option = [&](const char* name, const char* preset) {
+    const auto found = checkpoint.options.find(name);
+    return found == checkpoint.options.end() ? std::string(preset) : found->second;
+  };
+  View view{.shape = checkpoint.architecture.shape, .resize = Resize::stretch};
+  const auto dataset = std::ranges::find(dataset_table(), option("dataset", ""), &DatasetEntry::name);
+  if (dataset == dataset_table().end() || !dataset->files) return view;
+  const std::string crop = option("crop", "0");
+  const auto [end, error] = std::from_chars(crop.data(), crop.data() + crop.size(), view.augmentation.crop);
+  if (error != std::errc{} || end != crop.data() + crop.size() || view.augmentation.crop < 0 || view.augmentation.crop > kMostCrop) {
+    throw std::runtime_error(checkpoint.file.string() + ": it is damaged: its option crop is " + crop);
+  }
+  if (option("resize", "crop") == "crop") view.resize = Resize::crop;
+  return view;
+}
+
 CheckpointSummary summary_of(const Checkpoint& checkpoint) {
   const Progress& progress = checkpoint.progress;
-  CheckpointSummary summary{.architecture = checkpoint.architecture, .labels = labels_of(checkpoint), .epoch = progress.epochs};
+  CheckpointSummary summary{.architecture = checkpoint.architecture, 
+                            .labels = labels_of(checkpoint), .view = view_of(checkpoint), .epoch = progress.epochs};
   if (progress.epochs > 0) summary.loss = progress.loss;
   summary.best = progress.epochs > 0 && progress.best_epoch == progress.epochs && progress.batches == 0;
   return summary;

@@ -12,20 +12,16 @@
 #include "kernels/problem.h"
 #include "kernels/weights.h"
 #include "train/architecture.h"
+#include "train/loader.h"
 #include "train/tile_grid.h"
 
 namespace lcnn::train {
 
-// What the network's outputs are called.
-struct Labels {
-  std::vector<std::string> names;  // as many as there are outputs
-  bool attributes = false;         // each output stands for itself, as CelebA's; else they exclude each other
-};
-
 // What a checkpoint says of itself.
 struct CheckpointSummary {
   Architecture architecture;
-  Labels labels;
+  Labels labels;  // a name for every output
+  View view;      // how it sees images
   std::int64_t epoch = 0;              // finished ones
   std::optional<double> loss;          // the validation loss after them; unknown before the first has ended
   bool best = false;                   // no epoch had a lower one

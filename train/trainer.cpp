@@ -1,6 +1,5 @@
 #include "train/trainer.h"
 
-#include <torch/nn/functional/loss.h>
 #include <torch/types.h>
 #include <torch/utils.h>
 #include <unistd.h>
@@ -11,6 +10,7 @@
 #include <csignal>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -20,7 +20,9 @@
 #include "train/metrics.h"
 #include "train/model.h"
 #include "train/normalizer.h"
+#include "train/objective.h"
 #include "train/optimizer.h"
+#include "train/transfer.h"
 #include "variants/runtime.h"
 
 namespace lcnn::train {
@@ -32,27 +34,23 @@ volatile std::sig_atomic_t stop_requested = 0;
 
 constexpr std::int64_t kEvaluationBatch = 500;
 
-struct Score {
-  double loss = 0, accuracy = 0;
-};
-
-// Makes tensors on the device of a set's labels, and of its images as loaders give them: these are normalized.
+// Makes tensors on the device of a set's targets, and of its images as loaders give them: these are normalized.
 class Batches {
  public:
   Batches(const ImageSet& set, const ImageShape& shape, const Normalization& normalization, torch::Device device)
-      : set_(set), shape_(shape), labels_(torch::tensor(set.labels, torch::kLong).to(device)), normalized_(normalization, device) {}
+      : set_(set), shape_(shape), targets_(targets_of(set).to(device)), normalized_(normalization, device) {}
   const ImageSet& set() const { return set_; }
-  std::int64_t count() const { return labels_.size(0); }
+  std::int64_t count() const { return set_.count(); }
   torch::Tensor images(std::span<std::uint8_t> pixels) const {
     const auto count = static_cast<std::int64_t>(pixels.size()) / shape_.elements();
     return normalized_(torch::from_blob(pixels.data(), {count, shape_.channels, shape_.height, shape_.width}, torch::kByte));
   }
-  torch::Tensor labels(const torch::Tensor& which) const { return labels_.index_select(0, which); }
+  torch::Tensor targets(const torch::Tensor& which) const { return targets_.index_select(0, which); }
 
  private:
   const ImageSet& set_;
   const ImageShape shape_;
-  const torch::Tensor labels_;
+  const torch::Tensor targets_;
   const Normalizer normalized_;
 };
 
@@ -61,27 +59,28 @@ std::vector<std::int64_t> values_of(const torch::Tensor& order) {
   return {first, first + order.numel()};
 }
 
-std::int64_t count_correct(const torch::Tensor& outputs, const torch::Tensor& labels) {
-  return outputs.argmax(1).eq(labels).sum().item<std::int64_t>();
+void add(torch::Tensor& sum, const torch::Tensor& correct) { sum = sum.defined() ? sum.to(correct.device()) + correct : correct; }
+
+// Of so many images.
+Score score_of(double loss_sum, const torch::Tensor& correct, std::int64_t images) {
+  const torch::Tensor host = correct.to(torch::kCPU, torch::kDouble).div(static_cast<double>(images));
+  return {loss_sum / static_cast<double>(images), {host.const_data_ptr<double>(), host.const_data_ptr<double>() + host.numel()}};
 }
 
 Score evaluate(Model& model, const Batches& batches, const View& view, int loaders, torch::Device device) {
   const torch::NoGradGuard no_grad;
   model.eval();
   double loss = 0;
-  std::int64_t correct = 0;
+  torch::Tensor correct;
   Loader loader(batches.set(), view, values_of(torch::arange(batches.count(), torch::kLong)), kEvaluationBatch, 0, loaders);
   for (std::int64_t first = 0; first < batches.count(); first += kEvaluationBatch) {
     const torch::Tensor which = torch::arange(first, std::min(first + kEvaluationBatch, batches.count()), torch::kLong).to(device);
-    const torch::Tensor outputs = model.forward(batches.images(loader.next())), labels = batches.labels(which);
-    loss += torch::nn::functional::cross_entropy(outputs, labels).item<double>() * static_cast<double>(which.numel());
-    correct += count_correct(outputs, labels);
+    const torch::Tensor outputs = model.forward(batches.images(loader.next())), targets = batches.targets(which);
+    loss += loss_of(outputs, targets).item<double>() * static_cast<double>(which.numel());
+    add(correct, correct_of(outputs, targets));
   }
-  const auto count = static_cast<double>(batches.count());
-  return {loss / count, static_cast<double>(correct) / count};
+  return score_of(loss, correct, batches.count());
 }
-
-nlohmann::ordered_json to_json(const Score& score) { return {{"loss", score.loss}, {"accuracy", score.accuracy}}; }
 
 // Lookups left, the share of P that they are (the paper's sparsity), and multiplications of the convolutions for one image.
 void add_costs(nlohmann::ordered_json& line, const Model& model) {
@@ -126,7 +125,8 @@ Normalization usual_normalization(const Dataset& dataset, const View& view, int 
 
 class Training {
  public:
-  Training(const Options& options, const Architecture& architecture, const Dataset& dataset, const Checkpoint* checkpoint);
+  // checkpoint: of a training that is continued; from: what one starts from. At most one of them.
+  Training(const Options& options, const Architecture& architecture, const Dataset& dataset, const Checkpoint* checkpoint, const Checkpoint* from);
   Outcome run();
 
  private:
@@ -134,9 +134,10 @@ class Training {
   Outcome run_and_finish_epoch();
   void finish_epoch(double seconds);
   void save(const char* name) {
-    save_checkpoint(fs::path(options_.out) / name, architecture_, options_, normalization_, class_names_, progress_, *model_, *optimizer_);
+    save_checkpoint(fs::path(options_.out) / name, architecture_, options_, normalization_, labels_, progress_, *model_, *optimizer_);
   }
   void show_progress(std::int64_t batch, std::int64_t batch_count) const;
+  fs::path metrics_file() const { return fs::path(options_.out) / "metrics.jsonl"; }
   bool out_of_patience() const { return options_.patience > 0 && progress_.epochs - progress_.best_epoch >= options_.patience; }
 
   const Options& options_;
@@ -144,7 +145,7 @@ class Training {
   const torch::Device device_;
   const View middle_;  // of images, as validation sees them
   const Normalization normalization_;
-  const std::vector<std::string> class_names_;
+  const Labels labels_;
   const Batches training_, validation_;
   const std::shared_ptr<Model> model_;
   std::unique_ptr<torch::optim::Optimizer> optimizer_;
@@ -152,20 +153,28 @@ class Training {
   const bool terminal_ = isatty(STDERR_FILENO) == 1;
 };
 
-Training::Training(const Options& options, const Architecture& architecture, const Dataset& dataset, const Checkpoint* checkpoint)
+Training::Training(const Options& options, const Architecture& architecture, const Dataset& dataset, const Checkpoint* checkpoint,
+                   const Checkpoint* from)
     : options_(options),
       architecture_(architecture),
       device_(options.device == Device::cuda ? torch::kCUDA : torch::kCPU),
-      middle_{dataset.shape, {.crop = dataset.training.files.empty() ? 0 : options.augmentation.crop}, {}},
-      normalization_(checkpoint != nullptr ? checkpoint->normalization : usual_normalization(dataset, middle_, options.loaders)),
-      class_names_(dataset.class_names),
+      middle_{dataset.shape, {.crop = dataset.training.files.empty() ? 0 : options.augmentation.crop}, {}, options.resize},
+      normalization_(checkpoint != nullptr ? checkpoint->normalization
+                     : from != nullptr     ? from->normalization
+                                           : usual_normalization(dataset, middle_, options.loaders)),
+      labels_(dataset.labels),
       training_(dataset.training, dataset.shape, normalization_, device_),
       validation_(dataset.validation, dataset.shape, normalization_, device_),
       model_(make_model(architecture)) {
   require_variance(options, *model_, training_.count());
   if (checkpoint != nullptr) restore_model(*checkpoint, *model_);
+  if (from != nullptr && start_from(*from, *model_)) {
+    std::printf("%s is drawn anew for %ld outputs: %s has %ld\n", model_->output_layer().c_str(), architecture.classes, options.from.c_str(),
+                from->architecture.classes);
+  }
+  freeze(*model_, options.freeze);
   model_->to(device_);
-  optimizer_ = make_optimizer(options, model_->parameters());
+  optimizer_ = make_optimizer(options, trained_parameters(*model_));
   if (checkpoint == nullptr) return;
   restore_optimizer(*checkpoint, *model_, *optimizer_);
   restore_generator(*checkpoint);
@@ -187,7 +196,7 @@ Outcome Training::run_epoch() {
   if (!progress_.order.defined()) progress_.order = torch::randperm(training_.count(), torch::kLong);
   const torch::Tensor order = progress_.order.to(device_);
   const std::int64_t batch_count = (training_.count() + options_.batch - 1) / options_.batch;
-  const View view{architecture_.shape, options_.augmentation, Draw{options_.seed, static_cast<std::uint64_t>(progress_.epochs)}};
+  const View view{architecture_.shape, options_.augmentation, Draw{options_.seed, static_cast<std::uint64_t>(progress_.epochs)}, options_.resize};
   Loader loader(training_.set(), view, values_of(progress_.order), options_.batch, progress_.batches, options_.loaders);
   model_->train();
   while (progress_.batches < batch_count) {
@@ -197,17 +206,17 @@ Outcome Training::run_epoch() {
     set_learning_rate(*optimizer_, options_.schedule.at(epoch));
     const std::int64_t first = progress_.batches * options_.batch;
     const torch::Tensor which = order.slice(0, first, std::min(first + options_.batch, training_.count()));
-    const torch::Tensor labels = training_.labels(which);
+    const torch::Tensor targets = training_.targets(which);
     const torch::Tensor images = training_.images(loader.next());
     optimizer_->zero_grad();
     const torch::Tensor outputs = model_->forward(images);
-    const torch::Tensor loss = torch::nn::functional::cross_entropy(outputs, labels);
+    const torch::Tensor loss = loss_of(outputs, targets);
     (options_.lambda > 0 ? loss + options_.lambda * model_->sparsity_loss() : loss).backward();
     const double value = loss.item<double>();
     if (!std::isfinite(value)) return Outcome::diverged;
     optimizer_->step();
     progress_.loss_sum += value * static_cast<double>(which.numel());
-    progress_.correct += count_correct(outputs, labels);
+    add(progress_.correct, correct_of(outputs, targets));
     ++progress_.batches;
     show_progress(progress_.batches, batch_count);
   }
@@ -215,13 +224,12 @@ Outcome Training::run_epoch() {
 }
 
 void Training::finish_epoch(double seconds) {
-  const auto images = static_cast<double>(training_.count());
-  const Score training{progress_.loss_sum / images, static_cast<double>(progress_.correct) / images};
+  const Score training = score_of(progress_.loss_sum, progress_.correct, training_.count());
   const Score validation = evaluate(*model_, validation_, middle_, options_.loaders, device_);
   ++progress_.epochs;
-  progress_.batches = progress_.correct = 0;
+  progress_.batches = 0;
   progress_.loss_sum = 0;
-  progress_.order = torch::Tensor();
+  progress_.order = progress_.correct = torch::Tensor();
   progress_.loss = validation.loss;
   const bool best = validation.loss < progress_.best_loss;
   if (best) {
@@ -229,19 +237,20 @@ void Training::finish_epoch(double seconds) {
     progress_.best_epoch = progress_.epochs;
   }
   nlohmann::ordered_json line{{"epoch", progress_.epochs},
+                              {"training_images", training_.count()},
                               {"learning_rate", options_.schedule.at(static_cast<double>(progress_.epochs))},
-                              {"training", to_json(training)},
-                              {"validation", to_json(validation)},
+                              {"training", to_json(training, labels_)},
+                              {"validation", to_json(validation, labels_)},
                               {"best", best},
                               {"seconds", seconds}};
   add_costs(line, *model_);
-  append_metrics(fs::path(options_.out) / "metrics.jsonl", line);
+  append_metrics(metrics_file(), line);
   // A checkpoint of fewer epochs than there are lines is continued rightly, one of more is not: the lines come first.
   if (best) save("best.safetensors");
   save("last.safetensors");
   if (terminal_) std::fputs("\r\033[K", stderr);
   std::printf("epoch %ld: training loss %.4f accuracy %.4f, validation loss %.4f accuracy %.4f", progress_.epochs, training.loss,
-              training.accuracy, validation.loss, validation.accuracy);
+              training.accuracy(), validation.loss, validation.accuracy());
   if (line.contains("lookups")) std::printf(", %ld lookups", line["lookups"].get<std::int64_t>());
   std::printf("%s\n", best ? ", best" : "");
   std::fflush(stdout);
@@ -271,19 +280,21 @@ Outcome Training::run() {
     if (outcome != Outcome::finished) return outcome;
   }
   std::printf("best: epoch %ld, validation loss %.4f\n", progress_.best_epoch, progress_.best_loss);
+  if (labels_.attributes && progress_.best_epoch > 0) {
+    std::fputs(attribute_lines(read_metrics(metrics_file(), progress_.best_epoch).at("validation")).c_str(), stdout);
+  }
   return Outcome::finished;
 }
 
 // The first images only, as --subset asks for.
 void take_subset(ImageSet& set, std::int64_t count, const ImageShape& shape) {
   if (count == 0) return;
-  if (count > static_cast<std::int64_t>(set.labels.size())) {
-    throw std::invalid_argument("--subset=" + std::to_string(count) + ": there are " + std::to_string(set.labels.size()) +
-                                " training images");
+  if (count > set.count()) {
+    throw std::invalid_argument("--subset=" + std::to_string(count) + ": there are " + std::to_string(set.count()) + " training images");
   }
-  set.labels.resize(static_cast<std::size_t>(count));
-  if (set.files.empty()) set.pixels.resize(static_cast<std::size_t>(count * shape.elements()));
-  else set.files.resize(static_cast<std::size_t>(count));
+  std::vector<std::int64_t> first(static_cast<std::size_t>(count));
+  std::iota(first.begin(), first.end(), std::int64_t{0});
+  set = chosen_images(set, shape, first);
 }
 
 Dataset read_dataset(const Options& options) {
@@ -291,6 +302,7 @@ Dataset read_dataset(const Options& options) {
   Dataset dataset = entry->read(options.data);
   if (entry->files) dataset.shape = {3, options.image_size, options.image_size};
   take_subset(dataset.training, options.subset, dataset.shape);
+  if (options.examples_per_class > 0) dataset.training = few_examples(dataset, options.examples_per_class, options.seed);
   return dataset;
 }
 
@@ -312,15 +324,18 @@ Outcome train(const Options& given) {
     throw std::invalid_argument("--out=" + given.out + ": it holds a training already; --resume continues it");
   }
   Options options = given;
-  std::optional<Checkpoint> checkpoint;
-  if (given.resume) {
-    checkpoint = read_checkpoint(last);
+  std::optional<Checkpoint> checkpoint, from;
+  const auto with = [&](const fs::path& file, const auto& options_of) {
+    Checkpoint read = read_checkpoint(file);
     try {
-      options = continued_options(given, checkpoint->options);
+      options = options_of(given, read.options);
     } catch (const std::invalid_argument& error) {
-      throw std::invalid_argument(last.string() + ": " + error.what());
+      throw std::invalid_argument(file.string() + ": " + error.what());
     }
-  }
+    return read;
+  };
+  if (given.resume) checkpoint = with(last, continued_options);
+  else if (!given.from.empty()) from = with(given.from, transferred_options);
   if (options.device == Device::cuda) {
     if (const std::string reason = why_no_cuda(); !reason.empty()) throw std::invalid_argument("--device=cuda: " + reason);
   }
@@ -334,7 +349,7 @@ Outcome train(const Options& given) {
                              to_json(checkpoint->architecture).dump() + ", not " + to_json(architecture).dump());
   }
   torch::manual_seed(options.seed);
-  Training training(options, architecture, dataset, checkpoint ? &*checkpoint : nullptr);
+  Training training(options, architecture, dataset, checkpoint ? &*checkpoint : nullptr, from ? &*from : nullptr);
   prepare_folder(folder);
   truncate_metrics(folder / "metrics.jsonl", checkpoint ? checkpoint->progress.epochs : 0);
   return training.run();
