@@ -3,7 +3,7 @@
 //
 // Problem: ROWS output rows of one image x GROUPS * 16 output channels.
 // Tile:    X of these rows and their halo, S of them as CompactPlaces says, D where it fits, the block's lookups.
-// Load:    all by cp.async, the weights before the kernel in front has ended.
+// Load:    all by cp.async, D before the kernel in front has ended.
 // Compute: S by warps that take UNIT_TILES * 16 entries and LOADS * 8 groups of VECTOR positions each, K_SPLIT warps sharing the
 //          channels of one such unit; a copy of S for each kernel column. Then a warp takes WARP_ROWS whole rows of 16 channels:
 //          a step multiplies the coefficients of 16 rows of S by these rows, which ldmatrix takes from wherever they lie.
@@ -161,11 +161,12 @@ __device__ __forceinline__ void form_input_dictionary(const u16* x, int position
 }
 
 // Four 8 x 8 matrices of 16 bits, transposed; lane l holds the address of row l % 8 of matrix l / 8. And the first two of them.
+// Free to move: their addresses come from shared memory behind the barrier that S is behind.
 __device__ __forceinline__ void load_matrices(unsigned (&b)[4], unsigned address) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];" : "=r"(b[0]), "=r"(b[1]), "=r"(b[2]), "=r"(b[3]) : "r"(address) : "memory");
+  asm("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];" : "=r"(b[0]), "=r"(b[1]), "=r"(b[2]), "=r"(b[3]) : "r"(address));
 }
 __device__ __forceinline__ void load_matrices(unsigned (&b)[2], unsigned address) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];" : "=r"(b[0]), "=r"(b[1]) : "r"(address) : "memory");
+  asm("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];" : "=r"(b[0]), "=r"(b[1]) : "r"(address));
 }
 
 // sums += coefficients x 16 rows of S. `row` is where S of the first output row lies, `place` where the lane's row lies from
@@ -232,12 +233,17 @@ __device__ __forceinline__ void store_outputs(const u16* staging, u16* y, int ch
   if constexpr (WHOLE_PLANES) {
     const int count = channels * kOutPlane / STORE;
     for (int i = lane; i < count; i += 32) reinterpret_cast<Stored*>(y)[i] = reinterpret_cast<const Stored*>(staging)[i];
-  } else {
-    constexpr int kWords = kRunPitch / STORE;
-    for (int i = lane; i < channels * kWords; i += 32) {
-      const int channel = i / kWords, at = i % kWords * STORE;
-      if (at < rows * OUT_WIDTH) {
-        *reinterpret_cast<Stored*>(y + static_cast<i64>(channel) * kOutPlane + at) = *reinterpret_cast<const Stored*>(staging + channel * kRunPitch + at);
+  } else {  // 2^n lanes a channel
+    constexpr int kWords = kRunPitch / STORE, kLanes = kWords > 16 ? 32 : kWords > 8 ? 16 : kWords > 4 ? 8 : 4;
+    const int lane_channel = lane / kLanes, first = lane % kLanes * STORE;
+    const u16* from = staging + lane_channel * kRunPitch;
+    u16* to = y + static_cast<i64>(lane_channel) * kOutPlane;
+#pragma unroll
+    for (int channel = 0; channel < kChannels; channel += 32 / kLanes) {
+      if (channel + lane_channel >= channels) break;
+#pragma unroll
+      for (int at = first; at < kRunPitch; at += kLanes * STORE) {
+        if (at < rows * OUT_WIDTH) *reinterpret_cast<Stored*>(to + channel * kOutPlane + at) = *reinterpret_cast<const Stored*>(from + channel * kRunPitch + at);
       }
     }
   }
@@ -255,8 +261,7 @@ extern "C" __global__ void __launch_bounds__(kThreads)
   let_next_kernel_begin();
   const int first_group = blockIdx.y * GROUPS, groups = min(GROUPS, kAllGroups - first_group);
   const int begin = first_step[first_group], end = first_step[first_group + groups];
-  if (threadIdx.x <= groups) starts[threadIdx.x] = first_step[first_group + threadIdx.x] - begin;
-  for (int i = threadIdx.x; i < (end - begin) * kStepWords; i += kThreads) copy_word(list + i, steps + static_cast<i64>(begin) * kStepWords + i);
+  const int start = first_step[first_group + min(static_cast<int>(threadIdx.x), groups)];
   if constexpr (SHARED_DICTIONARY) {
     for (int i = threadIdx.x; i < kDictionaryWords; i += kThreads) copy_word(shared_dictionary + i, dictionary + i);
   }
@@ -265,6 +270,8 @@ extern "C" __global__ void __launch_bounds__(kThreads)
   const int first_row = blockIdx.x * ROWS, top = first_row * STRIDE_H - PADDING_H;
   const int first_x_row = max(top, 0), x_rows = max(min(top + S_ROWS, HEIGHT) - first_x_row, 0);
   const u16* input = copy_input(x, blockIdx.z, first_x_row, x_rows, reinterpret_cast<u16*>(shared));
+  if (threadIdx.x <= groups) starts[threadIdx.x] = start - begin;
+  for (int i = threadIdx.x; i < (end - begin) * kStepWords; i += kThreads) copy_word(list + i, steps + static_cast<i64>(begin) * kStepWords + i);
   for (int i = threadIdx.x; i < TILE_WORDS; i += kThreads) tile[i] = make_uint4(0, 0, 0, 0);
   finish_copies();
   __syncthreads();
@@ -278,11 +285,19 @@ extern "C" __global__ void __launch_bounds__(kThreads)
   for (int item = warp; item < groups * ROW_TILES; item += WARPS) {
     const int group = item % groups, row = item / groups * WARP_ROWS;
     RowSums sums = {};
-    const int last = starts[group + 1];
-#pragma unroll 2
-    for (int step = starts[group]; step < last; ++step) {
-      const uint4* step_words = list + step * kStepWords;
-      multiply_step(step_words[lane], tile_address + row * kRowStep, reinterpret_cast<const unsigned*>(step_words + 32)[lane % 16], sums);
+    const uint4 *step = list + starts[group] * kStepWords, *last = list + (starts[group + 1] - 1) * kStepWords;
+    const auto place_of = [&](const uint4* words) { return reinterpret_cast<const unsigned*>(words + 32)[lane % 16]; };
+    if (step <= last) {
+      uint4 coefficients = step[lane];
+      unsigned place = place_of(step);
+      for (; step < last; step += kStepWords) {  // a step is read while the one in front is multiplied
+        const uint4 next_coefficients = step[kStepWords + lane];
+        const unsigned next_place = place_of(step + kStepWords);
+        multiply_step(coefficients, tile_address + row * kRowStep, place, sums);
+        coefficients = next_coefficients;
+        place = next_place;
+      }
+      multiply_step(coefficients, tile_address + row * kRowStep, place, sums);
     }
     const int first_channel = (first_group + group) * kChannels, channels = min(kChannels, OUT_CHANNELS - first_channel);
     const float biases[2] = {bias[first_channel + lane / 4], bias[first_channel + lane / 4 + 8]};

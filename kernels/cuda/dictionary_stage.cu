@@ -1,5 +1,6 @@
 // Problem: S [entries x positions] = D [entries x C] X [C x positions], positions flattened over the images.
 // Tile:    a warp's, as dictionary_tile.cuh says; S leaves as kVector consecutive positions of a row a store.
+// Load:    several steps of channels at once: few warps fit a multiprocessor, so each has as many on their way as it has registers.
 // Bound:   bytes of X where many warps are in flight; small problems split the channels over the warps of a block.
 #include "kernels/cuda/dictionary_stage.h"
 
@@ -17,11 +18,24 @@ namespace {
 
 using namespace lcnn_device;
 
-constexpr int kWarps = 4;  // of a block
-constexpr int kThreads = kWarps * 32;
+constexpr int kWarps = 4;     // of a block that shares no channels
+constexpr int kSumWarps = 4;  // that add up what the warps of another have summed, one accumulator each
 
 // Narrow loads leave room for several of them: a warp's tile is at least 32 positions.
 constexpr int loads_of(int vector) { return vector >= 4 ? 1 : 4 / vector; }
+
+// Registers of a thread that hold sums; strict fp32 has two sets.
+constexpr int sums_of(int terms, int entry_tiles, int vector) { return entry_tiles * loads_of(vector) * vector * 4 * terms; }
+
+constexpr int block_threads(int split) { return 32 * (split > kWarps ? split : kWarps); }
+constexpr int resident_threads(int sums) { return sums < 64 ? 512 : 384; }  // that a multiprocessor's registers hold
+
+// As many as there are registers for X and D beside the sums.
+constexpr int steps_in_flight(int step_channels, int terms, int entry_tiles, int vector, int element_bytes) {
+  const int x_registers = loads_of(vector) * step_channels / 4 * (vector * element_bytes < 4 ? 1 : vector * element_bytes / 4);
+  const int steps = (96 - sums_of(terms, entry_tiles, vector)) / (x_registers + entry_tiles * terms * 4);
+  return steps < 2 ? 2 : steps > 8 ? 8 : steps;
+}
 
 struct Shape {
   int channels, entries, height, width;
@@ -38,15 +52,16 @@ __device__ i64 group_offset(const Shape& shape, int group) {
          (group - row * per_row) * kVector * shape.strides.column;
 }
 
-template <typename Math, int kEntryTiles, int kVector, bool kSplit>
-__global__ void __launch_bounds__(kThreads)
+// kSplit warps share the channels of a tile.
+template <typename Math, int kEntryTiles, int kVector, int kSplit>
+__global__ void __launch_bounds__(block_threads(kSplit), resident_threads(sums_of(Math::kTerms, kEntryTiles, kVector)) / block_threads(kSplit))
     dictionary_kernel(Shape shape, const typename Math::Element* __restrict__ x, const uint4* __restrict__ dictionary,
                       typename Math::Element* __restrict__ s) {
   using T = typename Math::Element;
   constexpr int kLoads = loads_of(kVector), kPositions = kLoads * kVector;
   let_next_kernel_begin();
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  const int first_group = (kSplit ? blockIdx.x : blockIdx.x * kWarps + warp) * kGroups * kLoads;
+  const int first_group = (kSplit > 1 ? blockIdx.x : blockIdx.x * kWarps + warp) * kGroups * kLoads;
   const int first_tile = blockIdx.y * kEntryTiles, plane = shape.height * shape.width, per_image = plane / kVector;
   const T* lane_x[kLoads];
   bool inside[kLoads];
@@ -57,9 +72,8 @@ __global__ void __launch_bounds__(kThreads)
     lane_x[l] = x + static_cast<i64>(group / per_image) * shape.channels * plane + group % per_image * kVector;
   }
   float sums[kEntryTiles][kPositions][4] = {};
-  multiply<Math, kEntryTiles, kLoads, kVector>(lane_x, inside, shape.channels, plane, dictionary,
-                                               (shape.entries + 15) / 16, first_tile, kSplit ? warp : 0, kSplit ? kWarps : 1,
-                                               sums);
+  multiply<Math, kEntryTiles, kLoads, kVector, GlobalMemory, GlobalMemory, steps_in_flight(Math::kStepChannels, Math::kTerms, kEntryTiles, kVector, sizeof(T))>(
+      lane_x, inside, shape.channels, plane, dictionary, (shape.entries + 15) / 16, first_tile, kSplit > 1 ? warp : 0, kSplit, sums);
 
   i64 offsets[kLoads][2];  // of this lane's groups of accumulators
 #pragma unroll
@@ -81,16 +95,31 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
     for (int v = 0; v < kVector; ++v) at[v * shape.strides.column] = stored.values[v];
   };
-  if constexpr (kSplit) {
-    // Each warp adds up and stores one of the four accumulators of every product.
-    static_assert(kWarps == 4);
-    __shared__ float shared[kWarps][4][kEntryTiles * kPositions][32];
+  if constexpr (kSplit > 1) {
+    __shared__ float shared[kSumWarps][4][kEntryTiles * kPositions][32];
+    const auto put = [&](int place) {
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
+      for (int i = 0; i < 4; ++i) {
 #pragma unroll
-      for (int j = 0; j < kEntryTiles * kPositions; ++j) shared[warp][i][j][lane] = sums[j / kPositions][j % kPositions][i];
+        for (int j = 0; j < kEntryTiles * kPositions; ++j) shared[place][i][j][lane] = sums[j / kPositions][j % kPositions][i];
+      }
+    };
+    if constexpr (kSplit > kSumWarps) {
+      static_assert(kSplit == 2 * kSumWarps);
+      if (warp >= kSumWarps) put(warp - kSumWarps);
+      __syncthreads();
+      if (warp < kSumWarps) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+#pragma unroll
+          for (int j = 0; j < kEntryTiles * kPositions; ++j) sums[j / kPositions][j % kPositions][i] += shared[warp][i][j][lane];
+        }
+      }
+      __syncthreads();
     }
+    if (warp < kSumWarps) put(warp);
     __syncthreads();
+    if (warp >= kSumWarps) return;
 #pragma unroll
     for (int m = 0; m < kEntryTiles; ++m) {
 #pragma unroll
@@ -154,15 +183,18 @@ DictionaryStage::DictionaryStage(const Conv2dProblem& stage, std::span<const flo
       dictionary_(upload(std::span<const std::uint32_t>(pack_dictionary(stage, dictionary, precision)), MemoryKind::weights, execution)) {
   const std::int64_t plane = stage.height * stage.width, multiprocessors = DeviceLimits().multiprocessors;
   vector_ = widest_vector(stage.width, precision);
-  // Fewer than eight warps a multiprocessor cannot hide the loads: share the channels.
+  // Fewer than eight warps a multiprocessor cannot hide the loads: share the channels, a step or more each.
   const std::int64_t warp_tiles = stage.batch * plane / (vector_ * kGroups * loads_of(vector_));
-  if (warp_tiles < 8 * multiprocessors && stage.in_channels >= 64) split_ = kWarps;
-  // As many entries a warp as registers hold, but for every multiprocessor a block.
-  const std::int64_t tiles = divide_up(stage.out_channels, 16), blocks = warp_tiles * split_ / kWarps;
-  while (entry_tiles_ < tiles && entry_tiles_ < most_entry_tiles(precision, loads_of(vector_) * vector_) &&
-         (entry_tiles_ == 1 || blocks * tiles / (2 * entry_tiles_) >= multiprocessors)) {
-    entry_tiles_ *= 2;
+  if (warp_tiles < 8 * multiprocessors && stage.in_channels >= 64) {
+    split_ = stage.in_channels >= 2 * kSumWarps * step_channels(precision) ? 2 * kSumWarps : kSumWarps;
   }
+  // As many entries a warp as registers hold, but for every multiprocessor a block; those that share channels fit it twice.
+  const int terms = precision == Precision::fp32 ? 2 : 1;
+  const std::int64_t tiles = divide_up(stage.out_channels, 16), blocks = split_ == 1 ? warp_tiles / kWarps : warp_tiles;
+  const auto fits = [&](int entry_tiles) {
+    return entry_tiles <= most_entry_tiles(precision, loads_of(vector_) * vector_) && (split_ == 1 || resident_threads(sums_of(terms, entry_tiles, vector_)) == 512);
+  };
+  while (entry_tiles_ < tiles && fits(2 * entry_tiles_) && (entry_tiles_ == 1 || blocks * tiles / (2 * entry_tiles_) >= multiprocessors)) entry_tiles_ *= 2;
 }
 
 void DictionaryStage::run(const void* x, void* s, void* stream) const {
@@ -177,8 +209,8 @@ void DictionaryStage::run(const void* x, void* s, void* stream) const {
       if constexpr (vector() * sizeof(T) <= 16) {
         with_constant<1, 2, 4>(entry_tiles_, [&](auto entry_tiles) {
           if constexpr (entry_tiles() <= most_entry_tiles(Math::kTerms, loads_of(vector()) * vector())) {
-            with_constant<1, kWarps>(split_, [&](auto split) {
-              dictionary_kernel<Math, entry_tiles(), vector(), split() != 1><<<grid, kThreads, 0, as_stream(stream)>>>(
+            with_constant<1, kSumWarps, 2 * kSumWarps>(split_, [&](auto split) {
+              dictionary_kernel<Math, entry_tiles(), vector(), split()><<<grid, block_threads(split()), 0, as_stream(stream)>>>(
                   shape, static_cast<const T*>(x), dictionary_.as<uint4>(), static_cast<T*>(s));
             });
           }
