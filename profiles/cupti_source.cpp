@@ -4,15 +4,16 @@
 
 #include <cuda_runtime_api.h>
 #include <cupti.h>
-#include <cxxabi.h>
 #include <fmt/format.h>
 
 #include <array>
 #include <cstdlib>
 #include <mutex>
 #include <stdexcept>
-#include <unordered_map>
 #include <vector>
+
+#include "profiles/cupti_error.h"
+#include "profiles/demangle.h"
 
 namespace lcnn::profiles {
 namespace {
@@ -29,17 +30,6 @@ using MemcpyRecord = CUpti_ActivityMemcpy5;
 #endif
 using PeerCopyRecord = CUpti_ActivityMemcpyPtoP4;
 using MemsetRecord = CUpti_ActivityMemset4;
-
-std::string error_text(CUptiResult result) {
-  const char* text = nullptr;
-  return cuptiGetResultString(result, &text) == CUPTI_SUCCESS && text != nullptr
-             ? text
-             : fmt::format("error {}", static_cast<int>(result));
-}
-
-void check(CUptiResult result, const char* call) {
-  if (result != CUPTI_SUCCESS) throw std::runtime_error(fmt::format("{}: {}", call, error_text(result)));
-}
 
 // Buffers that CUPTI fills and hands back: as many exist as it holds at once, however long is recorded.
 class Buffers {
@@ -65,21 +55,6 @@ class Buffers {
 Buffers& buffers() {
   static auto* const kept = new Buffers;
   return *kept;
-}
-
-std::string demangled(const char* name) {
-  static std::mutex mutex;
-  static auto* const known = new std::unordered_map<std::string, std::string>;
-  if (name == nullptr) return "unknown kernel";
-  const std::lock_guard lock(mutex);
-  std::string& text = (*known)[name];
-  if (text.empty()) {
-    int status = 0;
-    char* found = abi::__cxa_demangle(name, nullptr, nullptr, &status);
-    text = status == 0 && found != nullptr ? found : name;
-    std::free(found);
-  }
-  return text;
 }
 
 // "cudaLaunchKernel" of "cudaLaunchKernel_ptsz_v7000"
@@ -286,13 +261,8 @@ class Cupti final : public Source {
 }  // namespace
 
 CuptiSource make_cupti_source() {
-  int devices = 0;
-  if (const cudaError_t status = cudaGetDeviceCount(&devices); status != cudaSuccess) {
-    cudaGetLastError();
-    return {nullptr,
-            fmt::format("CUDA records: off, no CUDA device can be used: {}", cudaGetErrorString(status))};
-  }
   try {
+    require_device();
     return {std::make_unique<Cupti>(), ""};
   } catch (const std::runtime_error& error) {
     return {nullptr, fmt::format("CUDA records: off, {}", error.what())};
