@@ -6,8 +6,10 @@
 #include <cupti.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <map>
 #include <mutex>
 #include <stdexcept>
 #include <vector>
@@ -30,6 +32,7 @@ using MemcpyRecord = CUpti_ActivityMemcpy5;
 #endif
 using PeerCopyRecord = CUpti_ActivityMemcpyPtoP4;
 using MemsetRecord = CUpti_ActivityMemset4;
+using MemoryRecord = CUpti_ActivityMemory4;
 
 // Buffers that CUPTI fills and hands back: as many exist as it holds at once, however long is recorded.
 class Buffers {
@@ -119,6 +122,21 @@ void record_call(const CUpti_ActivityAPI& call, CUpti_CallbackDomain domain) {
          name);
 }
 
+// Device memory that the process takes from the driver, counted from the start of the first recording on.
+void record_memory(const MemoryRecord& memory) {
+  static std::mutex mutex;
+  static auto* const live = new std::map<std::uint32_t, std::int64_t>;
+  if (memory.memoryKind != CUPTI_ACTIVITY_MEMORY_KIND_DEVICE && memory.memoryKind != CUPTI_ACTIVITY_MEMORY_KIND_MANAGED) return;
+  const bool allocated = memory.memoryOperationType == CUPTI_ACTIVITY_MEMORY_OPERATION_TYPE_ALLOCATION;
+  const auto bytes = static_cast<std::int64_t>(memory.bytes) * (allocated ? 1 : -1);
+  const std::lock_guard lock(mutex);
+  std::int64_t& live_bytes = (*live)[memory.deviceId];
+  live_bytes = std::max<std::int64_t>(live_bytes + bytes, 0);  // what is released may be older than the recording
+  record(MemoryEvent{.time_ns = static_cast<std::int64_t>(memory.timestamp), .address = memory.address, .bytes = bytes,
+                     .live_bytes = live_bytes, .correlation = memory.correlationId},
+         fmt::format("driver on CUDA {}", memory.deviceId));
+}
+
 template <typename Record>
 const Record& as(const CUpti_Activity* activity) {
   return *reinterpret_cast<const Record*>(activity);
@@ -129,7 +147,9 @@ void record_activity(const CUpti_Activity* activity) {
     case CUPTI_ACTIVITY_KIND_KERNEL:
     case CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL: {
       const auto& kernel = as<KernelRecord>(activity);
-      return record(device_event(DeviceKind::kernel, kernel), demangled(kernel.name));
+      DeviceEvent event = device_event(DeviceKind::kernel, kernel);
+      event.registers = kernel.registersPerThread;
+      return record(event, demangled(kernel.name));
     }
     case CUPTI_ACTIVITY_KIND_MEMCPY: {
       const auto& copy = as<MemcpyRecord>(activity);
@@ -139,6 +159,8 @@ void record_activity(const CUpti_Activity* activity) {
       return record(transfer_event(DeviceKind::memcpy, as<PeerCopyRecord>(activity)), "copy between devices");
     case CUPTI_ACTIVITY_KIND_MEMSET:
       return record(transfer_event(DeviceKind::memset, as<MemsetRecord>(activity)), "memset");
+    case CUPTI_ACTIVITY_KIND_MEMORY2:
+      return record_memory(as<MemoryRecord>(activity));
     case CUPTI_ACTIVITY_KIND_RUNTIME:
       return record_call(as<CUpti_ActivityAPI>(activity), CUPTI_CB_DOMAIN_RUNTIME_API);
     case CUPTI_ACTIVITY_KIND_DRIVER:
@@ -171,7 +193,8 @@ std::uint64_t CUPTIAPI timestamp() { return static_cast<std::uint64_t>(now_ns())
 void CUPTIAPI ignore_callback(void*, CUpti_CallbackDomain, CUpti_CallbackId, const void*) {}
 
 constexpr std::array kDeviceKinds{CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL, CUPTI_ACTIVITY_KIND_MEMCPY,
-                                  CUPTI_ACTIVITY_KIND_MEMCPY2, CUPTI_ACTIVITY_KIND_MEMSET};
+                                  CUPTI_ACTIVITY_KIND_MEMCPY2, CUPTI_ACTIVITY_KIND_MEMSET,
+                                  CUPTI_ACTIVITY_KIND_MEMORY2};
 // What launches kernels without the runtime; its other calls would only repeat the runtime's.
 constexpr std::array kDriverLaunches{CUPTI_DRIVER_TRACE_CBID_cuLaunchKernel,
                                      CUPTI_DRIVER_TRACE_CBID_cuLaunchKernel_ptsz,

@@ -49,14 +49,18 @@ struct DeviceEvent {
   std::int64_t begin_ns = 0, end_ns = 0;
   std::uint32_t correlation = 0;  // of the call that launched it, a graph's launch for all of its nodes
   std::int64_t bytes = 0;         // copied or set
+  std::uint16_t registers = 0;    // of a kernel, a thread's
 };
 
 // An allocation (bytes > 0) or a release (bytes < 0).
 struct MemoryEvent {
   std::int64_t time_ns = 0;
-  Names::Id device = 0;  // "CPU", "CUDA 0"
+  Names::Id allocator = 0;      // "LibTorch on CUDA 0"
+  std::int32_t thread = 0;      // that asked for it; 0 where `correlation` says it
+  std::uint64_t address = 0;
   std::int64_t bytes = 0;
   std::int64_t live_bytes = 0;  // of the allocator, after it
+  std::uint32_t correlation = 0;  // of the CUDA call that it belongs to
 };
 
 struct Profile {

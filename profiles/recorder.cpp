@@ -87,9 +87,10 @@ void record(DeviceEvent event, std::string_view name) {
   });
 }
 
-void record(MemoryEvent event, std::string_view device) {
+void record(MemoryEvent event, std::string_view allocator) {
+  if (event.correlation == 0) event.thread = this_thread();
   with_room([&](Profile& profile) {
-    event.device = profile.names.id(device);
+    event.allocator = profile.names.id(allocator);
     profile.memory.push_back(event);
   });
 }

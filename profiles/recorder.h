@@ -70,7 +70,8 @@ std::int64_t now_ns();
 // For sources: hand an event to the recorder that records, if any. The event's name is set from `name`. Any thread.
 void record(HostEvent event, std::string_view name);
 void record(DeviceEvent event, std::string_view name);
-void record(MemoryEvent event, std::string_view device);
+// Of the calling thread, unless the event names a CUDA call.
+void record(MemoryEvent event, std::string_view allocator);
 void record_lost(std::int64_t records);
 
 // A span of this thread that ends now.

@@ -205,6 +205,7 @@ class Trace {
     const Track& track = streams_.of(i);
     std::string arguments = fmt::format("\"correlation\":{}", event.correlation);
     if (event.kind != DeviceKind::kernel) arguments += fmt::format(",\"bytes\":{}", event.bytes);
+    if (event.registers > 0) arguments += fmt::format(",\"registers_per_thread\":{}", event.registers);
     std::string text = span(track, to_string(event.kind), profile_.names[event.name], us(event.begin_ns),
                             static_cast<double>(event.end_ns - event.begin_ns) / 1e3, arguments);
     if (launched_by_[i] == kNoParent) return text;
@@ -222,7 +223,7 @@ class Trace {
   std::string memory_text(std::size_t i) const {
     const MemoryEvent& event = profile_.memory[i];
     return fmt::format(R"({{"ph":"C","name":{},"pid":{},"tid":0,"ts":{:.3f},"args":{{"live_bytes":{}}}}})",
-                       quoted("memory of " + profile_.names[event.device]), kHostProcess, us(event.time_ns),
+                       quoted("memory: " + profile_.names[event.allocator]), kHostProcess, us(event.time_ns),
                        event.live_bytes);
   }
 

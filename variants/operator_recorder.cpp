@@ -27,10 +27,11 @@ void end_operator(const at::RecordFunction& function, at::ObserverContext* conte
 class MemoryObserver final : public c10::MemoryReportingInfoBase {
  public:
   bool memoryProfilingEnabled() const override { return true; }
-  void reportMemoryUsage(void*, std::int64_t bytes, std::size_t live_bytes, std::size_t, c10::Device device) override {
-    const std::string name = device.is_cpu() ? "CPU" : "CUDA " + std::to_string(device.index());
-    profiles::record(profiles::MemoryEvent{.time_ns = profiles::now_ns(), .bytes = bytes,
-                                           .live_bytes = static_cast<std::int64_t>(live_bytes)}, name);
+  void reportMemoryUsage(void* address, std::int64_t bytes, std::size_t live_bytes, std::size_t, c10::Device device) override {
+    const std::string name = device.is_cpu() ? "LibTorch on the CPU" : "LibTorch on CUDA " + std::to_string(device.index());
+    profiles::record(profiles::MemoryEvent{.time_ns = profiles::now_ns(), .address = reinterpret_cast<std::uintptr_t>(address),
+                                           .bytes = bytes, .live_bytes = static_cast<std::int64_t>(live_bytes)},
+                     name);
   }
 };
 

@@ -52,7 +52,7 @@ TEST(OperatorRecorder, MemoryOfLibTorchIsRecorded) {
   }
   std::int64_t sum = 0, allocated = 0;
   for (const profiles::MemoryEvent& event : recorder.profile().memory) {
-    EXPECT_EQ(recorder.profile().names[event.device], "CPU");
+    EXPECT_EQ(recorder.profile().names[event.allocator], "LibTorch on the CPU");
     sum += event.bytes;
     if (event.bytes > 0) allocated += event.bytes;
   }
