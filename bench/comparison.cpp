@@ -94,7 +94,9 @@ class Comparison {
       if (contender.alive() && contender.row.kind != VariantKind::conv2d) prepare_and_verify(contender);
     }
     time_alternately();
-    if (options_.profiling == nullptr) {
+    if (options_.profiling != nullptr) {
+      count_profiled();
+    } else {
       compare_with_baseline();
       find_regret();
     }
@@ -390,6 +392,19 @@ class Comparison {
     clocks.sm_mhz_min = static_cast<int>(*std::ranges::min_element(mhz));
     clocks.sm_mhz_median = static_cast<int>(median(mhz));
     contender.row.clocks = clocks;
+  }
+
+  void count_profiled() {
+    for (Contender& contender : contenders_) {
+      if (!contender.alive()) continue;
+      check_stop();
+      observer_.progress("counting " + contender.row.name);
+      try {
+        options_.profiling->count(contender.row, buffers_.at(contender.plan->layout).sets(), run_of(contender), stream());
+      } catch (const std::exception& error) {
+        fail_with(contender, error);
+      }
+    }
   }
 
   void compare_with_baseline() {

@@ -8,12 +8,12 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <stdexcept>
 #include <vector>
 
+#include "profiles/buffer_pool.h"
 #include "profiles/cupti_error.h"
 #include "profiles/demangle.h"
 
@@ -34,29 +34,9 @@ using PeerCopyRecord = CUpti_ActivityMemcpyPtoP4;
 using MemsetRecord = CUpti_ActivityMemset4;
 using MemoryRecord = CUpti_ActivityMemory4;
 
-// Buffers that CUPTI fills and hands back: as many exist as it holds at once, however long is recorded.
-class Buffers {
- public:
-  std::uint8_t* take() {
-    const std::lock_guard lock(mutex_);
-    if (free_.empty()) return static_cast<std::uint8_t*>(std::aligned_alloc(kBufferAlignment, kBufferBytes));
-    std::uint8_t* buffer = free_.back();
-    free_.pop_back();
-    return buffer;
-  }
-  void give_back(std::uint8_t* buffer) {
-    const std::lock_guard lock(mutex_);
-    free_.push_back(buffer);
-  }
-
- private:
-  std::mutex mutex_;
-  std::vector<std::uint8_t*> free_;
-};
-
-// CUPTI may hand back a buffer as late as at the end of the process: they are never destroyed.
-Buffers& buffers() {
-  static auto* const kept = new Buffers;
+// Never destroyed, because CUPTI's threads outlive statics.
+BufferPool& buffers() {
+  static auto* const kept = new BufferPool(kBufferBytes, kBufferAlignment);
   return *kept;
 }
 

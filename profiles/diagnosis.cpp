@@ -85,6 +85,11 @@ Bound bound_of(const Counters& counters) {
   return Bound::latency;
 }
 
+std::string time_comparison(double time_ns, const LeastWork& least) {
+  if (!(least.time_ns > 0)) return "";
+  return fmt::format("{:.1f}x the time that the fewest {} need ({:.1f} us)", time_ns / least.time_ns, least.time_of, least.time_ns / 1e3);
+}
+
 std::string byte_comparison(const Counters& counters, const LeastWork& least) {
   std::vector<std::string> parts;
   if (counters.dram_read_bytes && least.read_bytes > 0) {

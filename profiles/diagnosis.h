@@ -9,9 +9,11 @@
 namespace lcnn::profiles {
 
 // What the function that is computed needs at least: every byte of input and weights read once, every byte of output written
-// once.
+// once, and the time that these or the fewest operations take on this machine. 0: not known.
 struct LeastWork {
   double read_bytes = 0, write_bytes = 0;
+  double time_ns = 0;
+  std::string time_of;  // "bytes" or "operations": which of them takes that long
 };
 
 enum class Bound { memory, l2, shared_memory, tensor_cores, arithmetic, issue, few_warps, idle_sms, latency, unknown };
@@ -24,6 +26,9 @@ Bound bound_of(const Counters& counters);
 
 // One line: the bound with its number, then what stands out: "reads 2.1x the fewest bytes", bank conflicts.
 std::string diagnosis(const Counters& counters, const LeastWork& least);
+
+// "2.3x the time that the fewest bytes need (4.5 us)"; empty without such a time.
+std::string time_comparison(double time_ns, const LeastWork& least);
 
 // "reads 2.1x and writes 1.0x the fewest bytes"; empty without the counters or without bytes to compare with.
 std::string byte_comparison(const Counters& counters, const LeastWork& least);

@@ -68,6 +68,11 @@ TEST(Diagnosis, BytesAreComparedWithTheFewest) {
   EXPECT_EQ(byte_comparison(reads_only, {.read_bytes = 1e6, .write_bytes = 1e6}), "reads 3.0x the fewest bytes");
 }
 
+TEST(Diagnosis, TimesAreComparedWithTheLeast) {
+  EXPECT_EQ(time_comparison(9000, {.time_ns = 4500, .time_of = "bytes"}), "2.0x the time that the fewest bytes need (4.5 us)");
+  EXPECT_EQ(time_comparison(9000, {}), "");
+}
+
 TEST(Diagnosis, AMemoryBoundReaderOfTooMuchIsToldSo) {
   Counters counters = nothing_stands_out();
   counters.dram_percent = 90;

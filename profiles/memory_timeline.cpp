@@ -31,12 +31,12 @@ class Owners {
     std::string ranges, outermost_operator;
     for (std::size_t span = innermost(event); span != kNoParent; span = nesting_.parent[span]) {
       const std::string& name = profile_.names[profile_.host[span].name];
-      if (profile_.host[span].kind == HostKind::range) ranges = ranges.empty() ? name : name + " > " + ranges;
+      if (profile_.host[span].kind == HostKind::range) ranges = ranges.empty() ? name : fmt::format("{} > {}", name, ranges);
       // Of an operator around a range nothing is said: the range says more.
       if (profile_.host[span].kind == HostKind::operator_call && ranges.empty()) outermost_operator = name;
     }
     if (ranges.empty()) ranges = "(no range)";
-    return outermost_operator.empty() ? ranges : ranges + " > " + outermost_operator;
+    return outermost_operator.empty() ? ranges : fmt::format("{} > {}", ranges, outermost_operator);
   }
 
  private:

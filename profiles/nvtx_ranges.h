@@ -63,5 +63,8 @@ struct WarmUpRange {
 struct MeasureRange {
   static constexpr const char* message{"measure"};
 };
+struct CountRange {
+  static constexpr const char* message{"count"};
+};
 
 }  // namespace lcnn::profiles
