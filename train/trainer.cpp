@@ -21,6 +21,7 @@
 #include "train/model.h"
 #include "train/normalizer.h"
 #include "train/optimizer.h"
+#include "train/training_step.h"
 #include "variants/runtime.h"
 
 namespace lcnn::train {
@@ -199,15 +200,10 @@ Outcome Training::run_epoch() {
     const torch::Tensor which = order.slice(0, first, std::min(first + options_.batch, training_.count()));
     const torch::Tensor labels = training_.labels(which);
     const torch::Tensor images = training_.images(loader.next());
-    optimizer_->zero_grad();
-    const torch::Tensor outputs = model_->forward(images);
-    const torch::Tensor loss = torch::nn::functional::cross_entropy(outputs, labels);
-    (options_.lambda > 0 ? loss + options_.lambda * model_->sparsity_loss() : loss).backward();
-    const double value = loss.item<double>();
-    if (!std::isfinite(value)) return Outcome::diverged;
-    optimizer_->step();
-    progress_.loss_sum += value * static_cast<double>(which.numel());
-    progress_.correct += count_correct(outputs, labels);
+    const StepResult step = training_step(*model_, *optimizer_, images, labels, options_.lambda);
+    if (!std::isfinite(step.loss)) return Outcome::diverged;
+    progress_.loss_sum += step.loss * static_cast<double>(which.numel());
+    progress_.correct += count_correct(step.outputs, labels);
     ++progress_.batches;
     show_progress(progress_.batches, batch_count);
   }
