@@ -83,7 +83,8 @@ std::string counted_text(const std::string& name, const Counted& counted) {
 
 }  // namespace
 
-ProfileSession::ProfileSession(const ProfileOptions& options, bool cuda) : options_(options), cuda_(cuda) {
+ProfileSession::ProfileSession(const ProfileOptions& options, bool cuda)
+    : options_(options), cuda_(cuda), crash_writer_([this](int signal) { write_after_crash(signal); }) {
   for (const std::string& path : {options_.trace, options_.table}) {
     if (!path.empty()) require_writable(path);
   }
@@ -106,6 +107,14 @@ ProfileSession::ProfileSession(const ProfileOptions& options, bool cuda) : optio
   CuptiSource cupti = make_cupti_source();
   if (!cupti.why_not.empty()) missing_.push_back(cupti.why_not);
   if (cupti.source != nullptr) recorder_.add(std::move(cupti.source));
+}
+
+void ProfileSession::write_after_crash(int signal) {
+  if ((options_.table.empty() && options_.trace.empty()) || !recorder_.abandon()) return;
+  missing_.push_back(fmt::format("the program crashed (signal {}): what ran last is missing", signal));
+  write();
+  fmt::print(stderr, "crashed (signal {}); the profile until then is in {}\n", signal,
+             options_.trace.empty() ? options_.table : options_.trace);
 }
 
 void ProfileSession::count(const std::string& name, std::int64_t runs, const std::function<void(std::int64_t)>& run) {

@@ -10,6 +10,7 @@
 
 #include "profiles/counters.h"
 #include "profiles/cpu_counters.h"
+#include "profiles/crash_writer.h"
 #include "profiles/diagnosis.h"
 #include "profiles/profile_options.h"
 #include "profiles/range_counters.h"
@@ -37,7 +38,7 @@ struct Counted {
 class ProfileSession {
  public:
   // Throws std::runtime_error when the files of the options cannot be written. With `cuda`, best made before anything else
-  // uses CUDA: counters ask for it.
+  // uses CUDA: counters ask for it. As long as it lives, a crash of the process writes the files first.
   ProfileSession(const ProfileOptions& options, bool cuda);
 
   Recorder& recorder() { return recorder_; }
@@ -58,6 +59,7 @@ class ProfileSession {
   std::string why_incomplete() const;
 
  private:
+  void write_after_crash(int signal);
   void record_kernels(const std::string& name, Counted& counted, const std::function<void()>& run);
 
   ProfileOptions options_;
@@ -68,6 +70,7 @@ class ProfileSession {
   std::unique_ptr<StallSampler> stalls_;
   std::vector<std::string> missing_;  // one line each: what could not be recorded or counted, and why
   std::map<std::string, Counted> counted_;
+  CrashWriter crash_writer_;  // the last member: it uses the others
 };
 
 }  // namespace lcnn::profiles

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <mutex>
 #include <stdexcept>
+#include <thread>
 
 namespace lcnn::profiles {
 namespace {
@@ -65,6 +66,20 @@ void Recorder::stop() {
   for (const auto& source : sources_) source->stop();
   const std::lock_guard lock(current_mutex);
   current = nullptr;
+}
+
+bool Recorder::abandon() {
+  constexpr int kMostTries = 1000;
+  detail::recording = false;
+  for (int i = 0; i < kMostTries; ++i) {
+    if (current_mutex.try_lock()) {
+      if (current == &profile_) current = nullptr;
+      current_mutex.unlock();
+      return true;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return false;
 }
 
 std::int64_t now_ns() {

@@ -33,6 +33,9 @@ class Recorder {
   void add(std::unique_ptr<Source> source) { sources_.push_back(std::move(source)); }
   void start();  // throws std::logic_error when this or another one records, and what a source throws that cannot start
   void stop();   // nothing when it does not record
+  // Stops without its sources, which keep what they hold: for a process that crashed. Fails when a thread that crashed holds
+  // the profile's lock; the profile is not whole then.
+  bool abandon();
   const Profile& profile() const { return profile_; }  // while it does not record
 
  private:
