@@ -40,13 +40,14 @@ std::string first_line(const std::exception& error) {
 // Inputs and outputs of one layout. All sets hold different random inputs; set 0's is the same in both layouts.
 class Buffers {
  public:
-  Buffers(Session& session, const Conv2dProblem& problem, Precision precision, Layout layout, std::int64_t sets,
-          std::uint64_t seed) {
+  Buffers(Session& session, const Conv2dProblem& problem, Precision precision, std::int64_t sets) {
     for (std::int64_t set = 0; set < sets; ++set) {
       inputs_.emplace_back(session.allocator(), problem.input_elements() * element_bytes(precision), MemoryKind::workspace);
       outputs_.emplace_back(session.allocator(), problem.output_elements() * element_bytes(precision), MemoryKind::workspace);
-      session.fill_random(inputs_.back().as<void>(), problem, precision, layout, seed + static_cast<std::uint64_t>(set));
     }
+  }
+  void fill(Session& session, const Conv2dProblem& problem, Precision precision, Layout layout, std::uint64_t seed) {
+    for (Buffer& input : inputs_) session.fill_random(input.as<void>(), problem, precision, layout, seed++);
     session.synchronize();
   }
   std::int64_t sets() const { return static_cast<std::int64_t>(inputs_.size()); }
@@ -128,8 +129,15 @@ class Comparison {
     const std::int64_t sets = options_.mode == TimingMode::rotated ? std::clamp<std::int64_t>(wanted, 1, kMostSets) : 1;
     for (const RowPlan& plan : group_.rows) {
       if (buffers_.contains(plan.layout)) continue;
-      buffers_.emplace(plan.layout, Buffers(session_, conv(), group_.precision, plan.layout, sets, input_seed()));
+      Buffers& buffers = buffers_.emplace(plan.layout, new_buffers(sets)).first->second;
+      buffers.fill(session_, conv(), group_.precision, plan.layout, input_seed());
     }
+  }
+  // Recorded, so that a profile knows whose memory it is; how they are filled is nobody's time.
+  Buffers new_buffers(std::int64_t sets) const {
+    const profiles::Recording recording(options_.profiling != nullptr ? &options_.profiling->session().recorder() : nullptr);
+    const Range range = Range::of<profiles::BuffersRange>();
+    return {session_, conv(), group_.precision, sets};
   }
   std::uint64_t input_seed() const { return options_.seed * 1000 + 7; }
 

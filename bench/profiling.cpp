@@ -3,6 +3,18 @@
 #include "variants/operator_recorder.h"
 
 namespace lcnn::bench {
+namespace {
+
+double least_operations(const Row& row) {
+  switch (row.computes) {
+    case Computes::dense_weights: return row.operations.conv2d_multiplications;
+    case Computes::pruned_2_4: return row.operations.conv2d_multiplications / 2;
+    case Computes::lookups: break;
+  }
+  return row.operations.lookup_multiplications();
+}
+
+}  // namespace
 
 Profiling::Profiling(const profiles::ProfileOptions& options, Device device)
     : device_(device), session_(options, device == Device::cuda) {
@@ -24,6 +36,7 @@ void Profiling::count(const Row& row, std::int64_t sets, const Run& run, void* s
   profiles::Counted& counted = session_.counted(row.name);
   counted.least = {.read_bytes = static_cast<double>(row.memory->weights + row.memory->input),
                    .write_bytes = static_cast<double>(row.memory->output),
+                   .operations = least_operations(row),
                    .time_ns = row.roofline->limit_us * 1e3,
                    .time_of = row.roofline->bound};
   counted.time_ns = row.profiled->unprofiled_median_us * 1e3;

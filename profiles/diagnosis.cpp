@@ -85,6 +85,16 @@ Bound bound_of(const Counters& counters) {
   return Bound::latency;
 }
 
+std::string work_text(double time_ns, const LeastWork& least) {
+  std::vector<std::string> parts;
+  if (least.read_bytes > 0) parts.push_back("to read " + bytes_text(least.read_bytes));
+  if (least.write_bytes > 0) parts.push_back("to write " + bytes_text(least.write_bytes));
+  if (least.operations > 0) {
+    parts.push_back(fmt::format("{:.2g} operations: {:.2g} a second", least.operations, least.operations / time_ns * 1e9));
+  }
+  return parts.empty() ? "" : fmt::format("needs {}", fmt::join(parts, ", "));
+}
+
 std::string time_comparison(double time_ns, const LeastWork& least) {
   if (!(least.time_ns > 0)) return "";
   return fmt::format("{:.1f}x the time that the fewest {} need ({:.1f} us)", time_ns / least.time_ns, least.time_of, least.time_ns / 1e3);

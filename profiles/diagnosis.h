@@ -9,9 +9,10 @@
 namespace lcnn::profiles {
 
 // What the function that is computed needs at least: every byte of input and weights read once, every byte of output written
-// once, and the time that these or the fewest operations take on this machine. 0: not known.
+// once, operations, and the time that these or the bytes take on this machine. 0: not known.
 struct LeastWork {
   double read_bytes = 0, write_bytes = 0;
+  double operations = 0;  // multiplications and lookups
   double time_ns = 0;
   std::string time_of;  // "bytes" or "operations": which of them takes that long
 };
@@ -26,6 +27,9 @@ Bound bound_of(const Counters& counters);
 
 // One line: the bound with its number, then what stands out: "reads 2.1x the fewest bytes", bank conflicts.
 std::string diagnosis(const Counters& counters, const LeastWork& least);
+
+// "needs to read 1.2 MB, to write 0.4 MB, 8e+07 operations: 4e+12 a second"; empty where nothing is known.
+std::string work_text(double time_ns, const LeastWork& least);
 
 // "2.3x the time that the fewest bytes need (4.5 us)"; empty without such a time.
 std::string time_comparison(double time_ns, const LeastWork& least);

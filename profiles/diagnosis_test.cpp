@@ -68,6 +68,13 @@ TEST(Diagnosis, BytesAreComparedWithTheFewest) {
   EXPECT_EQ(byte_comparison(reads_only, {.read_bytes = 1e6, .write_bytes = 1e6}), "reads 3.0x the fewest bytes");
 }
 
+TEST(Diagnosis, WhatTheWorkNeedsIsSaid) {
+  EXPECT_EQ(work_text(2000, {.read_bytes = 1.2e6, .write_bytes = 4e5, .operations = 8e6}),
+            "needs to read 1.2 MB, to write 400 kB, 8e+06 operations: 4e+12 a second");
+  EXPECT_EQ(work_text(2000, {.write_bytes = 10}), "needs to write 10 B");
+  EXPECT_EQ(work_text(2000, {}), "");
+}
+
 TEST(Diagnosis, TimesAreComparedWithTheLeast) {
   EXPECT_EQ(time_comparison(9000, {.time_ns = 4500, .time_of = "bytes"}), "2.0x the time that the fewest bytes need (4.5 us)");
   EXPECT_EQ(time_comparison(9000, {}), "");

@@ -43,11 +43,11 @@ void OutputFile::finish() {
 
 void OutputFile::fail() const { throw std::runtime_error(fmt::format("{}: it cannot be written there", path_)); }
 
-void require_writable(const std::string& path) {
+void require_writable(const std::string& path, const std::string& shown) {
   const std::filesystem::path target(path);
   const std::filesystem::path folder = target.has_parent_path() ? target.parent_path() : ".";
   if (std::filesystem::is_directory(target) || access(folder.c_str(), W_OK) != 0) {
-    throw std::runtime_error(fmt::format("{}: its folder cannot be written to, or it is a folder", path));
+    throw std::runtime_error(fmt::format("{}: its folder cannot be written to, or it is a folder", shown));
   }
 }
 

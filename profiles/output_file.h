@@ -24,7 +24,8 @@ class OutputFile {
   void* file_;  // zlib's gzFile, which also writes plain text
 };
 
-// Throws std::runtime_error, one line that names the path, when no file can be written there.
-void require_writable(const std::string& path);
+// Throws std::runtime_error, one line that begins with `shown` (the path, or the option that names it), when no file can be
+// written there.
+void require_writable(const std::string& path, const std::string& shown);
 
 }  // namespace lcnn::profiles

@@ -49,7 +49,7 @@ json counted_json(const Counted& counted) {
   return {{"time_us", counted.time_ns / 1e3},
           {"overhead", counted.overhead},
           {"least", {{"read_bytes", counted.least.read_bytes}, {"write_bytes", counted.least.write_bytes},
-                     {"time_us", counted.least.time_ns / 1e3}, {"time_of", counted.least.time_of}}},
+                     {"operations", counted.least.operations}, {"time_us", counted.least.time_ns / 1e3}, {"time_of", counted.least.time_of}}},
           {"cpu", counts_json(counted.cpu)},
           {"gpu", to_json(counted.gpu)},
           {"bound", to_string(bound_of(counted.gpu))},
@@ -63,6 +63,7 @@ std::string counted_text(const std::string& name, const Counted& counted) {
     text += fmt::format("  a run takes {:.1f} us, {:+.1f}% under the profiler", counted.time_ns / 1e3, 100 * counted.overhead);
     const std::string compared = time_comparison(counted.time_ns, counted.least);
     text += compared.empty() ? "\n" : fmt::format("; {}\n", compared);
+    if (const std::string work = work_text(counted.time_ns, counted.least); !work.empty()) text += fmt::format("  {}\n", work);
   }
   if (any(counted.cpu)) text += fmt::format("  a run takes {}\n", to_text(counted.cpu));
   if (bound_of(counted.gpu) == Bound::unknown) return text;
@@ -86,7 +87,7 @@ std::string counted_text(const std::string& name, const Counted& counted) {
 ProfileSession::ProfileSession(const ProfileOptions& options, bool cuda)
     : options_(options), cuda_(cuda), crash_writer_([this](int signal) { write_after_crash(signal); }) {
   for (const std::string& path : {options_.trace, options_.table}) {
-    if (!path.empty()) require_writable(path);
+    if (!path.empty()) require_writable(path, path);
   }
   if (!cuda_) {
     if (!cpu_counters_.why_not().empty()) missing_.push_back(cpu_counters_.why_not());

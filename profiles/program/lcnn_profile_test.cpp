@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -78,6 +79,20 @@ TEST_F(LcnnProfile, RowsAreProfiledAsLcnnBenchDoesIt) {
   const json table = file("t.json");
   for (const auto& [name, counted] : table["counted"].items()) found = found || (name.starts_with("Lookup/flat_gather") && counted["time_us"] > 0);
   EXPECT_TRUE(found);
+}
+
+TEST_F(LcnnProfile, OnAGpuKernelsAreThereAndCountersOrWhyNot) {
+  const Outcome outcome = run({"--model=lenet", "--convolution=pooled", "--batch=64", "--device=cuda", "--steps=3", "--counters",
+                               "--json=" + (folder_ / "t.json"), "--trace=" + (folder_ / "t.trace")});
+  if (outcome.err.find("no CUDA device can be used") != std::string::npos) GTEST_SKIP() << outcome.err;
+  std::printf("%s%s", outcome.out.c_str(), outcome.err.c_str());
+  EXPECT_EQ(outcome.exit_code, 0);
+  const json table = file("t.json");
+  EXPECT_GT(table["self_cuda_time_total_us"], 0);
+  const json counted = table["counted"]["step of lenet, pooled, batch 64"];
+  const bool off = outcome.out.find("GPU counters: off") != std::string::npos;
+  EXPECT_EQ(counted["gpu"]["dram_read_bytes"].is_null(), off);
+  EXPECT_EQ(counted["kernels"].empty(), off);
 }
 
 TEST_F(LcnnProfile, GzipCompressesTheTrace) {
