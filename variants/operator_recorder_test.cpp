@@ -6,6 +6,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "profiles/nvtx_ranges.h"
 
 namespace lcnn {
@@ -58,6 +60,20 @@ TEST(OperatorRecorder, MemoryOfLibTorchIsRecorded) {
   }
   EXPECT_GE(allocated, 4096);
   EXPECT_EQ(sum, 0) << "what was allocated was released";
+}
+
+TEST(OperatorRecorder, LiveBytesOfTheCpuAreRightThoughMemoryIsReleasedBetweenRecordings) {
+  profiles::Recorder recorder;
+  recorder.add(make_operator_source());
+  std::int64_t peak = 0;
+  for (int round = 0; round < 10; ++round) {
+    at::Tensor held;
+    const profiles::Recording recording(&recorder);
+    held = at::ones({1 << 20});
+  }  // the tensor goes after the recording has ended
+  for (const profiles::MemoryEvent& event : recorder.profile().memory) peak = std::max(peak, event.live_bytes);
+  EXPECT_GE(peak, 4 << 20);
+  EXPECT_LT(peak, 8 << 20);
 }
 
 }  // namespace
