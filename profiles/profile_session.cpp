@@ -20,7 +20,7 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-constexpr std::size_t kMostKernels = 200;   // whose counters are taken one by one
+constexpr std::size_t kSpareKernels = 16;   // a run may launch some more than the one before
 constexpr std::size_t kShownKernels = 8, kShownReasons = 3, kShownOwners = 8;
 constexpr double kSampledNs = 5e6;          // stalls are sampled for about as long
 constexpr std::int64_t kMostSampledRuns = 2000;
@@ -78,6 +78,7 @@ std::string counted_text(const std::string& name, const Counted& counted) {
     const auto stalls = std::ranges::find(counted.stalls.kernels, kernel.name, &KernelStalls::kernel);
     if (stalls != counted.stalls.kernels.end()) text += fmt::format("    waits for: {}\n", to_text(*stalls, kShownReasons));
   }
+  if (counted.stalls.dropped > 0) text += fmt::format("  {} samples of stalls were dropped by the hardware\n", counted.stalls.dropped);
   if (longest.size() > kShownKernels) text += fmt::format("  ({} more kernels)\n", longest.size() - kShownKernels);
   return text;
 }
@@ -159,8 +160,12 @@ void ProfileSession::record_kernels(const std::string& name, Counted& counted, c
   std::vector<DeviceEvent> kernels(profile.device.begin() + static_cast<std::ptrdiff_t>(before), profile.device.end());
   std::erase_if(kernels, [](const DeviceEvent& event) { return event.kind != DeviceKind::kernel; });
   std::ranges::stable_sort(kernels, {}, &DeviceEvent::correlation);
-  const std::vector<Counters> counters = gpu_counters_->count_kernels(kMostKernels, run);
-  const bool named = counters.size() == std::min(kernels.size(), kMostKernels);
+  if (kernels.size() + kSpareKernels > RangeCounters::kMostKernels) {
+    missing_.push_back(fmt::format("GPU counters kernel by kernel: left out, {} launches {} kernels", name, kernels.size()));
+    return;
+  }
+  const std::vector<Counters> counters = gpu_counters_->count_kernels(kernels.size() + kSpareKernels, run);
+  const bool named = counters.size() == kernels.size();
   for (std::size_t i = 0; i < counters.size(); ++i) {
     counted.kernels.push_back({.name = named ? profile.names[kernels[i].name] : fmt::format("launch {}", i + 1),
                                .registers = named ? kernels[i].registers : 0,

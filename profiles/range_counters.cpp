@@ -8,8 +8,9 @@
 #include <cupti_target.h>
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <stdexcept>
 
 #include "profiles/cupti_error.h"
@@ -19,36 +20,70 @@ namespace {
 
 using Image = std::vector<std::uint8_t>;
 
-constexpr std::size_t kMostRanges = 2000;  // CUPTI refuses images of more than about 3000
-
 void wait_for_device() {
   if (const cudaError_t status = cudaDeviceSynchronize(); status != cudaSuccess) {
     throw std::runtime_error(fmt::format("cudaDeviceSynchronize: {}", cudaGetErrorString(status)));
   }
 }
 
-// CUPTI's host side: which counters a chip has, how they are programmed, what their values mean.
-class HostProfiler {
+// CUPTI's host side of one chip, for one set of counters.
+class HostObject {
  public:
-  // `availability`: of this device's counters; may be empty for chips that CUPTI knows.
-  HostProfiler(const std::string& chip, const Image& availability) {
+  HostObject(const std::string& chip, const Image& availability) {
     auto parameters = CUPTI_PARAMETERS(CUpti_Profiler_Host_Initialize_Params);
     parameters.profilerType = CUPTI_PROFILER_TYPE_RANGE_PROFILER;
     parameters.pChipName = chip.c_str();
     parameters.pCounterAvailabilityImage = availability.empty() ? nullptr : availability.data();
     check(cuptiProfilerHostInitialize(&parameters), "cuptiProfilerHostInitialize");
-    host_ = parameters.pHostObject;
-    try {
-      choose_metrics();
-      make_config();
-    } catch (...) {
-      deinitialize();
-      throw;
-    }
+    object_ = parameters.pHostObject;
   }
-  ~HostProfiler() { deinitialize(); }
-  HostProfiler(const HostProfiler&) = delete;
-  HostProfiler& operator=(const HostProfiler&) = delete;
+  ~HostObject() {
+    auto parameters = CUPTI_PARAMETERS(CUpti_Profiler_Host_Deinitialize_Params);
+    parameters.pHostObject = object_;
+    cuptiProfilerHostDeinitialize(&parameters);
+  }
+  HostObject(const HostObject&) = delete;
+  HostObject& operator=(const HostObject&) = delete;
+
+  CUpti_Profiler_Host_Object* get() const { return object_; }
+  bool knows(const char* metric) const {
+    auto parameters = CUPTI_PARAMETERS(CUpti_Profiler_Host_GetMetricProperties_Params);
+    parameters.pHostObject = object_;
+    parameters.pMetricName = metric;
+    const CUptiResult result = cuptiProfilerHostGetMetricProperties(&parameters);
+    if (result != CUPTI_ERROR_INVALID_METRIC_NAME) check(result, "cuptiProfilerHostGetMetricProperties");
+    return result == CUPTI_SUCCESS;
+  }
+  CUptiResult add(std::span<const char*> metrics) const {
+    auto parameters = CUPTI_PARAMETERS(CUpti_Profiler_Host_ConfigAddMetrics_Params);
+    parameters.pHostObject = object_;
+    parameters.ppMetricNames = metrics.data();
+    parameters.numMetrics = metrics.size();
+    return cuptiProfilerHostConfigAddMetrics(&parameters);
+  }
+
+ private:
+  CUpti_Profiler_Host_Object* object_ = nullptr;
+};
+
+// Which counters a chip has, how they are programmed, what their values mean.
+class HostProfiler {
+ public:
+  // `availability`: of this device's counters; may be empty for chips that CUPTI knows.
+  HostProfiler(const std::string& chip, const Image& availability) : host_(chip, availability) {
+    for (const CounterMetric& metric : counter_metrics()) {
+      const char* name = metric.cupti_name;
+      // Those that exist but cannot be had on this device are refused when they are added, all with them: each is tried alone.
+      if (!host_.knows(name) || HostObject(chip, availability).add({&name, 1}) != CUPTI_SUCCESS) {
+        missing_.emplace_back(name);
+        continue;
+      }
+      names_.push_back(name);
+      members_.push_back(metric.value);
+    }
+    if (names_.empty()) throw std::runtime_error("the chip has none of the counters");
+    make_config();
+  }
 
   const std::vector<std::string>& missing() const { return missing_; }
   std::size_t passes() const { return passes_; }
@@ -58,7 +93,7 @@ class HostProfiler {
   Counters evaluate(const Image& data, std::size_t range) {
     std::vector<double> values(names_.size());
     auto parameters = CUPTI_PARAMETERS(CUpti_Profiler_Host_EvaluateToGpuValues_Params);
-    parameters.pHostObject = host_;
+    parameters.pHostObject = host_.get();
     parameters.pCounterDataImage = data.data();
     parameters.counterDataImageSize = data.size();
     parameters.rangeIndex = range;
@@ -72,35 +107,14 @@ class HostProfiler {
   }
 
  private:
-  void choose_metrics() {
-    for (const CounterMetric& metric : counter_metrics()) {
-      auto parameters = CUPTI_PARAMETERS(CUpti_Profiler_Host_GetMetricProperties_Params);
-      parameters.pHostObject = host_;
-      parameters.pMetricName = metric.cupti_name;
-      const CUptiResult result = cuptiProfilerHostGetMetricProperties(&parameters);
-      if (result == CUPTI_ERROR_INVALID_METRIC_NAME) {
-        missing_.emplace_back(metric.cupti_name);
-        continue;
-      }
-      check(result, "cuptiProfilerHostGetMetricProperties");
-      names_.push_back(metric.cupti_name);
-      members_.push_back(metric.value);
-    }
-    if (names_.empty()) throw std::runtime_error("the chip has none of the counters");
-  }
-
   void make_config() {
-    auto add = CUPTI_PARAMETERS(CUpti_Profiler_Host_ConfigAddMetrics_Params);
-    add.pHostObject = host_;
-    add.ppMetricNames = names_.data();
-    add.numMetrics = names_.size();
-    check(cuptiProfilerHostConfigAddMetrics(&add), "cuptiProfilerHostConfigAddMetrics");
+    check(host_.add(names_), "cuptiProfilerHostConfigAddMetrics");
     auto size = CUPTI_PARAMETERS(CUpti_Profiler_Host_GetConfigImageSize_Params);
-    size.pHostObject = host_;
+    size.pHostObject = host_.get();
     check(cuptiProfilerHostGetConfigImageSize(&size), "cuptiProfilerHostGetConfigImageSize");
     config_.resize(size.configImageSize);
     auto image = CUPTI_PARAMETERS(CUpti_Profiler_Host_GetConfigImage_Params);
-    image.pHostObject = host_;
+    image.pHostObject = host_.get();
     image.configImageSize = config_.size();
     image.pConfigImage = config_.data();
     check(cuptiProfilerHostGetConfigImage(&image), "cuptiProfilerHostGetConfigImage");
@@ -111,13 +125,7 @@ class HostProfiler {
     passes_ = passes.numOfPasses;
   }
 
-  void deinitialize() {
-    auto parameters = CUPTI_PARAMETERS(CUpti_Profiler_Host_Deinitialize_Params);
-    parameters.pHostObject = host_;
-    cuptiProfilerHostDeinitialize(&parameters);
-  }
-
-  CUpti_Profiler_Host_Object* host_ = nullptr;
+  HostObject host_;
   std::vector<const char*> names_;  // those that the chip has, and where their values go
   std::vector<std::optional<double> Counters::*> members_;
   std::vector<std::string> missing_;
@@ -165,9 +173,11 @@ class Target {
     check(cuptiRangeProfilerStop(&parameters), "cuptiRangeProfilerStop");
     return parameters.isAllPassSubmitted != 0;
   }
-  void stop_after_failure() noexcept {
-    auto parameters = object(CUPTI_PARAMETERS(CUpti_RangeProfiler_Stop_Params));
-    cuptiRangeProfilerStop(&parameters);
+  void stop_after_failure(bool pushed) noexcept {
+    auto pop = object(CUPTI_PARAMETERS(CUpti_RangeProfiler_PopRange_Params));
+    if (pushed) cuptiRangeProfilerPopRange(&pop);
+    auto stop = object(CUPTI_PARAMETERS(CUpti_RangeProfiler_Stop_Params));
+    cuptiRangeProfilerStop(&stop);
   }
   // Returns how many ranges found no room.
   std::size_t decode() {
@@ -278,15 +288,15 @@ class CuptiRangeCounters final : public RangeCounters {
       // More passes than were announced would repeat the work for ever.
       if (done > 4 * passes() + 4) throw std::runtime_error(fmt::format("{}: the counters need no end of passes", range));
       target.start();
+      target.push(range.c_str());
       try {
-        target.push(range.c_str());
         work();
         wait_for_device();
-        target.pop();
       } catch (...) {
-        target.stop_after_failure();
+        target.stop_after_failure(/*pushed=*/true);
         throw;
       }
+      target.pop();
       last = target.stop_was_last();
     }
     target.decode();
@@ -296,17 +306,19 @@ class CuptiRangeCounters final : public RangeCounters {
 
   std::vector<Counters> count_kernels(std::size_t most, const std::function<void()>& work) override {
     wait_for_device();
-    Target target(context_, *host_, std::min(most, kMostRanges), CUPTI_AutoRange, CUPTI_KernelReplay);
+    Target target(context_, *host_, most, CUPTI_AutoRange, CUPTI_KernelReplay);
     target.start();
     try {
       work();
       wait_for_device();
     } catch (...) {
-      target.stop_after_failure();
+      target.stop_after_failure(/*pushed=*/false);
       throw;
     }
     target.stop_was_last();
-    target.decode();
+    if (const std::size_t dropped = target.decode(); dropped > 0) {
+      throw std::runtime_error(fmt::format("CUPTI had no room for {} of the kernels", dropped));
+    }
     std::vector<Counters> kernels;
     const std::size_t ranges = target.ranges();
     for (std::size_t range = 0; range < ranges; ++range) kernels.push_back(host_->evaluate(target.data(), range));

@@ -22,8 +22,9 @@ class RangeCounters {
   // each. Throws std::runtime_error, and what `work` throws.
   virtual Counters count(const std::string& range, const std::function<void()>& work) = 0;
 
-  // Of each kernel that `work` launches, in the order of the launches; a CUDA graph counts as one. Kernels after the first
-  // `most` are not counted. Runs `work` once; kernels are repeated by CUPTI where counters need several passes.
+  // Of each kernel that `work` launches, in the order of the launches; a CUDA graph counts as one. `most`: at least as many as
+  // there are, at most kMostKernels. Runs `work` once; kernels are repeated by CUPTI where counters need several passes.
+  static constexpr std::size_t kMostKernels = 2000;  // CUPTI refuses room for more than about 3000
   virtual std::vector<Counters> count_kernels(std::size_t most, const std::function<void()>& work) = 0;
 
   virtual const std::vector<std::string>& missing() const = 0;  // counters that the chip does not have, CUPTI's names

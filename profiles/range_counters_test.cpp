@@ -123,7 +123,6 @@ TEST_F(RangeCountersOnDevice, EveryKernelHasItsOwnCountersInTheOrderOfLaunches) 
   }
   EXPECT_GT(kernels[1].dram_percent.value_or(0), 50);
   EXPECT_LT(kernels[1].fma_percent.value_or(100), 20);
-  EXPECT_EQ(counters_->count_kernels(2, work).size(), 2u) << "no more than asked for";
 }
 
 TEST_F(RangeCountersOnDevice, WhatTheWorkThrowsComesThroughAndCountingGoesOn) {

@@ -8,7 +8,6 @@
 #include <cupti_pcsampling.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <functional>
 #include <map>
 #include <stdexcept>
@@ -45,28 +44,20 @@ class PcBuffer {
     data_.collectNumPcs = kPcs;
     data_.pPcData = pcs_.data();
   }
-  ~PcBuffer() { free_names(); }
   PcBuffer(const PcBuffer&) = delete;
   PcBuffer& operator=(const PcBuffer&) = delete;
 
   CUpti_PCSamplingData& data() { return data_; }
-  // Hands each program counter to `add` and empties the buffer.
+  // Hands each program counter to `add` and empties the buffer. Functions' names stay: CUPTI's activity records share them.
   template <typename Add>
   void drain(const Add& add) {
     for (std::size_t i = 0; i < filled(); ++i) add(pcs_[i]);
-    free_names();
     data_.totalNumPcs = 0;
     data_.droppedSamples = 0;
   }
 
  private:
   std::size_t filled() const { return std::min<std::size_t>(data_.totalNumPcs, kPcs); }
-  void free_names() {
-    for (std::size_t i = 0; i < filled(); ++i) {
-      std::free(pcs_[i].functionName);
-      pcs_[i].functionName = nullptr;
-    }
-  }
   std::vector<CUpti_PCSamplingStallReason> stalls_;
   std::vector<CUpti_PCSamplingPCData> pcs_;
   CUpti_PCSamplingData data_{};
