@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <functional>
-#include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
@@ -18,18 +17,15 @@ namespace {
 // Finds the spans around an allocation.
 class Owners {
  public:
-  explicit Owners(const Profile& profile) : profile_(profile), nesting_(nest(profile)) {
-    for (std::size_t at = 0; at < nesting_.order.size(); ++at) {
-      const HostEvent& event = profile_.host[nesting_.order[at]];
-      const auto [thread, is_new] = threads_.try_emplace(event.thread, at, at);
-      thread->second.second = at + 1;
-      if (event.correlation != 0) calls_[event.correlation] = nesting_.order[at];
+  explicit Owners(const Profile& profile) : profile_(profile), nesting_(nest(profile)), spans_(profile_, nesting_) {
+    for (const std::size_t i : nesting_.order) {
+      if (profile_.host[i].correlation != 0) calls_[profile_.host[i].correlation] = i;
     }
   }
 
   std::string of(const MemoryEvent& event) const {
     std::string ranges, outermost_operator;
-    for (std::size_t span = innermost(event); span != kNoParent; span = nesting_.parent[span]) {
+    for (std::size_t span = innermost(event); span != kNoParent; span = nesting_.outside(span)) {
       const std::string& name = profile_.names[profile_.host[span].name];
       if (profile_.host[span].kind == HostKind::range) ranges = ranges.empty() ? name : fmt::format("{} > {}", name, ranges);
       // Of an operator around a range nothing is said: the range says more.
@@ -45,21 +41,13 @@ class Owners {
       const auto call = calls_.find(event.correlation);
       return call == calls_.end() ? kNoParent : call->second;
     }
-    const auto thread = threads_.find(event.thread);
-    if (thread == threads_.end()) return kNoParent;
-    const auto first = nesting_.order.begin() + static_cast<std::ptrdiff_t>(thread->second.first);
-    const auto last = nesting_.order.begin() + static_cast<std::ptrdiff_t>(thread->second.second);
-    const auto after = std::upper_bound(first, last, event.time_ns,
-                                        [&](std::int64_t time, std::size_t span) { return time < profile_.host[span].begin_ns; });
-    if (after == first) return kNoParent;
-    std::size_t span = *std::prev(after);
-    while (span != kNoParent && nesting_.end_ns[span] < event.time_ns) span = nesting_.parent[span];
-    return span;
+    const std::size_t span = spans_.innermost(event.thread, event.time_ns);
+    return span != kNoParent ? span : spans_.range_of_another(event.thread, event.time_ns, event.time_ns);
   }
 
   const Profile& profile_;
   Nesting nesting_;
-  std::unordered_map<std::int32_t, std::pair<std::size_t, std::size_t>> threads_;  // where each is in nesting_.order
+  SpanFinder spans_;
   std::unordered_map<std::uint32_t, std::size_t> calls_;
 };
 

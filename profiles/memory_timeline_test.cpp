@@ -63,6 +63,17 @@ TEST(MemoryPeaks, EachAllocatorHasItsOwnAndThreadsAreKeptApart) {
   EXPECT_EQ(bytes_of(peaks[1]), (std::map<std::string, std::int64_t>{{"step > forward > aten::conv2d", 40}}));
 }
 
+TEST(MemoryPeaks, AllocationsOfTheBackwardPasssThreadBelongToTheRangeThatWaitsForIt) {
+  Profile profile;
+  add_host(profile, HostKind::range, "backward", 200, 300);
+  add_host(profile, HostKind::range, "step", 50, 400);
+  add_host(profile, HostKind::operator_call, "ConvolutionBackward0", 210, 250, 0, /*thread=*/2);
+  add_memory(profile, "A", 220, 0x1, 10, 10, /*thread=*/2);
+  add_memory(profile, "A", 270, 0x2, 5, 15, /*thread=*/2);
+  EXPECT_EQ(bytes_of(memory_peaks(profile)[0]),
+            (std::map<std::string, std::int64_t>{{"step > backward > ConvolutionBackward0", 10}, {"step > backward", 5}}));
+}
+
 TEST(MemoryPeaks, ACudaCallsMemoryBelongsToTheSpansAroundTheCall) {
   Profile profile;
   add_spans(profile);
