@@ -44,6 +44,24 @@ Counters Counters::of_one(double runs) const {
   return one;
 }
 
+Counters together(std::span<const Counters> kernels) {
+  Counters sum;
+  for (const CounterMetric& metric : kMetrics) {
+    double value = 0, duration_ns = 0;
+    bool all = !kernels.empty();
+    for (const Counters& kernel : kernels) {
+      const auto& one = kernel.*metric.value;
+      all = all && one && (metric.adds_up || kernel.duration_ns);
+      if (!all) break;
+      value += metric.adds_up ? *one : *one * *kernel.duration_ns;
+      duration_ns += kernel.duration_ns.value_or(0);
+    }
+    if (all && metric.adds_up) sum.*metric.value = value;
+    if (all && !metric.adds_up && duration_ns > 0) sum.*metric.value = value / duration_ns;
+  }
+  return sum;
+}
+
 std::string bytes_text(double bytes) {
   const char* unit = "B";
   for (const char* larger : {"kB", "MB", "GB", "TB"}) {

@@ -25,6 +25,10 @@ struct Counters {
   Counters of_one(double runs) const;
 };
 
+// Of kernels that ran one after another, together: counts add up, percentages are weighted by duration. A counter that one of
+// them lacks is absent.
+Counters together(std::span<const Counters> kernels);
+
 // One counter: its name for CUPTI (chips of compute capability 8.0 and up), for JSON, and where it is kept.
 struct CounterMetric {
   const char* cupti_name;

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 #include <set>
+#include <vector>
 
 namespace lcnn::profiles {
 namespace {
@@ -31,6 +32,17 @@ TEST(Counters, CountsAreSharedOutToRunsAndPercentagesAreNot) {
   EXPECT_EQ(one.l2_bytes, 200);
   EXPECT_FALSE(one.shared_wavefronts);
   EXPECT_FALSE(Counters{.dram_read_bytes = 1}.dram_bytes()) << "half of the sum is not the sum";
+}
+
+TEST(Counters, OfKernelsTogetherCountsAddUpAndPercentagesAreWeightedByDuration) {
+  const std::vector<Counters> kernels{{.duration_ns = 100, .dram_read_bytes = 5, .dram_percent = 80, .l2_bytes = 1},
+                                      {.duration_ns = 300, .dram_read_bytes = 7, .dram_percent = 40}};
+  const Counters sum = together(kernels);
+  EXPECT_EQ(sum.duration_ns, 400);
+  EXPECT_EQ(sum.dram_read_bytes, 12);
+  EXPECT_EQ(sum.dram_percent, 50);
+  EXPECT_FALSE(sum.l2_bytes) << "one of them lacks it";
+  EXPECT_FALSE(together({}).duration_ns);
 }
 
 TEST(Counters, TextHasWhatThereIs) {

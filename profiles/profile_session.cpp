@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <stdexcept>
 #include <utility>
 
@@ -21,7 +22,7 @@ namespace {
 using json = nlohmann::ordered_json;
 
 constexpr std::size_t kSpareKernels = 16;   // a run may launch some more than the one before
-constexpr std::size_t kShownKernels = 8, kShownReasons = 3, kShownOwners = 8;
+constexpr std::size_t kShownOwners = 8;
 constexpr double kSampledNs = 5e6;          // stalls are sampled for about as long
 constexpr std::int64_t kMostSampledRuns = 2000;
 
@@ -31,56 +32,18 @@ OperatorTable sorted_table(const Profile& profile, const std::string& column) {
   return table;
 }
 
-json number(const std::optional<double>& value) { return value ? json(*value) : json(nullptr); }
-
-json counts_json(const CpuCounts& counts) {
-  return {{"cycles", number(counts.cycles)}, {"instructions", number(counts.instructions)},
-          {"cache_misses", number(counts.cache_misses)}};
-}
-
-bool any(const CpuCounts& counts) { return counts.cycles || counts.instructions || counts.cache_misses; }
-
-json counted_json(const Counted& counted) {
-  json kernels = json::array();
-  for (const Counted::Kernel& kernel : counted.kernels) {
-    kernels.push_back({{"kernel", kernel.name}, {"registers_per_thread", kernel.registers}, {"counters", to_json(kernel.counters)},
-                       {"bound", to_string(bound_of(kernel.counters))}});
+// The innermost range around each device event from `first` on, by name; those of `around` are not inside the work.
+std::vector<std::string> ranges_of_events(const Profile& profile, std::size_t first, const std::set<std::string>& around) {
+  const Nesting nesting = nest(profile);
+  const std::vector<std::size_t> launched_by = launching_calls(profile, nesting);
+  std::vector<std::string> ranges;
+  for (std::size_t i = first; i < profile.device.size(); ++i) {
+    std::size_t span = launched_by[i];
+    while (span != kNoParent && profile.host[span].kind != HostKind::range) span = nesting.outside(span);
+    const std::string name = span == kNoParent ? "" : profile.names[profile.host[span].name];
+    ranges.push_back(around.contains(name) ? "" : name);
   }
-  return {{"time_us", counted.time_ns / 1e3},
-          {"overhead", counted.overhead},
-          {"least", {{"read_bytes", counted.least.read_bytes}, {"write_bytes", counted.least.write_bytes},
-                     {"operations", counted.least.operations}, {"time_us", counted.least.time_ns / 1e3}, {"time_of", counted.least.time_of}}},
-          {"cpu", counts_json(counted.cpu)},
-          {"gpu", to_json(counted.gpu)},
-          {"bound", to_string(bound_of(counted.gpu))},
-          {"kernels", kernels},
-          {"stalls", to_json(counted.stalls)}};
-}
-
-std::string counted_text(const std::string& name, const Counted& counted) {
-  std::string text = fmt::format("{}\n", name);
-  if (counted.time_ns > 0) {
-    text += fmt::format("  a run takes {:.1f} us, {:+.1f}% under the profiler", counted.time_ns / 1e3, 100 * counted.overhead);
-    const std::string compared = time_comparison(counted.time_ns, counted.least);
-    text += compared.empty() ? "\n" : fmt::format("; {}\n", compared);
-    if (const std::string work = work_text(counted.time_ns, counted.least); !work.empty()) text += fmt::format("  {}\n", work);
-  }
-  if (any(counted.cpu)) text += fmt::format("  a run takes {}\n", to_text(counted.cpu));
-  if (bound_of(counted.gpu) == Bound::unknown) return text;
-  text += fmt::format("  {}\n  {}\n", diagnosis(counted.gpu, counted.least), to_text(counted.gpu));
-  std::vector<const Counted::Kernel*> longest;
-  for (const Counted::Kernel& kernel : counted.kernels) longest.push_back(&kernel);
-  std::ranges::stable_sort(longest, std::greater{}, [](const Counted::Kernel* kernel) { return kernel->counters.duration_ns.value_or(0); });
-  for (std::size_t i = 0; i < std::min(kShownKernels, longest.size()); ++i) {
-    const Counted::Kernel& kernel = *longest[i];
-    text += fmt::format("  kernel {}\n    {}\n    {}", kernel.name, diagnosis(kernel.counters, {}), to_text(kernel.counters));
-    text += kernel.registers > 0 ? fmt::format(", {} registers a thread\n", kernel.registers) : "\n";
-    const auto stalls = std::ranges::find(counted.stalls.kernels, kernel.name, &KernelStalls::kernel);
-    if (stalls != counted.stalls.kernels.end()) text += fmt::format("    waits for: {}\n", to_text(*stalls, kShownReasons));
-  }
-  if (counted.stalls.dropped > 0) text += fmt::format("  {} samples of stalls were dropped by the hardware\n", counted.stalls.dropped);
-  if (longest.size() > kShownKernels) text += fmt::format("  ({} more kernels)\n", longest.size() - kShownKernels);
-  return text;
+  return ranges;
 }
 
 }  // namespace
@@ -157,9 +120,12 @@ void ProfileSession::record_kernels(const std::string& name, Counted& counted, c
     run();
   }
   const Profile& profile = recorder_.profile();
-  std::vector<DeviceEvent> kernels(profile.device.begin() + static_cast<std::ptrdiff_t>(before), profile.device.end());
-  std::erase_if(kernels, [](const DeviceEvent& event) { return event.kind != DeviceKind::kernel; });
-  std::ranges::stable_sort(kernels, {}, &DeviceEvent::correlation);
+  const std::vector<std::string> ranges = ranges_of_events(profile, before, {name, CountRange::message});
+  std::vector<std::size_t> kernels;  // in the order of their launches
+  for (std::size_t i = before; i < profile.device.size(); ++i) {
+    if (profile.device[i].kind == DeviceKind::kernel) kernels.push_back(i);
+  }
+  std::ranges::stable_sort(kernels, {}, [&](std::size_t i) { return profile.device[i].correlation; });
   if (kernels.size() + kSpareKernels > RangeCounters::kMostKernels) {
     missing_.push_back(fmt::format("GPU counters kernel by kernel: left out, {} launches {} kernels", name, kernels.size()));
     return;
@@ -167,9 +133,15 @@ void ProfileSession::record_kernels(const std::string& name, Counted& counted, c
   const std::vector<Counters> counters = gpu_counters_->count_kernels(kernels.size() + kSpareKernels, run);
   const bool named = counters.size() == kernels.size();
   for (std::size_t i = 0; i < counters.size(); ++i) {
-    counted.kernels.push_back({.name = named ? profile.names[kernels[i].name] : fmt::format("launch {}", i + 1),
-                               .registers = named ? kernels[i].registers : 0,
-                               .counters = counters[i]});
+    Counted::Kernel& kernel = counted.kernels.emplace_back(Counted::Kernel{.counters = counters[i]});
+    if (!named) {
+      kernel.name = fmt::format("launch {}", i + 1);
+      continue;
+    }
+    const DeviceEvent& event = profile.device[kernels[i]];
+    kernel.name = profile.names[event.name];
+    kernel.range = ranges[kernels[i] - before];
+    kernel.registers = event.registers;
   }
 }
 
@@ -184,7 +156,7 @@ void ProfileSession::write() const {
   document["missing"] = missing_;
   document["memory"] = to_json(memory_peaks(profile));
   json counted = json::object();
-  for (const auto& [name, found] : counted_) counted[name] = counted_json(found);
+  for (const auto& [name, found] : counted_) counted[name] = to_json(found);
   document["counted"] = counted;
   OutputFile file(options_.table, /*gzip=*/false);
   file.write(document.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
@@ -197,7 +169,7 @@ std::string ProfileSession::text() const {
   const std::string memory = to_text(memory_peaks(profile), kShownOwners);
   if (!memory.empty()) text += fmt::format("\n{}", memory);
   if (!counted_.empty()) text += "\n";
-  for (const auto& [name, counted] : counted_) text += counted_text(name, counted);
+  for (const auto& [name, counted] : counted_) text += to_text(name, counted);
   for (const std::string& line : missing_) text += line + "\n";
   if (!options_.table.empty()) text += fmt::format("table: {}\n", options_.table);
   if (!options_.trace.empty()) text += fmt::format("trace: {} (opens in ui.perfetto.dev)\n", options_.trace);

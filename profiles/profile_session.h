@@ -8,32 +8,15 @@
 #include <string>
 #include <vector>
 
-#include "profiles/counters.h"
+#include "profiles/counted.h"
 #include "profiles/cpu_counters.h"
 #include "profiles/crash_writer.h"
-#include "profiles/diagnosis.h"
 #include "profiles/profile_options.h"
 #include "profiles/range_counters.h"
 #include "profiles/recorder.h"
 #include "profiles/stall_reasons.h"
 
 namespace lcnn::profiles {
-
-// What was counted of one piece of work: of one run of it.
-struct Counted {
-  LeastWork least;
-  double time_ns = 0;  // without the profiler
-  double overhead = 0;  // of the recorder: time with it over the time without, minus 1
-  CpuCounts cpu;
-  Counters gpu;
-  struct Kernel {
-    std::string name;
-    int registers = 0;
-    Counters counters;
-  };
-  std::vector<Kernel> kernels;  // in the order of their launches
-  StallSamples stalls;
-};
 
 class ProfileSession {
  public:

@@ -54,7 +54,10 @@ TEST_F(ProfileSessionTest, WhatWasRecordedAndSaidIsInTextAndTable) {
   counted.overhead = 0.05;
   counted.least = {.read_bytes = 1000, .write_bytes = 500, .operations = 8e6, .time_ns = 1000, .time_of = "bytes"};
   counted.gpu = {.dram_read_bytes = 2100, .dram_write_bytes = 500, .dram_percent = 80};
-  counted.kernels = {{.name = "gather", .registers = 64, .counters = {.duration_ns = 1500, .tensor_percent = 70}}};
+  counted.kernels = {{.name = "gather", .range = "second half", .registers = 64,
+                      .counters = {.duration_ns = 1500, .dram_read_bytes = 3e6, .tensor_percent = 70}},
+                     {.name = "gather", .range = "second half", .registers = 64,
+                      .counters = {.duration_ns = 500, .dram_read_bytes = 1e6, .tensor_percent = 90}}};
   counted.stalls = {.kernels = {{.kernel = "gather", .samples = 10, .reasons = {{"barrier", 6}}}}};
   int runs = 0;
   session.count("row", 4, [&](std::int64_t) { ++runs; });
@@ -65,7 +68,8 @@ TEST_F(ProfileSessionTest, WhatWasRecordedAndSaidIsInTextAndTable) {
   for (const char* part : {"often", "(1 more)", "Peak memory, heap: 4.1 kB", "of once", "a run takes 2.0 us, +5.0% under the profiler",
                            "2.0x the time that the fewest bytes need",
                            "needs to read 1 kB, to write 500 B, 8e+06 operations: 4e+12 a second", "memory-bound: DRAM is busy 80%", "reads 2.1x and writes 1.0x",
-                           "kernel gather", "tensor-bound", "64 registers a thread", "60% other warps of the block (barrier)",
+                           "kernel gather", "tensor-bound: tensor cores are busy 70%",
+                           "range second half, its kernels together\n    tensor-bound: tensor cores are busy 75%", "DRAM read 4 MB", "64 registers a thread", "60% other warps of the block (barrier)",
                            "GPU counters: off, this runs on the CPU", "table: "}) {
     EXPECT_THAT(text, HasSubstr(part));
   }
@@ -75,6 +79,7 @@ TEST_F(ProfileSessionTest, WhatWasRecordedAndSaidIsInTextAndTable) {
   EXPECT_EQ(found["gpu"]["dram_read_bytes"], 2100.0);
   EXPECT_EQ(found["kernels"][0]["registers_per_thread"], 64);
   EXPECT_EQ(found["kernels"][0]["bound"].get<std::string>(), "tensor_cores");
+  EXPECT_EQ(found["ranges"]["second half"]["counters"]["dram_read_bytes"], 4e6);
   EXPECT_EQ(found["stalls"]["kernels"][0]["stalled"]["barrier"], 6);
   EXPECT_EQ(table()["memory"][0]["peak_bytes"], 4096);
 }
@@ -95,7 +100,10 @@ TEST_F(ProfileSessionTest, OnAGpuKernelsCountersAndStallsAreTakenTogether) {
   ASSERT_EQ(cudaMalloc(&from, kBytes), cudaSuccess);
   ASSERT_EQ(cudaMalloc(&to, kBytes), cudaSuccess);
   const auto run = [&](std::int64_t) {
-    launch_copy(static_cast<const float4*>(from), static_cast<float4*>(to), kBytes / sizeof(float4));
+    {
+      const Range range("copying");
+      launch_copy(static_cast<const float4*>(from), static_cast<float4*>(to), kBytes / sizeof(float4));
+    }
     launch_fma_chains(1000, static_cast<float*>(to));
   };
   run(0);
@@ -120,6 +128,8 @@ TEST_F(ProfileSessionTest, OnAGpuKernelsCountersAndStallsAreTakenTogether) {
     EXPECT_THAT(counted.kernels[0].name, HasSubstr("copy"));
     EXPECT_THAT(counted.kernels[1].name, HasSubstr("fma_chains"));
     EXPECT_GT(counted.kernels[0].registers, 0);
+    EXPECT_EQ(counted.kernels[0].range, "copying");
+    EXPECT_EQ(counted.kernels[1].range, "");
   }
   EXPECT_EQ(counted.stalls.kernels.empty(), text.find("stall reasons: off") != std::string::npos);
   cudaFree(from);
