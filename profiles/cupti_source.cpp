@@ -26,13 +26,14 @@ constexpr std::size_t kBufferBytes = 4 << 20, kBufferAlignment = 64;  // CUPTI a
 #if CUPTI_API_VERSION >= 130000
 using KernelRecord = CUpti_ActivityKernel10;
 using MemcpyRecord = CUpti_ActivityMemcpy6;
+using MemoryRecord = CUpti_ActivityMemory4;
 #else
 using KernelRecord = CUpti_ActivityKernel9;
 using MemcpyRecord = CUpti_ActivityMemcpy5;
+using MemoryRecord = CUpti_ActivityMemory3;
 #endif
 using PeerCopyRecord = CUpti_ActivityMemcpyPtoP4;
 using MemsetRecord = CUpti_ActivityMemset4;
-using MemoryRecord = CUpti_ActivityMemory4;
 
 // Never destroyed, because CUPTI's threads outlive statics.
 BufferPool& buffers() {
