@@ -67,9 +67,11 @@ TEST_F(ProfileSessionTest, WhatWasRecordedAndSaidIsInTextAndTable) {
   const std::string text = session.text();
   for (const char* part : {"often", "(1 more)", "Peak memory, heap: 4.1 kB", "of once", "a run takes 2.0 us, +5.0% under the profiler",
                            "2.0x the time that the fewest bytes need",
-                           "needs to read 1 kB, to write 500 B, 8e+06 operations: 4e+12 a second", "memory-bound: DRAM is busy 80%", "reads 2.1x and writes 1.0x",
+                           "needs to read 1 kB, to write 500 B, 8e+06 operations: 4e+12 a second", "memory-bound: DRAM is busy 80%",
+                           "reads 2.1x and writes 1.0x",
                            "kernel gather", "tensor-bound: tensor cores are busy 70%",
-                           "range second half, its kernels together\n    tensor-bound: tensor cores are busy 75%", "DRAM read 4 MB", "64 registers a thread", "60% other warps of the block (barrier)",
+                           "range second half, its kernels together\n    tensor-bound: tensor cores are busy 75%", "DRAM read 4 MB",
+                           "64 registers a thread", "60% other warps of the block (barrier)",
                            "GPU counters: off, this runs on the CPU", "table: "}) {
     EXPECT_THAT(text, HasSubstr(part));
   }
