@@ -12,6 +12,7 @@
 #include <optional>
 #include <utility>
 
+#include "bench/buffers.h"
 #include "bench/statistics.h"
 #include "profiles/nvtx_ranges.h"
 #include "variants/variant_table.h"
@@ -36,26 +37,6 @@ std::string first_line(const std::exception& error) {
   const std::string text = error.what();
   return text.substr(0, std::min(text.find('\n'), std::size_t{300}));
 }
-
-// Inputs and outputs of one layout. All sets hold different random inputs; set 0's is the same in both layouts.
-class Buffers {
- public:
-  Buffers(Session& session, const Conv2dProblem& problem, Precision precision, Layout layout, std::int64_t sets,
-          std::uint64_t seed) {
-    for (std::int64_t set = 0; set < sets; ++set) {
-      inputs_.emplace_back(session.allocator(), problem.input_elements() * element_bytes(precision), MemoryKind::workspace);
-      outputs_.emplace_back(session.allocator(), problem.output_elements() * element_bytes(precision), MemoryKind::workspace);
-      session.fill_random(inputs_.back().as<void>(), problem, precision, layout, seed + static_cast<std::uint64_t>(set));
-    }
-    session.synchronize();
-  }
-  std::int64_t sets() const { return static_cast<std::int64_t>(inputs_.size()); }
-  void* x(std::int64_t set) const { return inputs_[set].as<void>(); }
-  void* y(std::int64_t set) const { return outputs_[set].as<void>(); }
-
- private:
-  std::vector<Buffer> inputs_, outputs_;
-};
 
 // A row on its way: prepared, then verified, then timed.
 struct Contender {
@@ -94,7 +75,9 @@ class Comparison {
       if (contender.alive() && contender.row.kind != VariantKind::conv2d) prepare_and_verify(contender);
     }
     time_alternately();
-    if (options_.profiling == nullptr) {
+    if (options_.profiling != nullptr) {
+      count_profiled();
+    } else {
       compare_with_baseline();
       find_regret();
     }
@@ -126,8 +109,15 @@ class Comparison {
     const std::int64_t sets = options_.mode == TimingMode::rotated ? std::clamp<std::int64_t>(wanted, 1, kMostSets) : 1;
     for (const RowPlan& plan : group_.rows) {
       if (buffers_.contains(plan.layout)) continue;
-      buffers_.emplace(plan.layout, Buffers(session_, conv(), group_.precision, plan.layout, sets, input_seed()));
+      Buffers& buffers = buffers_.emplace(plan.layout, new_buffers(sets)).first->second;
+      buffers.fill(session_, conv(), group_.precision, plan.layout, input_seed());
     }
+  }
+  // Recorded, so that a profile knows whose memory it is; how they are filled is nobody's time.
+  Buffers new_buffers(std::int64_t sets) const {
+    const profiles::Recording recording(options_.profiling != nullptr ? &options_.profiling->session().recorder() : nullptr);
+    const Range range = Range::of<profiles::BuffersRange>();
+    return {session_, conv(), group_.precision, sets};
   }
   std::uint64_t input_seed() const { return options_.seed * 1000 + 7; }
 
@@ -390,6 +380,19 @@ class Comparison {
     clocks.sm_mhz_min = static_cast<int>(*std::ranges::min_element(mhz));
     clocks.sm_mhz_median = static_cast<int>(median(mhz));
     contender.row.clocks = clocks;
+  }
+
+  void count_profiled() {
+    for (Contender& contender : contenders_) {
+      if (!contender.alive()) continue;
+      check_stop();
+      observer_.progress("counting " + contender.row.name);
+      try {
+        options_.profiling->count(contender.row, buffers_.at(contender.plan->layout).sets(), run_of(contender), stream());
+      } catch (const std::exception& error) {
+        fail_with(contender, error);
+      }
+    }
   }
 
   void compare_with_baseline() {

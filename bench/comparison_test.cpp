@@ -108,10 +108,7 @@ TEST_F(Comparing, CorrectRowsAreTimedAndComparedWithTheFastestBaseline) {
 }
 
 TEST_F(Comparing, ProfiledRowsAreRecordedMarkedAndComparedWithNone) {
-  const TemporaryFolder folder;
-  Options options;
-  options.profile = folder / "profile";
-  Profiling profiling(options, Device::cpu);
+  Profiling profiling({}, Device::cpu);
   options_.profiling = &profiling;
   const std::vector<Row> rows = measure({{"library", &kConv2d<Fault::none>}, {"lookup", &kLookup<Fault::none>}});
   for (const Row& row : rows) {
@@ -122,7 +119,7 @@ TEST_F(Comparing, ProfiledRowsAreRecordedMarkedAndComparedWithNone) {
     EXPECT_EQ(row.baseline, "");
     EXPECT_FALSE(row.speedup || row.memory_ratio || row.regret);
   }
-  const profiles::Profile& profile = profiling.recorder().profile();
+  const profiles::Profile& profile = profiling.session().recorder().profile();
   const profiles::Nesting nesting = profiles::nest(profile);
   std::map<std::string, std::map<std::string, std::size_t>> phases;
   for (std::size_t i = 0; i < profile.host.size(); ++i) {
@@ -133,7 +130,13 @@ TEST_F(Comparing, ProfiledRowsAreRecordedMarkedAndComparedWithNone) {
     EXPECT_EQ(phases[row.name], (std::map<std::string, std::size_t>{
                                     {"prepare", 1}, {"warm-up", 1}, {"measure", row.timing->samples_us.size()}}));
   }
-  EXPECT_EQ(profiling.why_incomplete(), "");
+  EXPECT_EQ(profiling.session().why_incomplete(), "");
+  for (const Row& row : rows) {
+    const profiles::Counted& counted = profiling.session().counted(row.name);
+    EXPECT_DOUBLE_EQ(counted.time_ns, row.profiled->unprofiled_median_us * 1e3);
+    EXPECT_DOUBLE_EQ(counted.least.write_bytes, static_cast<double>(row.memory->output));
+    EXPECT_DOUBLE_EQ(counted.least.time_ns, row.roofline->limit_us * 1e3);
+  }
 }
 
 TEST_F(Comparing, ARowMayBeFourTimesAsFarOffAsTheBaseline) {

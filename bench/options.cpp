@@ -106,22 +106,16 @@ void read_benchmark_flags(Options& options) {
   }
 }
 
-// Profiled rows stand in no comparison: not in Google Benchmark's output, not beside measured rows in one report.
-void check_profile_options(const Options& options, bool any_detail) {
-  if (options.profile.empty()) {
-    if (any_detail) throw std::invalid_argument("--profile-sort, --profile-rows and --profile-gzip need --profile=NAME");
-    return;
-  }
-  if (options.resume) throw std::invalid_argument("--profile and --resume: profiled rows continue no report");
-  if (!options.out.empty() || options.format != "console") {
-    throw std::invalid_argument(
-        "--profile: profiled rows are not for --benchmark_out or --benchmark_format, --report takes them");
-  }
+// The files of a profile are named after one name.
+profiles::ProfileOptions profile_options(const std::string& name, bool gzip, bool counters, const std::string& sort, const std::string& rows) {
+  profiles::ProfileOptions profile{.table = name + ".table.json", .trace = name + (gzip ? ".trace.json.gz" : ".trace.json"), .gzip = gzip,
+                                   .sort = sort, .counters = counters};
+  if (!rows.empty()) profile.rows = whole_number<std::size_t>("profile-rows", rows, 1);
   const std::vector<std::string>& columns = profiles::sort_columns();
-  if (!options.profile_sort.empty() && std::ranges::find(columns, options.profile_sort) == columns.end()) {
-    throw std::invalid_argument(
-        fmt::format("--profile-sort={}: {} are accepted", options.profile_sort, fmt::join(columns, ", ")));
+  if (!sort.empty() && std::ranges::find(columns, sort) == columns.end()) {
+    throw std::invalid_argument(fmt::format("--profile-sort={}: {} are accepted", sort, fmt::join(columns, ", ")));
   }
+  return profile;
 }
 
 constexpr const char* kFooter = R"(
@@ -149,10 +143,18 @@ std::string_view to_string(TimingMode mode) {
   return "?";
 }
 
+void require_profilable(const Options& options) {
+  if (options.resume) throw std::invalid_argument("--profile and --resume: profiled rows continue no report");
+  if (!options.out.empty() || options.format != "console") {
+    throw std::invalid_argument("--profile: profiled rows are not for --benchmark_out or --benchmark_format, --report takes them");
+  }
+}
+
 Options parse_options(int argc, const char* const* argv) {
   Options options;
   std::vector<std::string> batches, precisions, layouts;
-  std::string device, threads, timing, seed, profile_rows;
+  std::string device, threads, timing, seed, profile, profile_sort, profile_rows;
+  bool profile_gzip = false, profile_counters = false;
   CLI::App app{"Measures LookupConv2d against Conv2d, each row verified against a float64 reference before it is timed.",
                "lcnn_bench"};
   app.footer(kFooter);
@@ -172,13 +174,14 @@ Options parse_options(int argc, const char* const* argv) {
   app.add_option("--seed", seed, "seed of weights, lookups and inputs")->type_name("INT");
   app.add_option("--report", options.report, "JSON report to write, row by row");
   app.add_flag("--resume", options.resume, "continue the report: its finished rows are not measured again");
-  app.add_option("--profile", options.profile,
+  app.add_option("--profile", profile,
                  "measure the rows under the profiler: prints a table, writes NAME.table.json and NAME.trace.json "
                  "(for ui.perfetto.dev)")
       ->type_name("NAME");
-  app.add_option("--profile-sort", options.profile_sort, fmt::format("{}", fmt::join(profiles::sort_columns(), ", ")));
+  app.add_option("--profile-sort", profile_sort, fmt::format("{}", fmt::join(profiles::sort_columns(), ", ")));
   app.add_option("--profile-rows", profile_rows, "lines of the table to print (40)")->type_name("INT");
-  app.add_flag("--profile-gzip", options.profile_gzip, "write NAME.trace.json.gz instead");
+  app.add_flag("--profile-gzip", profile_gzip, "write NAME.trace.json.gz instead");
+  app.add_flag("--profile-counters", profile_counters, "take the GPU's hardware counters and stall reasons of each row, too");
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
@@ -207,9 +210,13 @@ Options parse_options(int argc, const char* const* argv) {
     throw std::invalid_argument("--resume needs --report: there is no report to continue");
   }
   read_benchmark_flags(options);
-  if (!profile_rows.empty()) options.profile_rows = whole_number<std::size_t>("profile-rows", profile_rows, 1);
-  const bool any_detail = app.count("--profile-sort") + app.count("--profile-rows") + app.count("--profile-gzip") > 0;
-  check_profile_options(options, any_detail);
+  const bool any_detail = !profile_sort.empty() || !profile_rows.empty() || profile_gzip || profile_counters;
+  if (!profile.empty()) {
+    options.profile = profile_options(profile, profile_gzip, profile_counters, profile_sort, profile_rows);
+    require_profilable(options);
+  } else if (any_detail) {
+    throw std::invalid_argument("--profile-sort, --profile-rows, --profile-gzip and --profile-counters need --profile=NAME");
+  }
   options.command_line = file_name(argv[0]);
   for (int i = 1; i < argc; ++i) options.command_line += " " + without_folder(argv[i]);
   return options;

@@ -9,10 +9,12 @@
 #include "bench/comparison.h"
 #include "bench/session.h"
 #include "bench/workload.h"
+#include "profiles/profile_options.h"
 
 namespace lcnn::bench {
 
 struct Options {
+  std::string program = "lcnn_bench";  // that messages begin with
   std::vector<std::string> workloads{std::string(kDefaultWorkload)};
   std::vector<std::string> dictionaries;  // empty: those the layers define, fast only unless `full`
   std::vector<std::int64_t> batches;      // empty: those the workload asks for
@@ -26,10 +28,7 @@ struct Options {
   std::uint64_t seed = 1;
   std::string report;
   bool resume = false;
-  std::string profile;  // what --profile's files are named after; empty: rows are measured without the profiler
-  std::string profile_sort;           // a column of the table; empty: the device's time, on the CPU the CPU's
-  std::size_t profile_rows = 40;      // lines of the table that are printed
-  bool profile_gzip = false;
+  std::optional<profiles::ProfileOptions> profile;  // absent: rows are measured without the profiler
 
   // Google Benchmark's own flags, which we read too.
   std::string filter = ".";
@@ -48,6 +47,10 @@ struct HelpRequested {
 
 // Throws std::invalid_argument (one line) for what is not accepted, HelpRequested for --help.
 Options parse_options(int argc, const char* const* argv);
+
+// Profiled rows stand in no comparison: not in Google Benchmark's output, not beside measured rows in one report. Throws
+// std::invalid_argument, one line, when the options ask for that.
+void require_profilable(const Options& options);
 
 // "rotated", "hot", "cold"
 std::string_view to_string(TimingMode mode);

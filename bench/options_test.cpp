@@ -32,7 +32,7 @@ TEST(Options, WithoutAnyADefaultRunIsMeasured) {
   EXPECT_EQ(options.seed, 1u);
   EXPECT_EQ(options.report, "");
   EXPECT_FALSE(options.resume);
-  EXPECT_EQ(options.profile, "");
+  EXPECT_FALSE(options.profile);
   EXPECT_EQ(options.filter, ".");
   EXPECT_FALSE(options.list_tests);
   EXPECT_GE(options.repetitions, 9) << "Google Benchmark's U test wants as many";
@@ -63,11 +63,14 @@ TEST(Options, EveryOneIsRead) {
 
 TEST(Options, TheProfilersAreRead) {
   const Options options =
-      parse({"--profile=out/seed", "--profile-sort=self_cuda", "--profile-rows=7", "--profile-gzip"});
-  EXPECT_EQ(options.profile, "out/seed");
-  EXPECT_EQ(options.profile_sort, "self_cuda");
-  EXPECT_EQ(options.profile_rows, 7u);
-  EXPECT_TRUE(options.profile_gzip);
+      parse({"--profile=out/seed", "--profile-sort=self_cuda", "--profile-rows=7", "--profile-gzip", "--profile-counters"});
+  ASSERT_TRUE(options.profile);
+  EXPECT_EQ(options.profile->table, "out/seed.table.json");
+  EXPECT_EQ(options.profile->trace, "out/seed.trace.json.gz");
+  EXPECT_EQ(options.profile->sort, "self_cuda");
+  EXPECT_EQ(options.profile->rows, 7u);
+  EXPECT_TRUE(options.profile->gzip);
+  EXPECT_TRUE(options.profile->counters);
 }
 
 TEST(Options, ProfiledRowsAreNotAskedForWhereTheyWouldBeCompared) {
@@ -105,7 +108,7 @@ TEST(Options, HelpNamesEveryOptionAndTheExitCodes) {
       for (const char* part :
            {"--workload", "--dictionary", "--batch", "--precision", "--layout", "--device", "--threads",
             "--full", "--timing", "--seed", "--report", "--resume", "--profile", "--profile-sort", "--profile-rows",
-            "--profile-gzip", "--benchmark_filter", "Exit codes"}) {
+            "--profile-gzip", "--profile-counters", "--benchmark_filter", "Exit codes"}) {
         EXPECT_THAT(help.text, HasSubstr(part));
       }
     }

@@ -1,44 +1,33 @@
-// lcnn_bench --profile: what rows are recorded with, and what is made of the recording.
+// What rows are profiled with: a profile session, filled from rows and their timers.
 #pragma once
 
-#include <map>
+#include <cstdint>
 #include <string>
 
+#include "bench/row.h"
 #include "bench/session.h"
-#include "profiles/cpu_counters.h"
 #include "profiles/nvtx_ranges.h"
-#include "profiles/recorder.h"
+#include "profiles/profile_session.h"
 
 namespace lcnn::bench {
 
-struct Options;
-
 class Profiling {
  public:
-  // Throws std::runtime_error when the files that --profile names cannot be written.
-  Profiling(const Options& options, Device device);
+  // Throws std::runtime_error when the files of the options cannot be written.
+  Profiling(const profiles::ProfileOptions& options, Device device);
 
-  profiles::Recorder& recorder() { return recorder_; }
+  profiles::ProfileSession& session() { return session_; }
+  const profiles::ProfileSession& session() const { return session_; }
+
   // Takes a sample of a row with the processor's counters running; microseconds of one run, as Timer::sample.
   double sample(const std::string& row, Timer& timer);
 
-  // Writes the table and the trace of all that was recorded so far. Throws std::runtime_error when it cannot.
-  void write() const;
-  // The table as asked, the counters of each row's run, where the files are.
-  std::string text() const;
-  // Empty, or what the recording lacks, in one line: its times are then too small.
-  std::string why_incomplete() const { return profiles::missing_records(recorder_.profile()); }
+  // Adds what a measured row needs at least and what it took, and the GPU's counters of its runs on `sets` buffer sets.
+  void count(const Row& row, std::int64_t sets, const Run& run, void* stream);
 
  private:
-  std::string trace_path() const;
-  std::string table_path() const;
-
-  const Options& options_;
   Device device_;
-  std::string why_no_cuda_records_;
-  profiles::Recorder recorder_;
-  profiles::CpuCounters counters_;
-  std::map<std::string, profiles::CpuCounts> counted_;  // by row, of one run in its last sample
+  profiles::ProfileSession session_;
 };
 
 // A phase of a row for profilers: the row's range, the phase's inside it, recorded where there is a Profiling.
@@ -46,7 +35,7 @@ template <typename Phase>
 class RowPhase {
  public:
   RowPhase(Profiling* profiling, const std::string& row)
-      : recording_(profiling != nullptr ? &profiling->recorder() : nullptr), row_(row.c_str()),
+      : recording_(profiling != nullptr ? &profiling->session().recorder() : nullptr), row_(row.c_str()),
         phase_(profiles::Range::of<Phase>()) {}
 
  private:

@@ -16,6 +16,7 @@
 
 #include "bench/build_info.h"
 #include "bench/statistics.h"
+#include "profiles/output_file.h"
 #include "variants/runtime.h"
 
 namespace lcnn::bench {
@@ -215,11 +216,7 @@ void replace_file(const std::string& option, const std::string& path, const std:
 }
 
 void require_writable(std::string_view option, const std::string& path) {
-  const std::filesystem::path target(path);
-  const std::filesystem::path folder = target.has_parent_path() ? target.parent_path() : ".";
-  if (std::filesystem::is_directory(target) || access(folder.c_str(), W_OK) != 0) {
-    throw std::runtime_error(fmt::format("{}={}: its folder cannot be written to, or it is a folder", option, path));
-  }
+  profiles::require_writable(path, fmt::format("{}={}", option, path));
 }
 
 Report::Report(std::string path, json context, int repetitions)

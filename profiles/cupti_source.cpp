@@ -4,15 +4,18 @@
 
 #include <cuda_runtime_api.h>
 #include <cupti.h>
-#include <cxxabi.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
-#include <cstdlib>
+#include <map>
 #include <mutex>
 #include <stdexcept>
-#include <unordered_map>
 #include <vector>
+
+#include "profiles/buffer_pool.h"
+#include "profiles/cupti_error.h"
+#include "profiles/demangle.h"
 
 namespace lcnn::profiles {
 namespace {
@@ -23,63 +26,19 @@ constexpr std::size_t kBufferBytes = 4 << 20, kBufferAlignment = 64;  // CUPTI a
 #if CUPTI_API_VERSION >= 130000
 using KernelRecord = CUpti_ActivityKernel10;
 using MemcpyRecord = CUpti_ActivityMemcpy6;
+using MemoryRecord = CUpti_ActivityMemory4;
 #else
 using KernelRecord = CUpti_ActivityKernel9;
 using MemcpyRecord = CUpti_ActivityMemcpy5;
+using MemoryRecord = CUpti_ActivityMemory3;
 #endif
 using PeerCopyRecord = CUpti_ActivityMemcpyPtoP4;
 using MemsetRecord = CUpti_ActivityMemset4;
 
-std::string error_text(CUptiResult result) {
-  const char* text = nullptr;
-  return cuptiGetResultString(result, &text) == CUPTI_SUCCESS && text != nullptr
-             ? text
-             : fmt::format("error {}", static_cast<int>(result));
-}
-
-void check(CUptiResult result, const char* call) {
-  if (result != CUPTI_SUCCESS) throw std::runtime_error(fmt::format("{}: {}", call, error_text(result)));
-}
-
-// Buffers that CUPTI fills and hands back: as many exist as it holds at once, however long is recorded.
-class Buffers {
- public:
-  std::uint8_t* take() {
-    const std::lock_guard lock(mutex_);
-    if (free_.empty()) return static_cast<std::uint8_t*>(std::aligned_alloc(kBufferAlignment, kBufferBytes));
-    std::uint8_t* buffer = free_.back();
-    free_.pop_back();
-    return buffer;
-  }
-  void give_back(std::uint8_t* buffer) {
-    const std::lock_guard lock(mutex_);
-    free_.push_back(buffer);
-  }
-
- private:
-  std::mutex mutex_;
-  std::vector<std::uint8_t*> free_;
-};
-
-// CUPTI may hand back a buffer as late as at the end of the process: they are never destroyed.
-Buffers& buffers() {
-  static auto* const kept = new Buffers;
+// Never destroyed, because CUPTI's threads outlive statics.
+BufferPool& buffers() {
+  static auto* const kept = new BufferPool(kBufferBytes, kBufferAlignment);
   return *kept;
-}
-
-std::string demangled(const char* name) {
-  static std::mutex mutex;
-  static auto* const known = new std::unordered_map<std::string, std::string>;
-  if (name == nullptr) return "unknown kernel";
-  const std::lock_guard lock(mutex);
-  std::string& text = (*known)[name];
-  if (text.empty()) {
-    int status = 0;
-    char* found = abi::__cxa_demangle(name, nullptr, nullptr, &status);
-    text = status == 0 && found != nullptr ? found : name;
-    std::free(found);
-  }
-  return text;
 }
 
 // "cudaLaunchKernel" of "cudaLaunchKernel_ptsz_v7000"
@@ -144,6 +103,21 @@ void record_call(const CUpti_ActivityAPI& call, CUpti_CallbackDomain domain) {
          name);
 }
 
+// Device memory that the process takes from the driver, counted from the start of the first recording on.
+void record_memory(const MemoryRecord& memory) {
+  static std::mutex mutex;
+  static auto* const live = new std::map<std::uint32_t, std::int64_t>;
+  if (memory.memoryKind != CUPTI_ACTIVITY_MEMORY_KIND_DEVICE && memory.memoryKind != CUPTI_ACTIVITY_MEMORY_KIND_MANAGED) return;
+  const bool allocated = memory.memoryOperationType == CUPTI_ACTIVITY_MEMORY_OPERATION_TYPE_ALLOCATION;
+  const auto bytes = static_cast<std::int64_t>(memory.bytes) * (allocated ? 1 : -1);
+  const std::lock_guard lock(mutex);
+  std::int64_t& live_bytes = (*live)[memory.deviceId];
+  live_bytes = std::max<std::int64_t>(live_bytes + bytes, 0);  // what is released may be older than the recording
+  record(MemoryEvent{.time_ns = static_cast<std::int64_t>(memory.timestamp), .address = memory.address, .bytes = bytes,
+                     .live_bytes = live_bytes, .correlation = memory.correlationId},
+         fmt::format("driver on CUDA {}", memory.deviceId));
+}
+
 template <typename Record>
 const Record& as(const CUpti_Activity* activity) {
   return *reinterpret_cast<const Record*>(activity);
@@ -154,7 +128,9 @@ void record_activity(const CUpti_Activity* activity) {
     case CUPTI_ACTIVITY_KIND_KERNEL:
     case CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL: {
       const auto& kernel = as<KernelRecord>(activity);
-      return record(device_event(DeviceKind::kernel, kernel), demangled(kernel.name));
+      DeviceEvent event = device_event(DeviceKind::kernel, kernel);
+      event.registers = kernel.registersPerThread;
+      return record(event, demangled(kernel.name));
     }
     case CUPTI_ACTIVITY_KIND_MEMCPY: {
       const auto& copy = as<MemcpyRecord>(activity);
@@ -164,6 +140,8 @@ void record_activity(const CUpti_Activity* activity) {
       return record(transfer_event(DeviceKind::memcpy, as<PeerCopyRecord>(activity)), "copy between devices");
     case CUPTI_ACTIVITY_KIND_MEMSET:
       return record(transfer_event(DeviceKind::memset, as<MemsetRecord>(activity)), "memset");
+    case CUPTI_ACTIVITY_KIND_MEMORY2:
+      return record_memory(as<MemoryRecord>(activity));
     case CUPTI_ACTIVITY_KIND_RUNTIME:
       return record_call(as<CUpti_ActivityAPI>(activity), CUPTI_CB_DOMAIN_RUNTIME_API);
     case CUPTI_ACTIVITY_KIND_DRIVER:
@@ -196,7 +174,8 @@ std::uint64_t CUPTIAPI timestamp() { return static_cast<std::uint64_t>(now_ns())
 void CUPTIAPI ignore_callback(void*, CUpti_CallbackDomain, CUpti_CallbackId, const void*) {}
 
 constexpr std::array kDeviceKinds{CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL, CUPTI_ACTIVITY_KIND_MEMCPY,
-                                  CUPTI_ACTIVITY_KIND_MEMCPY2, CUPTI_ACTIVITY_KIND_MEMSET};
+                                  CUPTI_ACTIVITY_KIND_MEMCPY2, CUPTI_ACTIVITY_KIND_MEMSET,
+                                  CUPTI_ACTIVITY_KIND_MEMORY2};
 // What launches kernels without the runtime; its other calls would only repeat the runtime's.
 constexpr std::array kDriverLaunches{CUPTI_DRIVER_TRACE_CBID_cuLaunchKernel,
                                      CUPTI_DRIVER_TRACE_CBID_cuLaunchKernel_ptsz,
@@ -286,13 +265,8 @@ class Cupti final : public Source {
 }  // namespace
 
 CuptiSource make_cupti_source() {
-  int devices = 0;
-  if (const cudaError_t status = cudaGetDeviceCount(&devices); status != cudaSuccess) {
-    cudaGetLastError();
-    return {nullptr,
-            fmt::format("CUDA records: off, no CUDA device can be used: {}", cudaGetErrorString(status))};
-  }
   try {
+    require_device();
     return {std::make_unique<Cupti>(), ""};
   } catch (const std::runtime_error& error) {
     return {nullptr, fmt::format("CUDA records: off, {}", error.what())};

@@ -1,5 +1,5 @@
-// CUPTI's activity records as a source of profiles: kernels, copies, memsets, the calls of the CUDA runtime and the
-// driver's launches.
+// CUPTI's activity records as a source of profiles: kernels, copies, memsets, device memory, the calls of the CUDA
+// runtime and the driver's launches.
 #pragma once
 
 #include <memory>

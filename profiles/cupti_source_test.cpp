@@ -5,8 +5,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <map>
 
+#include "profiles/memory_timeline.h"
 #include "profiles/nvtx_ranges.h"
 #include "profiles/operator_table.h"
 
@@ -115,6 +117,26 @@ TEST_F(CuptiOnDevice, AGraphsWorkIsCreditedToTheRangeThatLaunchesIt) {
   EXPECT_EQ(missing_records(recorder_.profile()), "");
   cudaGraphExecDestroy(executable);
   cudaGraphDestroy(graph);
+}
+
+TEST_F(CuptiOnDevice, DeviceMemoryBelongsToTheRangeThatAllocatedIt) {
+  void* more = nullptr;
+  {
+    const Recording recording(&recorder_);
+    const Range range("allocates");
+    ASSERT_EQ(cudaMalloc(&more, 3 * kBytes), cudaSuccess);
+  }
+  cudaFree(more);
+  for (const MemoryEvent& event : recorder_.profile().memory) {
+    std::printf("%s: %ld bytes, %ld live, correlation %u\n", recorder_.profile().names[event.allocator].c_str(),
+                static_cast<long>(event.bytes), static_cast<long>(event.live_bytes), event.correlation);
+  }
+  const std::vector<MemoryPeak> peaks = memory_peaks(recorder_.profile());
+  ASSERT_EQ(peaks.size(), 1u);
+  EXPECT_EQ(peaks[0].allocator, "driver on CUDA 0");
+  ASSERT_EQ(peaks[0].live.size(), 1u);
+  EXPECT_EQ(peaks[0].live[0].owner, "allocates");
+  EXPECT_EQ(peaks[0].live[0].bytes, static_cast<std::int64_t>(3 * kBytes));
 }
 
 TEST_F(CuptiOnDevice, ASecondSubscriberIsToldWhoHoldsCupti) {

@@ -50,6 +50,11 @@ struct MeasureRowsRange {
   static constexpr const char* message{"measure-rows"};
 };
 
+// Where inputs and outputs of rows that are measured together are allocated.
+struct BuffersRange {
+  static constexpr const char* message{"input and output"};
+};
+
 // The phases of every row, inside its own range.
 struct PrepareRange {
   static constexpr const char* message{"prepare"};
@@ -62,6 +67,9 @@ struct WarmUpRange {
 };
 struct MeasureRange {
   static constexpr const char* message{"measure"};
+};
+struct CountRange {
+  static constexpr const char* message{"count"};
 };
 
 }  // namespace lcnn::profiles

@@ -99,7 +99,7 @@ OperatorTable tabulate(const Profile& profile) {
     row.cuda_total_ns += duration;
     table.cuda_total_ns += duration;
     std::set<TableRow*> credited;
-    for (std::size_t outer = launched_by[i]; outer != kNoParent; outer = nesting.parent[outer]) {
+    for (std::size_t outer = launched_by[i]; outer != kNoParent; outer = nesting.outside(outer)) {
       if (profile.host[outer].kind == HostKind::cuda_call) continue;
       TableRow& owner = host_row(profile.host[outer]);
       if (credited.empty()) owner.self_cuda_ns += duration;

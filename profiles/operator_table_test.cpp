@@ -83,6 +83,19 @@ TEST(OperatorTable, ANameInsideItselfCountsOnceInTotals) {
   EXPECT_EQ(row(table, "aten::to").calls, 2);
 }
 
+TEST(OperatorTable, DeviceTimeOfTheBackwardPassCountsForTheRangeThatWaitsForIt) {
+  Profile profile;
+  add_host(profile, HostKind::range, "backward", 100, 200);
+  add_host(profile, HostKind::cuda_call, "cudaLaunchKernel", 125, 130, 1, /*thread=*/2);
+  add_host(profile, HostKind::operator_call, "aten::mm", 120, 150, 0, /*thread=*/2);
+  add_device(profile, DeviceKind::kernel, "gemm", 140, 190, 1);
+  const OperatorTable table = tabulate(profile);
+  EXPECT_EQ(row(table, "backward").cuda_total_ns, 50);
+  EXPECT_EQ(row(table, "backward").self_cuda_ns, 0);
+  EXPECT_EQ(row(table, "aten::mm").self_cuda_ns, 50);
+  EXPECT_EQ(row(table, "backward").self_cpu_ns, 100) << "threads keep their own CPU time";
+}
+
 TEST_F(OperatorTableOfExample, IsSortedAndCutAsAsked) {
   sort_by(table_, "cuda_total");
   EXPECT_EQ(table_.rows.front().cuda_total_ns, 2400);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 #include <tuple>
 #include <unordered_map>
@@ -70,7 +71,49 @@ Nesting nest(const Profile& profile) {
     }
     open.push_back(i);
   }
+  nesting.adopted_by.assign(host.size(), kNoParent);
+  const SpanFinder spans(profile, nesting);
+  for (const std::size_t i : nesting.order) {
+    if (nesting.parent[i] != kNoParent || host[i].kind == HostKind::range) continue;
+    nesting.adopted_by[i] = spans.range_of_another(host[i].thread, host[i].begin_ns, host[i].end_ns);
+  }
   return nesting;
+}
+
+SpanFinder::SpanFinder(const Profile& profile, const Nesting& nesting) : profile_(profile), nesting_(nesting) {
+  for (std::size_t at = 0; at < nesting_.order.size(); ++at) {
+    const auto thread = threads_.try_emplace(profile_.host[nesting_.order[at]].thread, at, at).first;
+    thread->second.second = at + 1;
+  }
+}
+
+std::size_t SpanFinder::innermost(std::int32_t thread, std::int64_t time_ns) const {
+  const auto found = threads_.find(thread);
+  if (found == threads_.end()) return kNoParent;
+  const auto first = nesting_.order.begin() + static_cast<std::ptrdiff_t>(found->second.first);
+  const auto last = nesting_.order.begin() + static_cast<std::ptrdiff_t>(found->second.second);
+  const auto after = std::upper_bound(first, last, time_ns, [&](std::int64_t time, std::size_t span) {
+    return time < profile_.host[span].begin_ns;
+  });
+  if (after == first) return kNoParent;
+  std::size_t span = *std::prev(after);
+  while (span != kNoParent && nesting_.end_ns[span] < time_ns) span = nesting_.parent[span];
+  return span;
+}
+
+std::size_t SpanFinder::range_of_another(std::int32_t thread, std::int64_t begin_ns, std::int64_t end_ns) const {
+  std::size_t found = kNoParent;
+  for (const auto& [other, where] : threads_) {
+    if (other == thread) continue;
+    std::size_t span = innermost(other, begin_ns);
+    while (span != kNoParent && (profile_.host[span].kind != HostKind::range || nesting_.end_ns[span] < end_ns)) {
+      span = nesting_.parent[span];
+    }
+    if (span == kNoParent) continue;
+    if (found != kNoParent) return kNoParent;  // two threads may have asked for it
+    found = span;
+  }
+  return found;
 }
 
 std::vector<std::size_t> launching_calls(const Profile& profile, const Nesting& nesting) {

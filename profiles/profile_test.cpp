@@ -57,6 +57,26 @@ TEST(Nest, AdjacentSpansAreSiblingsAndOneThatOutlivesItsParentIsCut) {
   EXPECT_EQ(nesting.end_ns[2], 20);
 }
 
+TEST(Nest, WorkOfAThreadWithoutRangesIsAdoptedByTheOneThreadThatWaitsInARange) {
+  Profile profile;
+  add_host(profile, HostKind::range, "backward", 100, 200);
+  add_host(profile, HostKind::range, "step", 0, 300);
+  add_host(profile, HostKind::operator_call, "inside", 120, 150, 0, /*thread=*/2);
+  add_host(profile, HostKind::operator_call, "across", 190, 210, 0, /*thread=*/2);
+  add_host(profile, HostKind::operator_call, "after", 310, 320, 0, /*thread=*/2);
+  Nesting nesting = nest(profile);
+  EXPECT_EQ(nesting.adopted_by[2], 0u);
+  EXPECT_EQ(nesting.adopted_by[3], 1u) << "the range that holds all of it";
+  EXPECT_EQ(nesting.adopted_by[4], kNoParent);
+  EXPECT_EQ(nesting.parent[2], kNoParent) << "its CPU time is its own thread's";
+  EXPECT_EQ(nesting.outside(2), 0u);
+  EXPECT_EQ(nesting.outside(0), 1u);
+  add_host(profile, HostKind::range, "another step", 110, 160, 0, /*thread=*/3);
+  nesting = nest(profile);
+  EXPECT_EQ(nesting.adopted_by[2], kNoParent) << "either may have asked for it";
+  EXPECT_EQ(nesting.adopted_by[5], kNoParent) << "ranges are nobody's work";
+}
+
 TEST(LaunchingCalls, AreFoundByCorrelationAlsoForEveryNodeOfAGraph) {
   Profile profile;
   fill_example(profile);

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <mutex>
 #include <stdexcept>
+#include <thread>
 
 namespace lcnn::profiles {
 namespace {
@@ -67,6 +68,20 @@ void Recorder::stop() {
   current = nullptr;
 }
 
+bool Recorder::abandon() {
+  constexpr int kMostTries = 1000;
+  detail::recording = false;
+  for (int i = 0; i < kMostTries; ++i) {
+    if (current_mutex.try_lock()) {
+      if (current == &profile_) current = nullptr;
+      current_mutex.unlock();
+      return true;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return false;
+}
+
 std::int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(
              std::chrono::steady_clock::now().time_since_epoch())
@@ -87,9 +102,10 @@ void record(DeviceEvent event, std::string_view name) {
   });
 }
 
-void record(MemoryEvent event, std::string_view device) {
+void record(MemoryEvent event, std::string_view allocator) {
+  if (event.correlation == 0) event.thread = this_thread();
   with_room([&](Profile& profile) {
-    event.device = profile.names.id(device);
+    event.allocator = profile.names.id(allocator);
     profile.memory.push_back(event);
   });
 }

@@ -33,6 +33,9 @@ class Recorder {
   void add(std::unique_ptr<Source> source) { sources_.push_back(std::move(source)); }
   void start();  // throws std::logic_error when this or another one records, and what a source throws that cannot start
   void stop();   // nothing when it does not record
+  // Stops without its sources, which keep what they hold: for a process that crashed. Fails when a thread that crashed holds
+  // the profile's lock; the profile is not whole then.
+  bool abandon();
   const Profile& profile() const { return profile_; }  // while it does not record
 
  private:
@@ -70,7 +73,8 @@ std::int64_t now_ns();
 // For sources: hand an event to the recorder that records, if any. The event's name is set from `name`. Any thread.
 void record(HostEvent event, std::string_view name);
 void record(DeviceEvent event, std::string_view name);
-void record(MemoryEvent event, std::string_view device);
+// Of the calling thread, unless the event names a CUDA call.
+void record(MemoryEvent event, std::string_view allocator);
 void record_lost(std::int64_t records);
 
 // A span of this thread that ends now.

@@ -19,6 +19,12 @@ inline void add_device(Profile& profile, DeviceKind kind, const std::string& nam
                             .begin_ns = begin_ns, .end_ns = end_ns, .correlation = correlation});
 }
 
+inline void add_memory(Profile& profile, const std::string& allocator, std::int64_t time_ns, std::uint64_t address,
+                       std::int64_t bytes, std::int64_t live_bytes, std::int32_t thread = 1, std::uint32_t correlation = 0) {
+  profile.memory.push_back({.time_ns = time_ns, .allocator = profile.names.id(allocator), .thread = thread, .address = address,
+                            .bytes = bytes, .live_bytes = live_bytes, .correlation = correlation});
+}
+
 // Two ranges in one another, an operator that launches a kernel twice, a graph with two kernels and a copy launched by
 // the inner range, a kernel that overlaps its predecessor, a second thread, memory. Recorded as a recorder does it:
 // spans when they end, device work last.
@@ -35,8 +41,8 @@ inline void fill_example(Profile& profile) {
   add_device(profile, DeviceKind::kernel, "gather \"quoted\"\n", 3300, 3600, 3);
   add_device(profile, DeviceKind::memcpy, "copy DtoH", 3700, 3800, 3);
   add_device(profile, DeviceKind::kernel, "unknown launcher", 4000, 4050, 99, 8);
-  profile.memory.push_back({.time_ns = 1150, .device = profile.names.id("CUDA 0"), .bytes = 512, .live_bytes = 512});
-  profile.memory.push_back({.time_ns = 1650, .device = profile.names.id("CUDA 0"), .bytes = -512, .live_bytes = 0});
+  add_memory(profile, "CUDA 0", 1150, 0x100, 512, 512);
+  add_memory(profile, "CUDA 0", 1650, 0x100, -512, 0);
 }
 
 }  // namespace lcnn::profiles

@@ -1,16 +1,15 @@
 #include "profiles/trace_writer.h"
 
 #include <fmt/format.h>
-#include <zlib.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <stdexcept>
 #include <utility>
 #include <vector>
+
+#include "profiles/output_file.h"
 
 namespace lcnn::profiles {
 namespace {
@@ -21,45 +20,6 @@ constexpr int kHostProcess = 0;  // devices follow: device 0 is process 1
 std::string quoted(const std::string& text) {
   return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
-
-// zlib's file, which also writes plain text; it is renamed into its place by finish().
-class OutputFile {
- public:
-  OutputFile(std::string path, bool gzip)
-      : path_(std::move(path)), aside_(path_ + ".tmp"), file_(gzopen(aside_.c_str(), gzip ? "wb" : "wbT")) {
-    if (file_ == nullptr) fail();
-  }
-  ~OutputFile() {
-    if (file_ == nullptr) return;
-    gzclose(file_);
-    std::error_code ignored;
-    std::filesystem::remove(aside_, ignored);
-  }
-  OutputFile(const OutputFile&) = delete;
-  OutputFile& operator=(const OutputFile&) = delete;
-
-  void write(const std::string& text) {
-    if (gzwrite(file_, text.data(), static_cast<unsigned>(text.size())) != static_cast<int>(text.size()))
-      fail();
-  }
-  void finish() {
-    std::error_code error;
-    if (gzclose(std::exchange(file_, nullptr)) == Z_OK)
-      std::filesystem::rename(aside_, path_, error);
-    else
-      error = std::make_error_code(std::errc::io_error);
-    if (!error) return;
-    std::filesystem::remove(aside_, error);
-    fail();
-  }
-
- private:
-  [[noreturn]] void fail() const {
-    throw std::runtime_error(fmt::format("{}: the trace cannot be written there", path_));
-  }
-  std::string path_, aside_;
-  gzFile file_;
-};
 
 struct Track {
   int process = kHostProcess, thread = 0;
@@ -205,6 +165,7 @@ class Trace {
     const Track& track = streams_.of(i);
     std::string arguments = fmt::format("\"correlation\":{}", event.correlation);
     if (event.kind != DeviceKind::kernel) arguments += fmt::format(",\"bytes\":{}", event.bytes);
+    if (event.registers > 0) arguments += fmt::format(",\"registers_per_thread\":{}", event.registers);
     std::string text = span(track, to_string(event.kind), profile_.names[event.name], us(event.begin_ns),
                             static_cast<double>(event.end_ns - event.begin_ns) / 1e3, arguments);
     if (launched_by_[i] == kNoParent) return text;
@@ -222,7 +183,7 @@ class Trace {
   std::string memory_text(std::size_t i) const {
     const MemoryEvent& event = profile_.memory[i];
     return fmt::format(R"({{"ph":"C","name":{},"pid":{},"tid":0,"ts":{:.3f},"args":{{"live_bytes":{}}}}})",
-                       quoted("memory of " + profile_.names[event.device]), kHostProcess, us(event.time_ns),
+                       quoted("memory: " + profile_.names[event.allocator]), kHostProcess, us(event.time_ns),
                        event.live_bytes);
   }
 

@@ -106,7 +106,7 @@ TEST_F(TraceWriter, TimesAreMicrosecondsSinceTheFirstEvent) {
   EXPECT_DOUBLE_EQ(first["aten::conv2d"]["ts"], 0.1);
   EXPECT_DOUBLE_EQ(first["aten::conv2d"]["dur"], 0.6);
   EXPECT_DOUBLE_EQ(first["copy DtoH"]["ts"], 2.7);
-  EXPECT_EQ(first["memory of CUDA 0"]["args"]["live_bytes"], 512);
+  EXPECT_EQ(first["memory: CUDA 0"]["args"]["live_bytes"], 512);
 }
 
 TEST_F(TraceWriter, OverlappingKernelsOfAStreamGoToTwoTracks) {

@@ -22,6 +22,7 @@
 #include "train/normalizer.h"
 #include "train/objective.h"
 #include "train/optimizer.h"
+#include "train/training_step.h"
 #include "train/transfer.h"
 #include "variants/runtime.h"
 
@@ -208,15 +209,10 @@ Outcome Training::run_epoch() {
     const torch::Tensor which = order.slice(0, first, std::min(first + options_.batch, training_.count()));
     const torch::Tensor targets = training_.targets(which);
     const torch::Tensor images = training_.images(loader.next());
-    optimizer_->zero_grad();
-    const torch::Tensor outputs = model_->forward(images);
-    const torch::Tensor loss = loss_of(outputs, targets);
-    (options_.lambda > 0 ? loss + options_.lambda * model_->sparsity_loss() : loss).backward();
-    const double value = loss.item<double>();
-    if (!std::isfinite(value)) return Outcome::diverged;
-    optimizer_->step();
-    progress_.loss_sum += value * static_cast<double>(which.numel());
-    add(progress_.correct, correct_of(outputs, targets));
+    const StepResult step = training_step(*model_, *optimizer_, images, targets, options_.lambda);
+    if (!std::isfinite(step.loss)) return Outcome::diverged;
+    progress_.loss_sum += step.loss * static_cast<double>(which.numel());
+    add(progress_.correct, correct_of(step.outputs, targets));
     ++progress_.batches;
     show_progress(progress_.batches, batch_count);
   }

@@ -4,7 +4,7 @@
 #include <c10/core/Allocator.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
 
-#include <optional>
+#include <memory>
 #include <string>
 
 namespace lcnn {
@@ -27,10 +27,12 @@ void end_operator(const at::RecordFunction& function, at::ObserverContext* conte
 class MemoryObserver final : public c10::MemoryReportingInfoBase {
  public:
   bool memoryProfilingEnabled() const override { return true; }
-  void reportMemoryUsage(void*, std::int64_t bytes, std::size_t live_bytes, std::size_t, c10::Device device) override {
-    const std::string name = device.is_cpu() ? "CPU" : "CUDA " + std::to_string(device.index());
-    profiles::record(profiles::MemoryEvent{.time_ns = profiles::now_ns(), .bytes = bytes,
-                                           .live_bytes = static_cast<std::int64_t>(live_bytes)}, name);
+  void reportMemoryUsage(void* address, std::int64_t bytes, std::size_t live_bytes, std::size_t, c10::Device device) override {
+    if (!profiles::recording()) return;
+    const std::string name = device.is_cpu() ? "LibTorch on the CPU" : "LibTorch on CUDA " + std::to_string(device.index());
+    profiles::record(profiles::MemoryEvent{.time_ns = profiles::now_ns(), .address = reinterpret_cast<std::uintptr_t>(address),
+                                           .bytes = bytes, .live_bytes = static_cast<std::int64_t>(live_bytes)},
+                     name);
   }
 };
 
@@ -40,16 +42,13 @@ class OperatorSource final : public profiles::Source {
     callback_ = at::addGlobalCallback(at::RecordFunctionCallback(begin_operator, end_operator)
                                           .scopes({at::RecordScope::FUNCTION, at::RecordScope::BACKWARD_FUNCTION,
                                                    at::RecordScope::USER_SCOPE}));
-    memory_.emplace(c10::DebugInfoKind::PROFILER_STATE, std::make_shared<MemoryObserver>());
   }
-  void stop() override {
-    memory_.reset();
-    at::removeCallback(callback_);
-  }
+  void stop() override { at::removeCallback(callback_); }
 
  private:
   at::CallbackHandle callback_ = at::INVALID_CALLBACK_HANDLE;
-  std::optional<c10::DebugInfoGuard> memory_;
+  // Also while nothing is recorded: LibTorch counts the live bytes of the CPU only as long as it is observed.
+  const c10::DebugInfoGuard memory_{c10::DebugInfoKind::PROFILER_STATE, std::make_shared<MemoryObserver>()};
 };
 
 }  // namespace

@@ -7,8 +7,8 @@
 
 namespace lcnn {
 
-// Records every operator of any thread (at::RecordFunction) and the allocations of the thread that starts recording.
-// Start and stop it while no other thread runs operators.
+// Records every operator of any thread (at::RecordFunction) and the allocations of the thread that makes the source, which has
+// to destroy it, too. Start and stop it while no other thread runs operators.
 std::unique_ptr<profiles::Source> make_operator_source();
 
 }  // namespace lcnn

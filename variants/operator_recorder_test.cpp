@@ -6,6 +6,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "profiles/nvtx_ranges.h"
 
 namespace lcnn {
@@ -52,12 +54,26 @@ TEST(OperatorRecorder, MemoryOfLibTorchIsRecorded) {
   }
   std::int64_t sum = 0, allocated = 0;
   for (const profiles::MemoryEvent& event : recorder.profile().memory) {
-    EXPECT_EQ(recorder.profile().names[event.device], "CPU");
+    EXPECT_EQ(recorder.profile().names[event.allocator], "LibTorch on the CPU");
     sum += event.bytes;
     if (event.bytes > 0) allocated += event.bytes;
   }
   EXPECT_GE(allocated, 4096);
   EXPECT_EQ(sum, 0) << "what was allocated was released";
+}
+
+TEST(OperatorRecorder, LiveBytesOfTheCpuAreRightThoughMemoryIsReleasedBetweenRecordings) {
+  profiles::Recorder recorder;
+  recorder.add(make_operator_source());
+  std::int64_t peak = 0;
+  for (int round = 0; round < 10; ++round) {
+    at::Tensor held;
+    const profiles::Recording recording(&recorder);
+    held = at::ones({1 << 20});
+  }  // the tensor goes after the recording has ended
+  for (const profiles::MemoryEvent& event : recorder.profile().memory) peak = std::max(peak, event.live_bytes);
+  EXPECT_GE(peak, 4 << 20);
+  EXPECT_LT(peak, 8 << 20);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include <torch/headeronly/version.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -21,6 +22,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "profiles/recorder.h"
 #include "variants/tensor_view.h"
 
 #if LCNN_HAS_CUDA
@@ -42,11 +44,13 @@ class TrackingAllocator : public CountingAllocator {
     void* pointer = take(static_cast<std::size_t>(bytes));
     allocations_[pointer] = {bytes, kind};
     live_[static_cast<std::size_t>(kind)] += bytes;
+    observe(pointer, bytes);
     return pointer;
   }
   void release(void* pointer) noexcept override {
     const auto found = allocations_.find(pointer);
     live_[static_cast<std::size_t>(found->second.second)] -= found->second.first;
+    observe(pointer, -found->second.first);
     allocations_.erase(found);
     give_back(pointer);
   }
@@ -54,6 +58,7 @@ class TrackingAllocator : public CountingAllocator {
  private:
   virtual void* take(std::size_t bytes) = 0;
   virtual void give_back(void* pointer) noexcept = 0;
+  virtual void observe(void*, std::int64_t) const {}  // what was taken (bytes > 0) or is given back, for profiles
   std::unordered_map<void*, std::pair<std::int64_t, MemoryKind>> allocations_;
 };
 
@@ -65,6 +70,13 @@ class HostAllocator final : public TrackingAllocator {
     return pointer;
   }
   void give_back(void* pointer) noexcept override { std::free(pointer); }
+  // Device memory comes from LibTorch, which profiles see already.
+  void observe(void* pointer, std::int64_t bytes) const override {
+    if (!profiles::recording()) return;
+    profiles::record(profiles::MemoryEvent{.time_ns = profiles::now_ns(), .address = reinterpret_cast<std::uintptr_t>(pointer),
+                                           .bytes = bytes, .live_bytes = live_bytes()},
+                     "variants on the CPU");
+  }
 };
 
 #if LCNN_HAS_CUDA
