@@ -32,7 +32,8 @@ add_library(lcnn::torch ALIAS lcnn_torch)
 target_include_directories(lcnn_torch SYSTEM INTERFACE
   ${LCNN_TORCH_DIR}/include ${LCNN_TORCH_DIR}/include/torch/csrc/api/include)
 # --no-as-needed: torch_cuda registers its operators when it is loaded, nothing refers to it by name.
-target_link_options(lcnn_torch INTERFACE "LINKER:--no-as-needed" "LINKER:--allow-shlib-undefined")
+target_link_options(lcnn_torch INTERFACE "LINKER:--no-as-needed" "LINKER:--allow-shlib-undefined"
+  "LINKER:--version-script=${CMAKE_CURRENT_LIST_DIR}/program_symbols.map")
 foreach(_library ${_torch_libraries})
   target_link_libraries(lcnn_torch INTERFACE ${LCNN_TORCH_DIR}/lib/lib${_library}.so)
 endforeach()
