@@ -65,6 +65,16 @@ class PartSchema {
   valijson::Schema schema_;
 };
 
+struct Schemas {
+  PartSchema report, row{"row"}, benchmark{"benchmark"};
+  SchemaAcceptor row_acceptor{json::parse(kSchemaText), "row"}, benchmark_acceptor{json::parse(kSchemaText), "benchmark"};
+};
+
+const Schemas& schemas() {
+  static const Schemas parsed;
+  return parsed;
+}
+
 // What is wrong with the items from `begin` up to `end`; nothing where one is no JSON.
 std::optional<std::vector<std::string>> check_items(const SchemaAcceptor& acceptor, const PartSchema& schema,
                                                     const SpanReader& reader, const ReportList& list, const char* name,
@@ -94,7 +104,7 @@ std::optional<std::vector<std::string>> check_items(const SchemaAcceptor& accept
 std::optional<std::vector<std::string>> schema_violations(const json& report) {
   valijson::Validator validator;
   std::vector<std::string> violations;
-  PartSchema().check(validator, report, "<root>", violations);
+  schemas().report.check(validator, report, "<root>", violations);
   return violations;
 }
 
@@ -108,9 +118,6 @@ std::optional<std::vector<std::string>> schema_violations_of_file(const std::str
   std::vector<std::string> violations = *schema_violations(top);
 
   const SpanReader reader(path);
-  const json document = json::parse(kSchemaText);
-  const PartSchema benchmark("benchmark"), row("row");
-  const SchemaAcceptor benchmark_acceptor(document, "benchmark"), row_acceptor(document, "row");
   const std::size_t threads = std::max(1U, std::thread::hardware_concurrency());
   std::vector<std::future<std::optional<std::vector<std::string>>>> parts;
   const auto share_out = [&](const SchemaAcceptor& acceptor, const PartSchema& schema, const ReportList& list,
@@ -122,8 +129,8 @@ std::optional<std::vector<std::string>> schema_violations_of_file(const std::str
                                  count * (i + 1) / threads));
     }
   };
-  share_out(benchmark_acceptor, benchmark, items.benchmarks, "benchmarks");
-  share_out(row_acceptor, row, items.rows, "rows");
+  share_out(schemas().benchmark_acceptor, schemas().benchmark, items.benchmarks, "benchmarks");
+  share_out(schemas().row_acceptor, schemas().row, items.rows, "rows");
   bool is_json = true;
   for (auto& part : parts) {
     auto found = part.get();
