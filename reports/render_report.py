@@ -3,13 +3,14 @@
 
 REPORT is a report of lcnn_bench, or a folder of them. The page opens with no network; its charts show one report, the newest
 first, and, of several of one machine, their history. Without --output, tables go to the standard output and the page to
-lcnn_report.html."""
+lcnn_report.html. With --screenshot, the page's top is written as PNG, too, as chromium shows it."""
 import argparse
 import sys
 
 from render.csv_table import csv_table
 from render.html_page import html_page
 from render.markdown_tables import markdown
+from render.page_picture import page_picture
 from render.replace_file import replace_file
 from render.report import UnusableInput, read_reports
 
@@ -32,7 +33,11 @@ def main():
     parser.add_argument("reports", nargs="+", metavar="REPORT")
     parser.add_argument("--format", choices=WRITERS, default="html")
     parser.add_argument("--output", metavar="FILE")
+    parser.add_argument("--screenshot", metavar="FILE", help="PNG; for html only")
+    parser.add_argument("--width", type=int, default=1200, help="of the screenshot, pixels")
     options = parser.parse_args()
+    if options.screenshot and options.format != "html":
+        parser.error("--screenshot shows a page: --format=html")
     try:
         text = WRITERS[options.format](read_reports(options.reports))
         output = options.output or ("lcnn_report.html" if options.format == "html" else None)
@@ -40,6 +45,8 @@ def main():
             replace_file(output, text)
         else:
             print_text(text)
+        if options.screenshot:
+            replace_file(options.screenshot, page_picture(text, options.width))
     except UnusableInput as error:
         print(f"lcnn_report: {error}", file=sys.stderr)
         return UNUSABLE

@@ -2,12 +2,14 @@
 77 and the reason, where there is no Chromium or no vl-convert-python."""
 import json
 import re
+import struct
 import sys
 import unittest
 
 from render.chart_library import chart_library
 from render.headless_browser import find_browser, page
 from render.html_page import html_page
+from render.page_picture import page_picture
 from render.report import UnusableInput, read_reports
 from render.test_support import HOSTILE, REPORTS, ReportsTest
 
@@ -107,6 +109,13 @@ class BrowserTest(ReportsTest):
         self.open([self.write("a.json")])
         self.assertEqual(self.page.evaluate("document.querySelectorAll('img').length"), 0)
         self.assertIn(HOSTILE.split("\n", 1)[0], self.page.evaluate("document.body.textContent"))
+
+    def test_a_picture_of_the_page(self):
+        picture = page_picture(html_page(read_reports([REPORTS / "fixtures" / "version1.json"])), 820)
+        self.assertEqual(picture[:8], b"\x89PNG\r\n\x1a\n")
+        width, height = struct.unpack(">II", picture[16:24])
+        self.assertEqual(width, 820)
+        self.assertGreater(height, 800)
 
     def test_the_theme_changes_by_its_button(self):
         self.open([REPORTS / "fixtures" / "version1.json"])
