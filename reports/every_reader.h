@@ -1,5 +1,5 @@
-// What a damaged report must not do to any of its readers: shared by the test that damages reports at random and by the
-// fuzzer, which looks for damage that reaches new code.
+// What a damaged report must not do to any of its readers: shared by the test that damages reports at random
+// and by the fuzzer, which looks for damage that reaches new code.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -45,10 +45,14 @@ inline bool give_to_every_reader(const Report& base, const std::string& path, co
     taken = true;
     take_or_refuse([&] {
       const Comparison comparison = compare(base, now, {}, kAll);
-      for (const auto write : {console, markdown, junit}) require(!write(comparison).empty(), "nothing was written");
+      for (const auto write : {console, markdown, junit})
+        require(!write(comparison).empty(), "nothing was written");
       require(nlohmann::json::accept(json(comparison)), "compare wrote no JSON");
     });
-    take_or_refuse([&] { require(nlohmann::json::accept(json(history_of(std::vector<Report>(6, now), {}))), "history wrote no JSON"); });
+    take_or_refuse([&] {
+      require(nlohmann::json::accept(json(history_of(std::vector<Report>(6, now), {}))),
+              "history wrote no JSON");
+    });
   });
   take_or_refuse([&] {
     const auto violations = schema_violations_of_file(path);

@@ -1,4 +1,5 @@
-// Where the objects in a report's lists lie, found by brackets and quotes alone: several times as fast as reading JSON.
+// Where the objects in a report's lists lie, found by brackets and quotes alone: several times as fast as
+// reading JSON.
 #pragma once
 
 #include <string>
@@ -15,8 +16,8 @@ struct ScannedText {
   std::vector<Span> objects;  // where they lie, in the order of the text
 };
 
-// The text is JSON if and only if rest and each of the objects are. Throws UnusableInput where it cannot be read, or
-// is nested more than kMostDepth deep.
+// The text is JSON if and only if rest and each of the objects are. Throws UnusableInput where it cannot be
+// read, or is nested more than kMostDepth deep.
 ScannedText scan_items(const std::string& path);
 
 }  // namespace lcnn::reports

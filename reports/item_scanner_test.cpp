@@ -23,7 +23,8 @@ TEST_F(ItemScannerTest, ObjectsAndTheRestAreTheText) {
     ordered_json& rows = document["rows"];
     if (i % 7 == 0) rows.push_back(ordered_json::array({{{"]", "}"}}, i}));
     if (i % 11 == 0) rows.push_back("{\"[\\");
-    rows.push_back({{"name", std::string(i % 5, '\\') + "\"}]" + std::string(i % 97, 'x')}, {"at", {{"{", {i, "[\""}}}}});
+    rows.push_back({{"name", std::string(i % 5, '\\') + "\"}]" + std::string(i % 97, 'x')},
+                    {"at", {{"{", {i, "[\""}}}}});
   }
   const std::string path = folder_.file("report.json", document);
   const ScannedText scanned = scan_items(path);
@@ -45,13 +46,16 @@ TEST_F(ItemScannerTest, ObjectsAndTheRestAreTheText) {
     if (!document["rows"][i].is_object()) continue;
     EXPECT_EQ(ordered_json::parse(texts.text(*items.rows.items[i])), document["rows"][i]);
   }
-  EXPECT_EQ(ordered_json::parse(texts.text(scanned.objects[3])), ordered_json::parse(reader.text(scanned.objects[3])));
-  EXPECT_THAT(refusal([&] { texts.text({.offset = 100, .length = 1ULL << 30}); }), testing::HasSubstr("changed"));
+  EXPECT_EQ(ordered_json::parse(texts.text(scanned.objects[3])),
+            ordered_json::parse(reader.text(scanned.objects[3])));
+  EXPECT_THAT(refusal([&] { texts.text({.offset = 100, .length = 1ULL << 30}); }),
+              testing::HasSubstr("changed"));
 }
 
 TEST_F(ItemScannerTest, ListsOfOtherNamesKeepTheirContent) {
   const ordered_json document{{"more", {{{"a", 1}}, 2, {{"b", {3}}}}}, {"rows", {{{"name", "x"}}}}};
-  EXPECT_EQ(find_items(folder_.file("report.json", document)).others, (ordered_json{{"more", document["more"]}}));
+  EXPECT_EQ(find_items(folder_.file("report.json", document)).others,
+            (ordered_json{{"more", document["more"]}}));
 }
 
 TEST_F(ItemScannerTest, WhatIsNoJsonIsRefusedWithItsLine) {
@@ -63,7 +67,8 @@ TEST_F(ItemScannerTest, WhatIsNoJsonIsRefusedWithItsLine) {
   EXPECT_THAT(refused("{\"rows\": [\n{\"a\": \"}]}"), testing::HasSubstr("is no JSON: line 2: "));
   EXPECT_THAT(refused("{\"more\": [\n{\"a\" 1}]}"), testing::HasSubstr("is no JSON: line 2: "));
   EXPECT_THAT(refused("[[{\"a\": 1}]]"), testing::HasSubstr("it is a list"));
-  EXPECT_THAT(refused("{\"rows\": [" + std::string(100, '[')), testing::HasSubstr("nested more than 64 deep"));
+  EXPECT_THAT(refused("{\"rows\": [" + std::string(100, '[')),
+              testing::HasSubstr("nested more than 64 deep"));
   // In the objects themselves whoever reads them looks.
   ordered_json report = fixture();
   std::string text = report.dump(0);

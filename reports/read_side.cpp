@@ -21,7 +21,8 @@ void check_same_run(const Report& first, const Report& other) {
   const auto refuse = [&](const std::string& why) {
     throw UnusableInput(fmt::format("{} and {} are not of one side: {}", first.path, other.path, why));
   };
-  if (first.google_benchmark != other.google_benchmark) refuse("one is lcnn_bench's, the other Google Benchmark's");
+  if (first.google_benchmark != other.google_benchmark)
+    refuse("one is lcnn_bench's, the other Google Benchmark's");
   if (first.commit() != other.commit())
     refuse(fmt::format("git/commit: {} and {}", visible(first.commit()), visible(other.commit())));
   const auto differences = context_differences(first, other);
@@ -30,7 +31,8 @@ void check_same_run(const Report& first, const Report& other) {
     refuse(fmt::format("they have {} and {} rows", first.rows.size(), other.rows.size()));
 }
 
-// The fastest tenth: what else runs on the machine changes the median from process to process several times as much.
+// The fastest tenth: what else runs on the machine changes the median from process to process several times
+// as much.
 double level_of(const Row& row) {
   return why_not_judged(row.samples_us) ? std::numeric_limits<double>::quiet_NaN() : fast_of(row.samples_us);
 }
@@ -60,8 +62,8 @@ class JoinedRow {
   }
 
  private:
-  static constexpr std::optional<double> Row::*kNumbers[] = {&Row::peak_bytes, &Row::rel_err, &Row::prepare_ms,
-                                                             &Row::speedup, &Row::sm_mhz_median};
+  static constexpr std::optional<double> Row::*kNumbers[] = {
+      &Row::peak_bytes, &Row::rel_err, &Row::prepare_ms, &Row::speedup, &Row::sm_mhz_median};
   std::optional<Row> row_;  // of the last process, or of the first that did not measure it
   std::vector<double> levels_, numbers_[std::size(kNumbers)];
 };
@@ -102,8 +104,8 @@ Report read_side(const std::string& side) {
     for (Row& row : process.rows) {
       const auto found = rows.find(row.name);
       if (found == rows.end())
-        throw UnusableInput(fmt::format("{} and {} are not of one side: {} is in one only", joined.path, files[i],
-                                        visible(row.name)));
+        throw UnusableInput(fmt::format("{} and {} are not of one side: {} is in one only", joined.path,
+                                        files[i], visible(row.name)));
       found->second.add(std::move(row));
     }
   }

@@ -28,7 +28,8 @@ class ReadSideTest : public testing::Test {
   std::string side(const std::string& name, std::uint64_t seed, double microseconds, int processes = 7) {
     std::string files;
     for (int i = 0; i < processes; ++i)
-      files += fmt::format("{},", folder_.file(fmt::format("{}{}.json", name, i), report(seed + i, microseconds)));
+      files +=
+          fmt::format("{},", folder_.file(fmt::format("{}{}.json", name, i), report(seed + i, microseconds)));
     files.pop_back();
     return files;
   }
@@ -55,7 +56,8 @@ TEST_F(ReadSideTest, OneBuildIsSameAndTenPercentAreFound) {
     for (const double time : {50.0, 55.0}) {
       const Comparison comparison = compare(base, read_side(side("now", 100 * seed + 14, time)), {}, {});
       const auto row = std::ranges::find(comparison.rows, name, &ComparedRow::name);
-      EXPECT_EQ(row->overall(), time > 50 ? Verdict::worse : Verdict::same) << "seed " << seed << ", " << time;
+      EXPECT_EQ(row->overall(), time > 50 ? Verdict::worse : Verdict::same)
+          << "seed " << seed << ", " << time;
     }
   }
 }
@@ -63,7 +65,8 @@ TEST_F(ReadSideTest, OneBuildIsSameAndTenPercentAreFound) {
 // One kernel took 1.5 times as long in some processes, for as long as they ran.
 TEST_F(ReadSideTest, AProcessThatIsSlowAsAWholeIsNoRegression) {
   const Report base = read_side(side("base", 1, 50));
-  const std::string slow = folder_.file("slow.json", report(40, 75)) + "," + folder_.file("slow2.json", report(41, 75));
+  const std::string slow =
+      folder_.file("slow.json", report(40, 75)) + "," + folder_.file("slow2.json", report(41, 75));
   EXPECT_FALSE(compare(base, read_side(side("now", 20, 50, 5) + "," + slow), {}, {}).regressed());
 }
 
@@ -106,12 +109,15 @@ TEST_F(ReadSideTest, WhatIsNotOneSideIsRefused) {
   EXPECT_THAT(refused_with("/context/git/commit", "abc"), HasSubstr("are not of one side: git/commit"));
   EXPECT_THAT(refused_with("/context/device/name", "another"), HasSubstr("are not of one side: device/name"));
   EXPECT_THAT(refused_with("/rows/4/name", "Lookup/b"), HasSubstr("is in one only"));
-  EXPECT_THAT(refusal([&] { compare(read_side(base), read_report(kFixture), {}, {}); }), HasSubstr("one is a single process"));
+  EXPECT_THAT(refusal([&] { compare(read_side(base), read_report(kFixture), {}, {}); }),
+              HasSubstr("one is a single process"));
   std::filesystem::create_directory(folder_ / "empty");
   EXPECT_THAT(refusal([&] { read_side(folder_ / "empty"); }), HasSubstr("has no reports"));
   EXPECT_THAT(refusal([&] { read_side(folder_ / "absent"); }), HasSubstr("absent: No such file"));
-  const Comparison few = compare(read_side(side("few", 1, 50, 4)), read_side(side("few_too", 1, 50, 4)), {}, {});
-  EXPECT_THAT(few.rows.front().findings.front().note, HasSubstr("BASE has 4 samples, 5 are needed, one a process"));
+  const Comparison few =
+      compare(read_side(side("few", 1, 50, 4)), read_side(side("few_too", 1, 50, 4)), {}, {});
+  EXPECT_THAT(few.rows.front().findings.front().note,
+              HasSubstr("BASE has 4 samples, 5 are needed, one a process"));
 }
 
 }  // namespace

@@ -44,7 +44,8 @@ const SchemaAcceptor::Node* SchemaAcceptor::compile(const json& schema, const js
     if (keyword == "$ref") {
       node.all_of.push_back(compiled(document.at(json::json_pointer(value.get<std::string>().substr(1)))));
     } else if (keyword == "type") {
-      node.types = value.is_array() ? value.get<std::vector<std::string>>() : std::vector{value.get<std::string>()};
+      node.types =
+          value.is_array() ? value.get<std::vector<std::string>>() : std::vector{value.get<std::string>()};
     } else if (keyword == "enum") {
       node.values = value.get<std::vector<json>>();
     } else if (keyword == "const") {
@@ -122,15 +123,18 @@ bool SchemaAcceptor::holds(const Node& node, const json& value) {
       std::ranges::none_of(node.values, [&](const json& allowed) { return equal(allowed, value); }))
     return false;
   if (value.is_number()) {
-    if (value.is_number_unsigned() && value.get<std::uint64_t>() > INT64_MAX) throw Unsure();  // negative to valijson
+    if (value.is_number_unsigned() && value.get<std::uint64_t>() > INT64_MAX)
+      throw Unsure();  // negative to valijson
     const double number = value.get<double>();
     if (node.minimum && !(number >= *node.minimum)) return false;
     if (node.exclusive_minimum && !(number > *node.exclusive_minimum)) return false;
   } else if (value.is_string()) {
     const std::string& text = value.get_ref<const std::string&>();
     const auto is_first_byte = [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; };
-    if (node.min_length > 0 && text.find('\0') != std::string::npos) throw Unsure();  // the end of it to valijson
-    if (node.min_length > 0 && std::ranges::count_if(text, is_first_byte) < static_cast<std::ptrdiff_t>(node.min_length))
+    if (node.min_length > 0 && text.find('\0') != std::string::npos)
+      throw Unsure();  // the end of it to valijson
+    if (node.min_length > 0 &&
+        std::ranges::count_if(text, is_first_byte) < static_cast<std::ptrdiff_t>(node.min_length))
       return false;
     if (node.pattern && !std::regex_search(text, *node.pattern)) return false;
   } else if (value.is_array()) {
@@ -155,7 +159,8 @@ bool SchemaAcceptor::holds_for_object(const Node& node, const json& object) {
   for (const auto& [name, dependent] : node.dependencies) {
     if (object.contains(name) && !holds(*dependent, object)) return false;
   }
-  if (node.properties.empty() && node.additional_properties == nullptr && !node.only_these_properties) return true;
+  if (node.properties.empty() && node.additional_properties == nullptr && !node.only_these_properties)
+    return true;
   // Both are sorted by name.
   auto property = node.properties.begin();
   for (const auto& [name, value] : object.get_ref<const json::object_t&>()) {

@@ -1,5 +1,5 @@
-// A quick first look at a value by a JSON Schema: most values of a large report are valid, and the validator that can
-// say what is wrong takes several times as long to find nothing.
+// A quick first look at a value by a JSON Schema: most values of a large report are valid, and the validator
+// that can say what is wrong takes several times as long to find nothing.
 #pragma once
 
 #include <memory>
@@ -11,14 +11,15 @@ namespace lcnn::reports {
 
 class SchemaAcceptor {
  public:
-  // Of draft 7, the keywords that reports/schema.json uses; `definition` is a name in its definitions, none of which may
-  // lead back to itself. Throws std::invalid_argument, which names the keyword, for any other.
+  // Of draft 7, the keywords that reports/schema.json uses; `definition` is a name in its definitions, none
+  // of which may lead back to itself. Throws std::invalid_argument, which names the keyword, for any other.
   SchemaAcceptor(const nlohmann::json& document, const std::string& definition);
   ~SchemaAcceptor();
   SchemaAcceptor(const SchemaAcceptor&) = delete;
   SchemaAcceptor& operator=(const SchemaAcceptor&) = delete;
 
-  // True only for a valid value. False where it is not valid, and where that takes a closer look: 1.0 as an integer.
+  // True only for a valid value. False where it is not valid, and where that takes a closer look: 1.0 as an
+  // integer.
   bool accepts(const nlohmann::json& value) const;
 
  private:

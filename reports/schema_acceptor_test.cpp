@@ -42,7 +42,9 @@ TEST(SchemaAcceptorTest, EveryKeywordRefuses) {
       {{{"items", {{"type", "string"}}}}, {"a", "b"}, {"a", 1}},
       {{{"required", {"a"}}}, {{"a", 1}}, {{"b", 1}}},
       {{{"properties", {{"a", {{"type", "null"}}}}}}, {{"b", 1}}, {{"a", 1}}},
-      {{{"properties", {{"b", json::object()}}}, {"additionalProperties", false}}, {{"b", 1}}, {{"b", 1}, {"c", 1}}},
+      {{{"properties", {{"b", json::object()}}}, {"additionalProperties", false}},
+       {{"b", 1}},
+       {{"b", 1}, {"c", 1}}},
       {{{"additionalProperties", {{"type", "string"}}}}, {{"b", "x"}}, {{"b", 1}}},
       {{{"dependencies", {{"a", {"b"}}}}}, {{"b", 1}}, {{"a", 1}}},
       {{{"dependencies", {{"a", {{"maxItems", 1}, {"required", {"b"}}}}}}}, {{"c", 1}}, {{"a", 1}}},
@@ -65,7 +67,8 @@ TEST(SchemaAcceptorTest, WhereImplementationsDifferNothingIsAccepted) {
   EXPECT_FALSE(SchemaAcceptor(schema({{"const", 1}}), "a").accepts(1.0));
   EXPECT_FALSE(SchemaAcceptor(schema({{"minimum", 1}}), "a").accepts(UINT64_MAX));
   EXPECT_FALSE(SchemaAcceptor(schema({{"minLength", 1}}), "a").accepts(std::string(3, '\0')));
-  EXPECT_FALSE(SchemaAcceptor(schema({{"if", {{"const", 1}}}, {"then", {{"type", "string"}}}}), "a").accepts(1.0));
+  EXPECT_FALSE(
+      SchemaAcceptor(schema({{"if", {{"const", 1}}}, {"then", {{"type", "string"}}}}), "a").accepts(1.0));
 }
 
 }  // namespace
