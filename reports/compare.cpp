@@ -45,6 +45,10 @@ void check_conditions(const Report& base, const Report& now, const std::set<std:
         fmt::format("{} and {} cannot be compared: one is lcnn_bench's, the other Google Benchmark's",
                     base.path, now.path));
   }
+  if ((base.processes > 1) != (now.processes > 1)) {
+    throw UnusableInput(fmt::format("{} and {} cannot be compared: one is a single process, the other {}", base.path,
+                                    now.path, std::max(base.processes, now.processes)));
+  }
   std::vector<std::string> refused;
   std::set<std::string> kinds;
   for (const ContextDifference& difference : context_differences(base, now)) {

@@ -6,6 +6,7 @@
 #include <iterator>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace lcnn::reports {
@@ -49,6 +50,14 @@ class JsonFile {
   // Passes over what is left of an array whose '[' was read last, up to its ']'; does not check that it is
   // JSON.
   void skip_array();
+
+  // What of the file is in memory and was not passed; empty at its end.
+  std::string_view chunk() const { return {next_, static_cast<std::size_t>(end_ - next_)}; }
+  // Passes over the chunk and reads the next one.
+  std::string_view next_chunk() {
+    refill();
+    return chunk();
+  }
 
   // The line of the character that comes next, from 1.
   std::size_t line() const;

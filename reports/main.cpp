@@ -19,6 +19,7 @@
 #include "reports/history.h"
 #include "reports/merge.h"
 #include "reports/read_report.h"
+#include "reports/read_side.h"
 #include "reports/replace_file.h"
 #include "reports/run_render.h"
 #include "reports/schema.h"
@@ -75,8 +76,8 @@ void add_output_options(CLI::App& command, OutputOptions& options, const std::ve
 
 int run_compare(const CompareOptions& options) {
   const Thresholds thresholds = read_thresholds(options.thresholds);
-  std::future<Report> base = std::async(std::launch::async, read_report, options.base);
-  const Report now = read_report(options.now);
+  std::future<Report> base = std::async(std::launch::async, read_side, options.base);
+  const Report now = read_side(options.now);
   const Comparison comparison = compare(
       base.get(), now, thresholds, std::set<std::string>(options.allowed.begin(), options.allowed.end()));
   const std::map<std::string, std::string (*)(const Comparison&)> writers{
@@ -121,8 +122,8 @@ int run(int argc, char** argv) {
 
   CompareOptions options;
   CLI::App* comparing = app.add_subcommand("compare", "compares NEW with BASE, row by row");
-  comparing->add_option("BASE", options.base, "the report of before")->required();
-  comparing->add_option("NEW", options.now, "the report of now")->required();
+  comparing->add_option("BASE", options.base, "the report of before; or several processes': a folder, or FILE,FILE,...")->required();
+  comparing->add_option("NEW", options.now, "the report of now; or several, as many processes as may be")->required();
   add_output_options(*comparing, options, {"console", "markdown", "json", "junit"});
   comparing
       ->add_option("--allow-different", options.allowed, "conditions that may differ, separated by commas")

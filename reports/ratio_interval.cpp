@@ -91,6 +91,25 @@ class MedianBootstrap {
   std::size_t length_ = 1;
 };
 
+// How many of the pairwise differences to leave out at either end: the largest u such that the rank-sum statistic of two
+// sides of one distribution is below u in no more than kTail of all orders. Counts them by Mann and Whitney's recursion.
+std::size_t left_out_pairs(std::size_t base, std::size_t now) {
+  // orders[u]: of the first i values of one side and all of the other, with u pairs in which the one is larger.
+  std::vector<double> orders(base * now + 1);
+  orders[0] = 1;
+  double all = 1;
+  for (std::size_t i = 1; i <= base; ++i) {
+    // Multiplies the generating function by (1 - q^(now + i)) / (1 - q^i).
+    for (std::size_t u = orders.size(); u-- > now + i;) orders[u] -= orders[u - now - i];
+    for (std::size_t u = i; u < orders.size(); ++u) orders[u] += orders[u - i];
+    all *= static_cast<double>(now + i) / static_cast<double>(i);
+  }
+  std::size_t left_out = 0;
+  for (double below = orders[0]; below <= kTail * all && 2 * left_out + 2 < orders.size(); below += orders[left_out])
+    ++left_out;
+  return left_out;
+}
+
 }  // namespace
 
 std::optional<std::string> why_not_judged(std::span<const double> samples) {
@@ -136,6 +155,17 @@ Interval ratio_interval(std::span<const double> base, std::span<const double> no
   const auto low = static_cast<std::size_t>(kTail * kResamples);
   return {std::exp(centre + widening * (logs[low] - centre)),
           std::exp(centre + widening * (logs[kResamples - 1 - low] - centre))};
+}
+
+Interval ratio_interval_of_processes(std::span<const double> base, std::span<const double> now) {
+  std::vector<double> ratios;
+  for (const double before : base) {
+    for (const double after : now) ratios.push_back(after / before);
+  }
+  std::ranges::sort(ratios);
+  // The u-th smallest bounds an interval that leaves out u - 1.
+  const std::size_t end = std::max<std::size_t>(1, left_out_pairs(base.size(), now.size())) - 1;
+  return {ratios[end], ratios[ratios.size() - 1 - end]};
 }
 
 }  // namespace lcnn::reports

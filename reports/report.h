@@ -22,6 +22,7 @@ struct Row {
   std::string kind, set, layer;  // lookup, conv2d or peer, and what it was measured on
   std::optional<double> batch;
   std::vector<double> samples_us;  // in the order in which they were taken
+  bool of_processes = false;       // samples_us has instead a value a process, see read_side
   std::optional<double> peak_bytes, rel_err, prepare_ms, speedup, sm_mhz_median;
   bool throttled = false;
   bool profiled = false;  // while it is read: such rows are left out of Report::rows
@@ -35,6 +36,7 @@ struct Report {
   std::map<std::string, std::string>
       context;            // scalars by their path, such as "device/name"; strings without quotes
   std::vector<Row> rows;  // names are unique
+  std::size_t processes = 1;
   std::size_t profiled = 0;  // rows left out: measured under the profiler, they are compared with none
 
   // A scalar of the context as text, empty where it is absent.

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace lcnn::reports {
@@ -16,16 +17,10 @@ struct Span {
   std::uint64_t length = 0;
 };
 
-// An element of rows or of benchmarks.
-struct ReportItem {
-  std::string name;            // empty where it has none that is a text
-  std::optional<Span> object;  // nothing where it is something else
-};
-
 // A list at the top of a report, as far as it is one.
 struct ReportList {
   bool present = false, is_list = false;
-  std::vector<ReportItem> items;
+  std::vector<std::optional<Span>> items;  // nothing where an element is no object
 };
 
 struct ReportItems {
@@ -33,8 +28,12 @@ struct ReportItems {
   ReportList benchmarks, rows;
 };
 
-// One pass over the file. Throws UnusableInput, one line, where it cannot be read, is not JSON or no object.
+// One pass over the file. Throws UnusableInput, one line, where it cannot be read, is no object, or is not JSON
+// outside of those lists' objects: whoever reads these looks, and calls refuse_no_json where one is none.
 ReportItems find_items(const std::string& path);
+
+// Throws UnusableInput, which names the line.
+[[noreturn]] void refuse_no_json(const std::string& path);
 
 // Reads spans of one file, from any thread.
 class SpanReader {
@@ -46,10 +45,26 @@ class SpanReader {
   SpanReader& operator=(const SpanReader&) = delete;
 
   std::string text(const Span& span) const;
+  // As much of it as the file has.
+  std::string text_up_to_end(const Span& span) const;
 
  private:
   std::string path_;
   int file_ = -1;
+};
+
+// Reads spans of one file from one thread, most of which follow one another.
+class SpanSequence {
+ public:
+  explicit SpanSequence(const SpanReader& reader) : reader_(reader) {}
+
+  // Holds until the next call.
+  std::string_view text(const Span& span);
+
+ private:
+  const SpanReader& reader_;
+  std::string block_;
+  std::uint64_t offset_ = 0;  // of the block
 };
 
 }  // namespace lcnn::reports

@@ -12,6 +12,7 @@
 
 #include "reports/escape.h"
 #include "reports/report_items.h"
+#include "reports/schema_acceptor.h"
 #pragma GCC diagnostic ignored "-Wrestrict"  // a false alarm of g++ 12 in valijson's headers
 #include <valijson/adapters/nlohmann_json_adapter.hpp>
 #include <valijson/schema.hpp>
@@ -64,18 +65,36 @@ class PartSchema {
   valijson::Schema schema_;
 };
 
-std::vector<std::string> check_items(const PartSchema& schema, const SpanReader& reader,
-                                     const ReportList& list, const char* name, std::size_t begin,
-                                     std::size_t end) {
+struct Schemas {
+  PartSchema report, row{"row"}, benchmark{"benchmark"};
+  SchemaAcceptor row_acceptor{json::parse(kSchemaText), "row"}, benchmark_acceptor{json::parse(kSchemaText), "benchmark"};
+};
+
+const Schemas& schemas() {
+  static const Schemas parsed;
+  return parsed;
+}
+
+// What is wrong with the items from `begin` up to `end`; nothing where one is no JSON.
+std::optional<std::vector<std::string>> check_items(const SchemaAcceptor& acceptor, const PartSchema& schema,
+                                                    const SpanReader& reader, const ReportList& list, const char* name,
+                                                    std::size_t begin, std::size_t end) {
   valijson::Validator validator;
   std::vector<std::string> violations;
-  for (std::size_t i = begin; i < end && violations.size() < kMostViolations; ++i) {
-    const std::string place = fmt::format("<root>[{}][{}]", name, i);
-    if (const auto& object = list.items[i].object) {
-      schema.check(validator, json::parse(reader.text(*object)), place, violations);
-    } else {
-      violations.push_back(place + ": is no object");
+  try {
+    SpanSequence texts(reader);
+    for (std::size_t i = begin; i < end; ++i) {
+      const std::string place = fmt::format("<root>[{}][{}]", name, i);
+      const json item = list.items[i] ? json::parse(texts.text(*list.items[i])) : json();
+      if (violations.size() >= kMostViolations) continue;
+      if (!list.items[i]) {
+        violations.push_back(place + ": is no object");
+      } else if (!acceptor.accepts(item)) {
+        schema.check(validator, item, place, violations);
+      }
     }
+  } catch (const json::exception&) {
+    return std::nullopt;
   }
   return violations;
 }
@@ -85,7 +104,7 @@ std::vector<std::string> check_items(const PartSchema& schema, const SpanReader&
 std::optional<std::vector<std::string>> schema_violations(const json& report) {
   valijson::Validator validator;
   std::vector<std::string> violations;
-  PartSchema().check(validator, report, "<root>", violations);
+  schemas().report.check(validator, report, "<root>", violations);
   return violations;
 }
 
@@ -99,21 +118,26 @@ std::optional<std::vector<std::string>> schema_violations_of_file(const std::str
   std::vector<std::string> violations = *schema_violations(top);
 
   const SpanReader reader(path);
-  const PartSchema benchmark("benchmark"), row("row");
   const std::size_t threads = std::max(1U, std::thread::hardware_concurrency());
-  std::vector<std::future<std::vector<std::string>>> parts;
-  const auto share_out = [&](const PartSchema& schema, const ReportList& list, const char* name) {
+  std::vector<std::future<std::optional<std::vector<std::string>>>> parts;
+  const auto share_out = [&](const SchemaAcceptor& acceptor, const PartSchema& schema, const ReportList& list,
+                             const char* name) {
     const std::size_t count = list.items.size();
     for (std::size_t i = 0; i < threads; ++i) {
-      parts.push_back(std::async(std::launch::async, check_items, std::cref(schema), std::cref(reader),
-                                 std::cref(list), name, count * i / threads, count * (i + 1) / threads));
+      parts.push_back(std::async(std::launch::async, check_items, std::cref(acceptor), std::cref(schema),
+                                 std::cref(reader), std::cref(list), name, count * i / threads,
+                                 count * (i + 1) / threads));
     }
   };
-  share_out(benchmark, items.benchmarks, "benchmarks");
-  share_out(row, items.rows, "rows");
+  share_out(schemas().benchmark_acceptor, schemas().benchmark, items.benchmarks, "benchmarks");
+  share_out(schemas().row_acceptor, schemas().row, items.rows, "rows");
+  bool is_json = true;
   for (auto& part : parts) {
-    for (std::string& violation : part.get()) violations.push_back(std::move(violation));
+    auto found = part.get();
+    is_json = is_json && found;
+    if (found) std::ranges::move(*found, std::back_inserter(violations));
   }
+  if (!is_json) refuse_no_json(path);
   if (violations.size() > kMostViolations) violations.resize(kMostViolations);
   return violations;
 }

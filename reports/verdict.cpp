@@ -99,13 +99,37 @@ void decide_time(Finding& time, double threshold, double fast_ratio, const Machi
   }
 }
 
+// Where the spread between processes is known, as each has a value of its own, a slow-down is what the interval shows to
+// be one and what is beyond the threshold. The machine counts where it changed by more than that itself.
+void decide_time_of_processes(Finding& time, double threshold, const Machine& machine) {
+  const double bound = 1 + threshold;
+  const auto [low, high] = *time.interval;
+  const bool machine_changed = std::abs(std::log(machine.slower)) > std::log(bound);
+  const double against_machine = *time.ratio / (machine_changed ? machine.slower : 1);
+  time.verdict = Verdict::same;
+  if (!(low <= 1) && *time.ratio > bound) {
+    if (against_machine > bound) {
+      time.verdict = Verdict::worse;
+    } else {
+      time.note = fmt::format("perhaps slower, but so was the machine: Conv2d beside it took {:.2f} times as long",
+                              machine.slower);
+    }
+  } else if (high < 1 && *time.ratio < 1 / bound) {
+    if (against_machine < 1 / bound) time.verdict = Verdict::better;
+  } else if (*time.ratio > bound) {
+    time.note = "perhaps slower: the processes differ by as much";
+  } else if (high / low > bound * bound) {
+    time.note = "noisy: a change of the threshold's size could hide in the interval";
+  }
+}
+
 Finding judge_time(const Row& base, const Row& now, const Limits& limits, Intervals intervals,
                    const Machine& machine) {
   Finding time{.metric = Metric::time};
   for (const auto& [row, side, value] :
        {std::tuple(&base, "BASE", &time.base), std::tuple(&now, "NEW", &time.now)}) {
     if (const auto reason = why_not_judged(row->samples_us))
-      add_note(time, fmt::format("{} {}", side, *reason));
+      add_note(time, fmt::format("{} {}{}", side, *reason, row->of_processes ? ", one a process" : ""));
     if (const double median = median_of(row->samples_us); std::isfinite(median)) *value = median;
   }
   if (time.base && time.now) time.ratio = ratio_of(*time.base, *time.now);
@@ -114,8 +138,11 @@ Finding judge_time(const Row& base, const Row& now, const Limits& limits, Interv
 
   const double threshold = limits.time.value_or(0);
   const bool beyond = std::abs(std::log(*time.ratio)) > std::log1p(threshold);
-  if (beyond || intervals == Intervals::all) time.interval = ratio_interval(base.samples_us, now.samples_us);
-  const bool base_disturbed = disturbed(base.samples_us), now_disturbed = disturbed(now.samples_us);
+  const bool processes = base.of_processes && now.of_processes;
+  if (beyond || intervals == Intervals::all)
+    time.interval = (processes ? ratio_interval_of_processes : ratio_interval)(base.samples_us, now.samples_us);
+  const bool base_disturbed = !processes && disturbed(base.samples_us);
+  const bool now_disturbed = !processes && disturbed(now.samples_us);
   if (!limits.time) {
     time.verdict = Verdict::informational;
   } else if (base_disturbed || now_disturbed) {
@@ -129,6 +156,8 @@ Finding judge_time(const Row& base, const Row& now, const Limits& limits, Interv
                             machine.slower);
   } else if (!time.interval) {
     time.verdict = Verdict::same;
+  } else if (processes) {
+    decide_time_of_processes(time, threshold, machine);
   } else {
     decide_time(time, threshold, fast_of(now.samples_us) / fast_of(base.samples_us), machine);
   }

@@ -1,4 +1,4 @@
-"""A headless Chromium for tests, spoken to in the DevTools protocol over a pipe."""
+"""A headless Chromium, for tests and pictures, spoken to in the DevTools protocol over a pipe."""
 import base64
 import contextlib
 import json
@@ -77,11 +77,12 @@ class Page:
             raise RuntimeError(reply["exceptionDetails"].get("exception", {}).get("description", "an exception"))
         return reply["result"].get("value")
 
-    def screenshot(self, path):
+    def screenshot(self, most_height=float("inf")):
+        """A PNG of the page from its top."""
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], most_height), "scale": 1}
         picture = self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
-        path.write_bytes(base64.b64decode(picture["data"]))
+        return base64.b64decode(picture["data"])
 
 
 @contextlib.contextmanager

@@ -50,13 +50,15 @@ def page_data(reports):
     return script_json({"reports": data, "charts": charts(variants)})
 
 
-def html_page(reports):
-    """The page of one report or several; with several of one machine it shows their history, too."""
+def html_page(reports, sections=()):
+    """The page of one report or several; with several of one machine it shows their history, too. `sections` are HTML, such
+    as those of extra_sections."""
     newest = reports[-1]
     parts = {
         "title": html.escape(visible(f"lcnn: {newest.machine()}, commit {newest.commit()}")),
         "style": (HERE / "page.css").read_text(encoding="utf-8"),
         "library": chart_library(),
+        "sections": "\n".join(sections),
         "data": page_data(reports),
         "script": (HERE / "page.js").read_text(encoding="utf-8"),
     }

@@ -205,7 +205,28 @@ function setTheme(theme) {
   element("theme").textContent = theme === "dark" ? "\u2600" : "\u263e";
 }
 
+// Tables that are in the page as they are: a number's exact value is in data-value, and what has none comes last.
+function makeSortable(table) {
+  table.querySelectorAll("th button").forEach((button, index) => {
+    button.addEventListener("click", () => {
+      const heading = button.parentElement, descending = heading.getAttribute("aria-sort") === "ascending";
+      table.querySelectorAll("th").forEach((other) => other.setAttribute("aria-sort", "none"));
+      heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
+      const order = (a, b) => (a.dataset.value !== undefined && b.dataset.value !== undefined
+        ? a.dataset.value - b.dataset.value
+        : a.textContent.localeCompare(b.textContent, "en", { numeric: true }));
+      const lines = [...table.tBodies[0].rows].sort((x, y) => {
+        const a = x.cells[index], b = y.cells[index];
+        if (!a.textContent || !b.textContent) return !a.textContent - !b.textContent;
+        return descending ? order(b, a) : order(a, b);
+      });
+      table.tBodies[0].replaceChildren(...lines);
+    });
+  });
+}
+
 function start() {
+  document.querySelectorAll("table.sortable").forEach(makeSortable);
   const names = reports.map((report) => `${report.machine}, ${report.commit}, ${report.date} (${report.file})`);
   element("report").replaceChildren(...names.map((name, index) => make("option", name, { value: index })).reverse());
   element("report").closest("label").hidden = reports.length === 1;

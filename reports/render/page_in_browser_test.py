@@ -2,12 +2,16 @@
 77 and the reason, where there is no Chromium or no vl-convert-python."""
 import json
 import re
+import struct
 import sys
 import unittest
 
 from render.chart_library import chart_library
+from render.extra_sections import inspect_section, profile_section
+from render.extra_sections_test import png
 from render.headless_browser import find_browser, page
 from render.html_page import html_page
+from render.page_picture import page_picture
 from render.report import UnusableInput, read_reports
 from render.test_support import HOSTILE, REPORTS, ReportsTest
 
@@ -107,6 +111,32 @@ class BrowserTest(ReportsTest):
         self.open([self.write("a.json")])
         self.assertEqual(self.page.evaluate("document.querySelectorAll('img').length"), 0)
         self.assertIn(HOSTILE.split("\n", 1)[0], self.page.evaluate("document.body.textContent"))
+
+    def test_checkpoints_and_profiles(self):
+        self.write("conv1.json", {"name": "conv1"})
+        (self.folder / "conv1_dictionary.png").write_bytes(png(5, 3))
+        rows = [{"name": name, "calls": calls} for name, calls in ((HOSTILE, 10), ("b", 9), ("c", None), ("d", 100))]
+        sections = [inspect_section(self.folder), profile_section(self.write("p.table.json", {"rows": rows}))]
+        path = self.folder / "page.html"
+        path.write_text(html_page(read_reports([REPORTS / "fixtures" / "version1.json"]), sections))
+        for size in WIDTHS.values():
+            self.page.open(path, *size)
+            self.page.evaluate("window.drawn")
+            self.assertEqual(self.page.evaluate("[...document.images].map((image) => image.naturalWidth)"), [5])
+            self.assertLessEqual(self.page.evaluate("document.documentElement.scrollWidth"), size[0])
+            calls = "[...document.querySelectorAll('.sortable tbody tr')].map((row) => row.cells[1].textContent)"
+            self.assertEqual(self.page.evaluate(calls), ["10", "9", "", "100"])
+            self.page.evaluate("document.querySelectorAll('.sortable button')[1].click()")
+            self.assertEqual(self.page.evaluate(calls), ["9", "10", "100", ""])
+            self.page.evaluate("document.querySelectorAll('.sortable button')[1].click()")
+            self.assertEqual(self.page.evaluate(calls), ["100", "10", "9", ""])
+
+    def test_a_picture_of_the_page(self):
+        picture = page_picture(html_page(read_reports([REPORTS / "fixtures" / "version1.json"])), 820)
+        self.assertEqual(picture[:8], b"\x89PNG\r\n\x1a\n")
+        width, height = struct.unpack(">II", picture[16:24])
+        self.assertEqual(width, 820)
+        self.assertGreater(height, 800)
 
     def test_the_theme_changes_by_its_button(self):
         self.open([REPORTS / "fixtures" / "version1.json"])

@@ -5,13 +5,13 @@ import pathlib
 from .report import UnusableInput
 
 
-def replace_file(path, text):
-    """Writes beside `path`, then renames: a reader sees the file of before or all of the new one. What is no ordinary file,
-    such as /dev/stdout, is written to."""
+def replace_file(path, content):
+    """Writes text or bytes beside `path`, then renames: a reader sees the file of before or all of the new one. What is no
+    ordinary file, such as /dev/stdout, is written to."""
     path = pathlib.Path(path)
     aside = path if path.exists() and not path.is_file() else path.with_name(path.name + ".tmp")
     try:
-        aside.write_text(text, encoding="utf-8", errors="replace", newline="")
+        aside.write_bytes(content.encode("utf-8", errors="replace") if isinstance(content, str) else content)
         if aside != path:
             os.replace(aside, path)
     except OSError as error:
