@@ -1,14 +1,15 @@
-// Problem: S [entries x positions] = D [entries x C] X [C x positions], positions flattened over the images.
+// Problem: S [entries x positions] = D [entries x C] X [C x positions], positions flattened over the images, whose rows are
+//          multiples of 8 bytes; others are dictionary_planes.cu's.
 // Tile:    a warp's, as dictionary_tile.cuh says; S leaves as kVector consecutive positions of a row a store.
 // Load:    several steps of channels at once: few warps fit a multiprocessor, so each has as many on their way as it has registers.
 // Bound:   bytes of X where many warps are in flight; small problems split the channels over the warps of a block.
 #include "kernels/cuda/dictionary_stage.h"
 
-#include <type_traits>
 #include <vector>
 
 #include "kernels/cuda/device_limits.h"
 #include "kernels/cuda/dictionary_pack.h"
+#include "kernels/cuda/dictionary_sums.cuh"
 #include "kernels/cuda/dictionary_tile.cuh"
 #include "kernels/cuda/tile_sizes.h"
 #include "kernels/cuda/weights_upload.h"
@@ -18,8 +19,8 @@ namespace {
 
 using namespace lcnn_device;
 
-constexpr int kWarps = 4;     // of a block that shares no channels
-constexpr int kSumWarps = 4;  // that add up what the warps of another have summed, one accumulator each
+constexpr int kWarps = 4;           // of a block that shares no channels
+constexpr int kLeastLoadBytes = 8;  // that a lane loads at once
 
 // Narrow loads leave room for several of them: a warp's tile is at least 32 positions.
 constexpr int loads_of(int vector) { return vector >= 4 ? 1 : 4 / vector; }
@@ -37,10 +38,8 @@ constexpr int steps_in_flight(int step_channels, int terms, int entry_tiles, int
   return steps < 2 ? 2 : steps > 8 ? 8 : steps;
 }
 
-struct Shape {
-  int channels, entries, height, width;
-  int groups;  // batch * height * width / kVector
-  InputDictionaryStrides strides;
+struct Shape : DictionaryShape {
+  int groups;        // batch * height * width / kVector
   bool whole_words;  // a group of S is contiguous and aligned
 };
 
@@ -96,40 +95,17 @@ __global__ void __launch_bounds__(block_threads(kSplit), resident_threads(sums_o
     for (int v = 0; v < kVector; ++v) at[v * shape.strides.column] = stored.values[v];
   };
   if constexpr (kSplit > 1) {
-    __shared__ float shared[kSumWarps][4][kEntryTiles * kPositions][32];
-    const auto put = [&](int place) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-#pragma unroll
-        for (int j = 0; j < kEntryTiles * kPositions; ++j) shared[place][i][j][lane] = sums[j / kPositions][j % kPositions][i];
-      }
-    };
-    if constexpr (kSplit > kSumWarps) {
-      static_assert(kSplit == 2 * kSumWarps);
-      if (warp >= kSumWarps) put(warp - kSumWarps);
-      __syncthreads();
-      if (warp < kSumWarps) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-#pragma unroll
-          for (int j = 0; j < kEntryTiles * kPositions; ++j) sums[j / kPositions][j % kPositions][i] += shared[warp][i][j][lane];
-        }
-      }
-      __syncthreads();
-    }
-    if (warp < kSumWarps) put(warp);
-    __syncthreads();
-    if (warp >= kSumWarps) return;
+    __shared__ SharedSums<kEntryTiles * kPositions> shared;
+    float added[kEntryTiles * kPositions];
+    const auto sum = [&](int j, int i) -> float& { return sums[j / kPositions][j % kPositions][i]; };
+    if (!add_over_warps<kSplit>(shared, sum, added)) return;
 #pragma unroll
     for (int m = 0; m < kEntryTiles; ++m) {
 #pragma unroll
       for (int l = 0; l < kLoads; ++l) {
         float values[kVector];
 #pragma unroll
-        for (int v = 0; v < kVector; ++v) {
-          const int j = m * kPositions + l * kVector + v;
-          values[v] = shared[0][warp][j][lane] + shared[1][warp][j][lane] + shared[2][warp][j][lane] + shared[3][warp][j][lane];
-        }
+        for (int v = 0; v < kVector; ++v) values[v] = added[m * kPositions + l * kVector + v];
         store_accumulator(m, l, warp, warp % 2 == 0 ? offsets[l][0] : offsets[l][1], values);
       }
     }
@@ -150,23 +126,6 @@ __global__ void __launch_bounds__(block_threads(kSplit), resident_threads(sums_o
   }
 }
 
-// Calls function(integral_constant) with the runtime value, which must be among kValues.
-template <int... kValues, typename Function>
-void with_constant(int value, Function&& function) {
-  (void)((value == kValues && (function(std::integral_constant<int, kValues>{}), true)) || ...);
-}
-
-// Calls function(Math{}) with what `precision` multiplies.
-template <typename Function>
-void with_math(Precision precision, Function&& function) {
-  switch (precision) {
-    case Precision::fp32: return function(Strict{});
-    case Precision::tf32: return function(Tf32{});
-    case Precision::fp16: return function(Half{});
-    case Precision::bf16: return function(Bfloat{});
-  }
-}
-
 bool whole_words(const InputDictionaryStrides& strides, Precision precision) {
   const std::int64_t word = 16 / element_bytes(precision);
   const auto divides = [&](std::int64_t stride) { return stride % word == 0; };
@@ -183,6 +142,10 @@ DictionaryStage::DictionaryStage(const Conv2dProblem& stage, std::span<const flo
       dictionary_(upload(std::span<const std::uint32_t>(pack_dictionary(stage, dictionary, precision)), MemoryKind::weights, execution)) {
   const std::int64_t plane = stage.height * stage.width, multiprocessors = DeviceLimits().multiprocessors;
   vector_ = widest_vector(stage.width, precision);
+  if (vector_ * element_bytes(precision) < kLeastLoadBytes) {
+    plane_tile_ = plane_tile(shape(), precision, static_cast<int>(multiprocessors));
+    return;
+  }
   // Fewer than eight warps a multiprocessor cannot hide the loads: share the channels, a step or more each.
   const std::int64_t warp_tiles = stage.batch * plane / (vector_ * kGroups * loads_of(vector_));
   if (warp_tiles < 8 * multiprocessors && stage.in_channels >= 64) {
@@ -197,16 +160,23 @@ DictionaryStage::DictionaryStage(const Conv2dProblem& stage, std::span<const flo
   while (entry_tiles_ < tiles && fits(2 * entry_tiles_) && (entry_tiles_ == 1 || blocks * tiles / (2 * entry_tiles_) >= multiprocessors)) entry_tiles_ *= 2;
 }
 
+DictionaryShape DictionaryStage::shape() const {
+  return {.batch = static_cast<int>(stage_.batch), .channels = static_cast<int>(stage_.in_channels), .entries = static_cast<int>(stage_.out_channels),
+          .height = static_cast<int>(stage_.height), .width = static_cast<int>(stage_.width), .strides = strides_};
+}
+
 void DictionaryStage::run(const void* x, void* s, void* stream) const {
-  const Shape shape{static_cast<int>(stage_.in_channels), static_cast<int>(stage_.out_channels), static_cast<int>(stage_.height),
-                    static_cast<int>(stage_.width), static_cast<int>(stage_.batch * stage_.height * stage_.width / vector_),
-                    strides_, whole_words(strides_, precision_)};
+  if (plane_tile_) {
+    run_dictionary_planes(shape(), precision_, *plane_tile_, x, dictionary_.as<void>(), s, stream);
+    return;
+  }
+  const Shape shape{this->shape(), static_cast<int>(stage_.batch * stage_.height * stage_.width / vector_), whole_words(strides_, precision_)};
   const int block_groups = kGroups * loads_of(vector_) * (split_ == 1 ? kWarps : 1);
   const dim3 grid(divide_up(shape.groups, block_groups), divide_up(shape.entries, 16 * entry_tiles_));
   with_math(precision_, [&]<typename Math>(Math) {
     using T = typename Math::Element;
-    with_constant<1, 2, 4, 8>(vector_, [&](auto vector) {
-      if constexpr (vector() * sizeof(T) <= 16) {
+    with_constant<2, 4, 8>(vector_, [&](auto vector) {
+      if constexpr (vector() * sizeof(T) >= kLeastLoadBytes && vector() * sizeof(T) <= 16) {
         with_constant<1, 2, 4>(entry_tiles_, [&](auto entry_tiles) {
           if constexpr (entry_tiles() <= most_entry_tiles(Math::kTerms, loads_of(vector()) * vector())) {
             with_constant<1, kSumWarps, 2 * kSumWarps>(split_, [&](auto split) {
@@ -222,6 +192,10 @@ void DictionaryStage::run(const void* x, void* s, void* stream) const {
 }
 
 std::string DictionaryStage::choice() const {
+  if (plane_tile_) {
+    return "dictionary " + std::to_string(plane_tile_->loads * 8) + " positions x " + std::to_string(plane_tile_->entry_tiles * 16) + " entries a block of " +
+           std::to_string(plane_tile_->split) + " warps, X through shared memory";
+  }
   return "dictionary " + std::to_string(vector_) + " positions a load, " + std::to_string(entry_tiles_ * 16) + " entries a warp" +
          (split_ > 1 ? ", channels split" : "");
 }
