@@ -17,16 +17,22 @@ namespace {
 
 using Candidates = std::vector<const Variant*>;
 
-// What the kernels' ladder measured, as an order: lookups as data where images are small and code would be fetched for few
-// pixels; the fused kernels where a launch and S's way through memory count for more than S of the halo, computed twice.
+// What the kernels' ladder measured, as an order: lanes over images where there are few positions; lookups as data where images
+// are small and code would be fetched for few pixels; the fused kernels where a launch and S's way through memory count for more
+// than S of the halo, computed twice.
 int expected_rank(const Variant& variant, const LookupProblem& problem, Precision precision) {
   const std::int64_t positions = problem.conv.out_height() * problem.conv.out_width();
+  const bool half = element_bytes(precision) == 2;
   const auto order = [&]() -> std::vector<std::string_view> {
     if (variant.device == Device::cpu) return {"flat_gather", "shared_tiled", "precompute_gather", "naive_sparse"};
-    if (positions < 20 * 20) return {"table_gather", "baked_gather", "baked_filter", "baked_fused", "precompute_gather", "shared_tiled", "naive_sparse"};
-    const bool fuse = element_bytes(precision) == 2 && positions >= 28 * 28;
-    return {"baked_filter", fuse ? "baked_fused" : "baked_gather", fuse ? "baked_gather" : "baked_fused", "table_gather",
-            "precompute_gather", "shared_tiled", "naive_sparse"};
+    std::vector<std::string_view> order;
+    if (positions <= 2 * 2) order = {"batch_gather"};
+    if (positions < 10 * 10) order.insert(order.end(), {"compact_gather", "table_gather"});
+    else if (positions < 20 * 20) order.insert(order.end(), {"table_gather", "compact_gather"});
+    else if (half && positions < 40 * 40) order.insert(order.end(), {"baked_filter", "compact_gather", "baked_fused"});
+    else if (half) order.insert(order.end(), {"baked_filter", "baked_fused", "compact_gather"});
+    order.insert(order.end(), {"baked_filter", "baked_gather", "baked_fused", "table_gather", "batch_gather", "precompute_gather", "shared_tiled", "naive_sparse"});
+    return order;
   }();
   return static_cast<int>(std::ranges::find(order, variant.name) - order.begin());
 }
