@@ -43,7 +43,7 @@ class StallSampler {
  public:
   virtual ~StallSampler() = default;
   // What `work` launches; it should last a millisecond, so that there are enough samples. Waits for the device. Throws
-  // std::runtime_error, and what `work` throws.
+  // std::runtime_error, also where no kernel got a sample, and what `work` throws.
   virtual StallSamples sample(const std::function<void()>& work) = 0;
 };
 

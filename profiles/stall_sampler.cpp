@@ -54,6 +54,8 @@ class PcBuffer {
     for (std::size_t i = 0; i < filled(); ++i) add(pcs_[i]);
     data_.totalNumPcs = 0;
     data_.droppedSamples = 0;
+    data_.totalSamples = 0;
+    data_.nonUsrKernelsTotalSamples = 0;
   }
 
  private:
@@ -125,6 +127,10 @@ class Sampling {
     }
     disable();  // hands in what it held back
     add(*rest_);
+    if (kernels_.empty() && taken_ > 0) {
+      throw std::runtime_error(fmt::format("CUPTI took {} samples and named no kernel for them ({} of kernels that it does not know)", taken_, unknown_));
+    }
+    if (kernels_.empty()) throw std::runtime_error("CUPTI took no sample");
     return result();
   }
 
@@ -150,6 +156,8 @@ class Sampling {
 
   void add(PcBuffer& buffer) {
     dropped_ += static_cast<std::int64_t>(buffer.data().droppedSamples);
+    taken_ += buffer.data().totalSamples;
+    unknown_ += buffer.data().nonUsrKernelsTotalSamples;
     buffer.drain([this](const CUpti_PCSamplingPCData& pc) {
       auto& [samples, reasons] = kernels_[demangled(pc.functionName)];
       for (std::size_t i = 0; i < pc.stallReasonCount; ++i) {
@@ -188,6 +196,7 @@ class Sampling {
   std::unique_ptr<PcBuffer> rest_, read_;
   std::map<std::string, Kernel> kernels_;
   std::int64_t dropped_ = 0;
+  std::uint64_t taken_ = 0, unknown_ = 0;
 };
 
 class CuptiStallSampler final : public StallSampler {

@@ -1,11 +1,9 @@
 // S = conv(X, D) for a 1x1 dictionary: a skinny matrix product that streams X once; X is NCHW, S lies anywhere.
 #pragma once
 
-#include <optional>
 #include <span>
 #include <string>
 
-#include "kernels/cuda/dictionary_kernels.h"
 #include "kernels/cuda/padded_layout.h"
 #include "kernels/variant.h"
 
@@ -29,15 +27,12 @@ class DictionaryStage {
   static std::string why_unsupported(const Conv2dProblem& stage);
 
  private:
-  DictionaryShape shape() const;
-
   Conv2dProblem stage_;
   Precision precision_;
   InputDictionaryStrides strides_;
   int vector_ = 1;       // consecutive positions a lane loads at once
   int entry_tiles_ = 1;  // of 16, that a warp sums
   int split_ = 1;        // warps that share the channels of one tile
-  std::optional<PlaneTile> plane_tile_;  // for images with narrow rows, in place of these three
   Buffer dictionary_;  // D in the order in which lanes read it
 };
 

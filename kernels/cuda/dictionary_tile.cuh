@@ -138,8 +138,8 @@ __device__ void multiply_position(float (&sums)[4], const uint4 (&a)[Math::kTerm
 // sums [entry tile][position][mma accumulator] += D X over mma steps first, first + stride, ... of `channels`; a lane's
 // positions are those of its first group, then of its second, ... `x` points to this lane's groups (lane / 4, and every 8
 // further) in channel 0, channels are `plane` elements apart; `inside` is whether they exist. `dictionary` is D packed as
-// [step][entry tile][term][lane]; the tile's first entry tile is `first_tile`. The loads of kInFlight steps are begun together.
-template <typename Math, int kEntryTiles, int kLoads, int kVector, typename Memory = GlobalMemory, typename DictionaryMemory = GlobalMemory, int kInFlight = 2>
+// [step][entry tile][term][lane]; the tile's first entry tile is `first_tile`.
+template <typename Math, int kEntryTiles, int kLoads, int kVector, typename Memory = GlobalMemory, typename DictionaryMemory = GlobalMemory>
 __device__ void multiply(const typename Math::Element* const (&x)[kLoads], const bool (&inside)[kLoads], int channels,
                          int plane, const uint4* dictionary, int entry_tiles, int first_tile, int first, int stride,
                          float (&sums)[kEntryTiles][kLoads * kVector][4]) {
@@ -148,7 +148,7 @@ __device__ void multiply(const typename Math::Element* const (&x)[kLoads], const
   const int lane = threadIdx.x % 32, steps = (channels + Math::kStepChannels - 1) / Math::kStepChannels;
   float partial[kEntryTiles][kLoads * kVector][4] = {};
   int promote = 0;
-#pragma unroll kInFlight
+#pragma unroll 2
   for (int step = first; step < steps; step += stride) {
     Loaded loaded[kLoads][kLaneChannels];
 #pragma unroll
