@@ -224,6 +224,13 @@ TEST_F(LcnnBench, ProfilesPrintATableAndWriteATraceAndTheRowsAreMarked) {
   EXPECT_THAT(names, testing::IsSupersetOf({"aten::conv2d", "prepare", "warm-up", "measure"}));
 }
 
+// The seed layer has a dictionary of its own, and neither of these.
+TEST_F(LcnnBench, LayersWithoutADictionaryThatWasAskedForAreLeftOut) {
+  const Outcome outcome = run({"--device=cpu", "--workload=race", "--dictionary=fast,accurate", "--benchmark_list_tests"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("64@56/fast/"), HasSubstr("64@56/accurate/"), Not(HasSubstr("seed"))));
+}
+
 // Arguments that cannot be used, and what the one line on stderr has to say.
 struct BadInput {
   std::vector<std::string> arguments;
@@ -265,7 +272,7 @@ TEST_F(LcnnBenchRefuses, OptionsThatItDoesNotKnowOrCannotUse) {
         {{cpu, small, "--profile-rows=3"}, {"--profile=NAME"}},
         {{cpu, small, "--dictionary=10"}, {"--dictionary=10", "SIZE:SPARSITY"}},
         {{cpu, small, "--dictionary=0:1"}, {"dictionary_size is 0"}},
-        {{cpu, small, "--dictionary=accurate"}, {"--dictionary=accurate", "mine/a"}},
+        {{cpu, small, "--dictionary=accurate"}, {"--dictionary=accurate", "no layer", "SIZE:SPARSITY"}},
         {{cpu, small, "--precision=fp64"}, {"--precision=fp64", "fp32"}}}) {
     expect_refused(bad);
   }

@@ -2,6 +2,7 @@
 
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <csignal>
@@ -52,33 +53,33 @@ Dictionary parse_dictionary(const std::string& text) {
   return sized_dictionary(size, sparsity);
 }
 
-void choose_dictionaries(Layer& layer, const Options& options) {
+// Those of `layer` that the options ask for; by name only what it has.
+std::vector<Dictionary> choose_dictionaries(const Layer& layer, const Options& options) {
+  std::vector<Dictionary> chosen = layer.dictionaries;
   if (options.dictionaries.empty()) {
-    if (!options.full) layer.dictionaries.resize(1);
-    return;
+    if (!options.full) chosen.resize(1);
+    return chosen;
   }
-  std::vector<Dictionary> chosen;
+  chosen.clear();
   for (const std::string& name : options.dictionaries) {
     if (name != "fast" && name != "accurate") {
       chosen.push_back(parse_dictionary(name));
       continue;
     }
     const auto found = std::ranges::find(layer.dictionaries, name, &Dictionary::name);
-    if (found == layer.dictionaries.end()) {
-      throw std::invalid_argument(fmt::format("--dictionary={}: {} has no such dictionary", name, layer.path()));
-    }
-    chosen.push_back(*found);
+    if (found != layer.dictionaries.end()) chosen.push_back(*found);
   }
-  layer.dictionaries = chosen;
+  return chosen;
 }
 
+// Layers without a dictionary that was asked for are left out.
 std::vector<Layer> choose_layers(const Options& options, Device device) {
   std::vector<Layer> layers;
-  const std::vector<std::string> names = workload_names();
   for (const std::string& workload : options.workloads) {
     const bool is_file = workload.ends_with(".json") || workload.find('/') != std::string::npos;
     for (Layer& layer : is_file ? layers_from_file(workload) : workload_layers(workload, device)) {
-      choose_dictionaries(layer, options);
+      layer.dictionaries = choose_dictionaries(layer, options);
+      if (layer.dictionaries.empty()) continue;
       if (!options.batches.empty()) layer.batches = options.batches;
       // Without --full, a set that lists several batches is measured at the device's usual one.
       if (options.batches.empty() && !options.full && layer.batches.size() == 3) {
@@ -86,6 +87,10 @@ std::vector<Layer> choose_layers(const Options& options, Device device) {
       }
       layers.push_back(std::move(layer));
     }
+  }
+  if (layers.empty()) {
+    throw std::invalid_argument(fmt::format("--dictionary={}: no layer of {} has one; SIZE:SPARSITY is accepted for every layer",
+                                            fmt::join(options.dictionaries, ","), fmt::join(options.workloads, ",")));
   }
   return layers;
 }

@@ -72,8 +72,8 @@ double cpu_microseconds(PreparedConvolution& prepared, const Conv2dProblem& prob
   return least;
 }
 
-double microseconds_of(const Variant& variant, PreparedConvolution& prepared, const Conv2dProblem& problem, Precision precision,
-                       Layout layout, const Execution& execution) {
+double microseconds_of(const Variant& variant, PreparedConvolution& prepared, const Conv2dProblem& problem, [[maybe_unused]] Precision precision,
+                       [[maybe_unused]] Layout layout, const Execution& execution) {
 #if LCNN_HAS_CUDA
   if (variant.device == Device::cuda) {
     return cuda::RotatedTiming(problem, precision, layout, problem.output_elements() * element_bytes(precision), execution).microseconds([&](const void* x, void* y) {
