@@ -22,17 +22,15 @@ using Candidates = std::vector<const Variant*>;
 // than S of the halo, computed twice.
 int expected_rank(const Variant& variant, const LookupProblem& problem, Precision precision) {
   const std::int64_t positions = problem.conv.out_height() * problem.conv.out_width();
-  const bool half = element_bytes(precision) == 2;
   const auto order = [&]() -> std::vector<std::string_view> {
     if (variant.device == Device::cpu) return {"flat_gather", "shared_tiled", "precompute_gather", "naive_sparse"};
-    std::vector<std::string_view> order;
-    if (positions <= 2 * 2) order = {"batch_gather"};
-    if (positions < 10 * 10) order.insert(order.end(), {"compact_gather", "table_gather"});
-    else if (positions < 20 * 20) order.insert(order.end(), {"table_gather", "compact_gather"});
-    else if (half && positions < 40 * 40) order.insert(order.end(), {"baked_filter", "compact_gather", "baked_fused"});
-    else if (half) order.insert(order.end(), {"baked_filter", "baked_fused", "compact_gather"});
-    order.insert(order.end(), {"baked_filter", "baked_gather", "baked_fused", "table_gather", "batch_gather", "precompute_gather", "shared_tiled", "naive_sparse"});
-    return order;
+    if (positions <= 2 * 2) return {"batch_gather", "compact_gather", "table_gather", "baked_gather", "precompute_gather", "shared_tiled", "naive_sparse"};
+    if (positions < 10 * 10) return {"compact_gather", "table_gather", "baked_gather", "baked_filter", "baked_fused", "precompute_gather", "shared_tiled", "naive_sparse"};
+    if (positions < 20 * 20) return {"table_gather", "compact_gather", "baked_gather", "baked_filter", "baked_fused", "precompute_gather", "shared_tiled", "naive_sparse"};
+    const bool half = element_bytes(precision) == 2;
+    if (half && positions < 40 * 40) return {"baked_filter", "compact_gather", "baked_fused", "baked_gather", "table_gather", "precompute_gather", "shared_tiled", "naive_sparse"};
+    if (half) return {"baked_filter", "baked_fused", "compact_gather", "baked_gather", "table_gather", "precompute_gather", "shared_tiled", "naive_sparse"};
+    return {"baked_filter", "baked_gather", "baked_fused", "table_gather", "precompute_gather", "shared_tiled", "naive_sparse"};
   }();
   return static_cast<int>(std::ranges::find(order, variant.name) - order.begin());
 }
