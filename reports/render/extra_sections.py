@@ -35,10 +35,11 @@ def text_of(value):
 
 
 def cell(value):
-    """Numbers keep their exact value for sorting."""
-    number = type(value) in (int, float)
-    attributes = f' class="number" data-value="{value!r}"' if number else ""
-    return f"<td{attributes}>{html.escape(text_of(value))}</td>"
+    """Numbers keep their exact value for sorting, texts that may be cut off show all of themselves under the pointer."""
+    text = html.escape(text_of(value), quote=True)
+    if type(value) in (int, float):
+        return f'<td class="number" data-value="{value!r}">{text}</td>'
+    return f'<td title="{text}">{text}</td>' if len(text) > 30 else f"<td>{text}</td>"
 
 
 def sortable_table(records):
