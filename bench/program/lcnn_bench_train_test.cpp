@@ -49,6 +49,21 @@ TEST(LcnnBenchTrain, OnlyAFilterThatNamesThemAsksForThem) {
                     HasSubstr("Train/conv2d/cnn/n32/fp32/nhwc\n"), Not(HasSubstr("Lookup/"))));
 }
 
+TEST(LcnnBenchTrain, PrecisionsThatAreNotTrainedInAreReportedWithTheReason) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "report.json";
+  ASSERT_EQ(run({"--device=cpu", "--benchmark_filter=Train/.*/lenet/", "--precision=tf32,bf16", "--report=" + path}).exit_code, 0);
+  const json report = json::parse(read_text(path));
+  EXPECT_EQ(report["rows"].size(), 8u);
+  for (const json& row : report["rows"]) {
+    EXPECT_EQ(row["disposition"], "unsupported") << row["name"];
+    EXPECT_THAT(row["reason"].get<std::string>(), HasSubstr(row["precision"] == "tf32" ? "tf32 is for CUDA" : "no mixed precision"));
+  }
+  if (const auto violations = reports::schema_violations(report)) {
+    EXPECT_THAT(*violations, testing::IsEmpty());
+  }
+}
+
 TEST(LcnnBenchTrain, WhatCannotBeIsRefused) {
   for (const auto& [argument, says] : {std::pair("--dictionary=8:1.5", "--dictionary=8:1.5: networks are trained with a whole number"),
                                        std::pair("--profile=x", "--profile: steps of training are profiled by lcnn_profile")}) {

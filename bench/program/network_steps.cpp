@@ -31,6 +31,7 @@ train::Options training_options(const TrainingGroup& group, const TrainingRowPla
   if (group.precision != Precision::fp32 && group.precision != Precision::tf32) {
     throw Unsupported("training is measured in fp32 and tf32: the step knows no mixed precision");
   }
+  if (group.precision == Precision::tf32 && run.device == Device::cpu) throw Unsupported("tf32 is for CUDA");
   const train::ModelEntry& model = *train::find_model(group.network);
   train::Options options;
   train::Architecture& architecture = options.architecture;
