@@ -46,7 +46,7 @@ def parse(arguments):
     add("--dataset", default="fashion-mnist", help="as lcnn_train's (fashion-mnist)")
     add("--data", metavar="FOLDER", help="of the data set's files; where the distribution installs it by default")
     add("--model", default="cnn", help="as lcnn_train's (cnn)")
-    add("--epochs", type=count, default=20, help="of each training (20)")
+    add("--epochs", type=count, default=16, help="of each training (16)")
     add("--batch", type=count, default=64, help="of each training (64)")
     add("--learning-rate", type=float, default=0.03, help="the highest (0.03)")
     add("--subset", type=int, default=0, help="train on the first N images; 0, the default: all")
@@ -60,7 +60,7 @@ def parse(arguments):
 
 
 def training_arguments(options):
-    # The network cnn with Conv2d reached 92.5% so in 10 epochs, and with images shifted, at batch 128, 92.3% in 12.
+    # Conv2d's cnn reached 92.4% so in 10 epochs and 92.9% in 16; with images shifted, too, at batch 128, 92.3% in 12.
     return [f"--dataset={options.dataset}", f"--model={options.model}", f"--epochs={options.epochs}", f"--batch={options.batch}",
             f"--learning-rate={options.learning_rate}", "--schedule=cosine", "--warm-up=1", "--flip=0.5", f"--subset={options.subset}"]
 
