@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "bench/buffers.h"
+#include "bench/samples.h"
 #include "bench/statistics.h"
 #include "profiles/nvtx_ranges.h"
 #include "variants/variant_table.h"
@@ -22,20 +23,12 @@ namespace {
 
 using profiles::Range;
 
-// "A variant must be as accurate as the library: at most 4 times its error on the same problem."
-constexpr double kErrorFactor = 4.0;
 // Buffer sets together exceed the last-level cache this many times when rotated.
 constexpr std::int64_t kCacheMultiple = 3;
 constexpr std::int64_t kMostSets = 256;
 
 double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
-// The first line of what a library threw; the rest is its backtrace.
-std::string first_line(const std::exception& error) {
-  const std::string text = error.what();
-  return text.substr(0, std::min(text.find('\n'), std::size_t{300}));
 }
 
 // A row on its way: prepared, then verified, then timed.
@@ -45,8 +38,8 @@ struct Contender {
   std::unique_ptr<PreparedConvolution> prepared;
   double estimate_us = 0;
   std::unique_ptr<Timer> timer;
-  std::vector<double> samples, unprofiled_samples;
-  double sampled_seconds = 0;
+  Samples samples;
+  std::vector<double> unprofiled_samples;
 
   bool alive() const { return row.disposition == Disposition::measured; }
   void fail(Disposition disposition, std::string reason) {
@@ -154,14 +147,8 @@ class Comparison {
     }
   }
 
-  // A row's failure, unless it took the device with it: then no later row can be measured in this process.
   void fail_with(Contender& contender, const std::exception& error) const {
-    const std::string reason = first_line(error);
-    if (const std::string fatal = session_.why_unusable(); !fatal.empty()) {
-      throw std::runtime_error(fmt::format("{} broke the device ({}): leave it out by --benchmark_filter and --resume",
-                                           contender.row.name, fatal));
-    }
-    contender.fail(Disposition::error, reason);
+    contender.fail(Disposition::error, reason_of_failure(session_, contender.row.name, error));
   }
 
   void prepare(Contender& contender) {
@@ -307,34 +294,25 @@ class Comparison {
     }
   }
 
-  bool finished(const Contender& contender) const {
-    const std::size_t count = contender.samples.size();
-    if (count < options_.min_samples) return contender.sampled_seconds > 10 * options_.max_seconds && count >= 3;
-    if (count >= options_.max_samples || contender.sampled_seconds >= options_.max_seconds) return true;
-    return contender.sampled_seconds >= options_.min_seconds &&
-           relative_uncertainty(contender.samples) <= options_.uncertainty_goal;
-  }
-
   void time_alternately() {
     observer_.progress("measuring " + group_.title());
     const Range range = Range::of<profiles::MeasureRowsRange>();
-    std::map<Contender*, std::vector<ClockReading>> clocks;
     for (bool any = true; any;) {
       any = false;
       for (Contender& contender : contenders_) {
-        if (!contender.alive() || finished(contender)) continue;
+        if (!contender.alive() || contender.samples.enough(options_)) continue;
         check_stop();
         any = true;
-        sample(contender, clocks[&contender]);
+        sample(contender);
       }
     }
     for (Contender& contender : contenders_) {
-      if (contender.alive()) summarise(contender, clocks[&contender]);
+      if (contender.alive()) summarise(contender);
     }
     choose_baseline();
   }
 
-  void sample(Contender& contender, std::vector<ClockReading>& clocks) const {
+  void sample(Contender& contender) const {
     try {
       if (options_.profiling != nullptr) {
         contender.timer->sample();  // with and without the profiler, a sample follows one of its own row: the caches are alike
@@ -342,44 +320,23 @@ class Comparison {
       }
       const RowPhase<profiles::MeasureRange> phase(options_.profiling, contender.row.name);
       const auto begin = std::chrono::steady_clock::now();
-      contender.samples.push_back(options_.profiling != nullptr ? options_.profiling->sample(contender.row.name, *contender.timer)
-                                                                 : contender.timer->sample());
-      contender.sampled_seconds += seconds_since(begin);
-      if (const auto reading = session_.read_clocks()) clocks.push_back(*reading);
+      const double us = options_.profiling != nullptr ? options_.profiling->sample(contender.row.name, *contender.timer)
+                                                      : contender.timer->sample();
+      contender.samples.add(us, seconds_since(begin), session_.read_clocks());
     } catch (const std::exception& error) {
       fail_with(contender, error);
     }
   }
 
-  void summarise(Contender& contender, const std::vector<ClockReading>& readings) const {
-    const double uncertainty = relative_uncertainty(contender.samples);
-    contender.row.timing = Timing{.median_us = median(contender.samples),
-                                  .mad_us = median_absolute_deviation(contender.samples),
-                                  .relative_uncertainty = uncertainty,
-                                  .stable = uncertainty <= options_.uncertainty_goal,
-                                  .runs_per_sample = contender.timer->runs_per_sample(),
-                                  .samples_us = contender.samples};
+  void summarise(Contender& contender) const {
+    contender.row.timing = contender.samples.timing(options_, contender.timer->runs_per_sample());
     if (options_.profiling != nullptr) {
       const double unprofiled_us = median(contender.unprofiled_samples);
       contender.row.profiled = Profiled{.unprofiled_median_us = unprofiled_us,
                                         .overhead = contender.row.timing->median_us / unprofiled_us - 1};
     }
     contender.row.roofline = roofline(contender.row, limits_);
-    if (readings.empty()) return;
-    Clocks clocks;
-    std::vector<double> mhz;
-    for (const ClockReading& reading : readings) {
-      mhz.push_back(reading.sm_mhz);
-      clocks.throttled = clocks.throttled || reading.throttled;
-      for (const std::string& reason : reading.throttle_reasons) {
-        if (std::ranges::find(clocks.throttle_reasons, reason) == clocks.throttle_reasons.end()) {
-          clocks.throttle_reasons.push_back(reason);
-        }
-      }
-    }
-    clocks.sm_mhz_min = static_cast<int>(*std::ranges::min_element(mhz));
-    clocks.sm_mhz_median = static_cast<int>(median(mhz));
-    contender.row.clocks = clocks;
+    contender.row.clocks = contender.samples.clocks();
   }
 
   void count_profiled() {
@@ -397,14 +354,8 @@ class Comparison {
 
   void compare_with_baseline() {
     if (baseline_ == nullptr) return;
-    const Row& baseline = baseline_->row;
     for (Contender& contender : contenders_) {
-      if (!contender.alive()) continue;
-      Row& row = contender.row;
-      row.baseline = baseline.name;
-      row.speedup = baseline.timing->median_us / row.timing->median_us;
-      row.memory_ratio = static_cast<double>(baseline.memory->peak()) / static_cast<double>(row.memory->peak());
-      row.memory_difference = largest_memory_difference(*row.memory, *baseline.memory);
+      if (contender.alive()) compare_with(baseline_->row, contender.row);
     }
   }
 
@@ -494,6 +445,21 @@ std::string largest_memory_difference(const Memory& memory, const Memory& baseli
   const auto megabytes = [](std::int64_t bytes) { return static_cast<double>(bytes) / (1024.0 * 1024.0); };
   return fmt::format("{}: {:.2f} MB against {:.2f} MB", largest.name, megabytes(memory.*largest.bytes),
                      megabytes(baseline.*largest.bytes));
+}
+
+void compare_with(const Row& baseline, Row& row) {
+  row.baseline = baseline.name;
+  row.speedup = baseline.timing->median_us / row.timing->median_us;
+  row.memory_ratio = static_cast<double>(baseline.memory->peak()) / static_cast<double>(row.memory->peak());
+  row.memory_difference = largest_memory_difference(*row.memory, *baseline.memory);
+}
+
+std::string reason_of_failure(Session& session, const std::string& row, const std::exception& error) {
+  const std::string text = error.what();  // its first line is the reason, the rest a library's backtrace
+  if (const std::string fatal = session.why_unusable(); !fatal.empty()) {
+    throw std::runtime_error(fmt::format("{} broke the device ({}): leave it out by --benchmark_filter and --resume", row, fatal));
+  }
+  return text.substr(0, std::min(text.find('\n'), std::size_t{300}));
 }
 
 std::vector<Row> measure_group(Session& session, const Group& group, const MachineLimits& limits,

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <stdexcept>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -46,10 +47,20 @@ std::vector<Row> measure_group(Session& session, const Group& group, const Machi
 // How far from float64 a Conv2d of a library may be in this precision before it is called incorrect.
 double library_tolerance(Precision precision);
 
+// "A variant must be as accurate as the library: at most 4 times its error on the same problem."
+inline constexpr double kErrorFactor = 4.0;
+
 // The time that the fewest bytes or operations need on this machine, over the measured time.
 Roofline roofline(const Row& row, const MachineLimits& limits);
 
 // "workspace: 0.0 MB against 12.3 MB": the item in which a row's memory differs most from its baseline's.
 std::string largest_memory_difference(const Memory& memory, const Memory& baseline);
+
+// Sets the row's comparison with its baseline; both are measured.
+void compare_with(const Row& baseline, Row& row);
+
+// One line of what failed in a row. Throws std::runtime_error when that took the device with it: then no later row can be measured
+// in this process.
+std::string reason_of_failure(Session& session, const std::string& row, const std::exception& error);
 
 }  // namespace lcnn::bench

@@ -107,9 +107,9 @@ std::string summary_table(const std::vector<Row>& group) {
       table += fmt::format("{:<72} {}: {}\n", row->name, to_string(row->disposition), row->reason);
       continue;
     }
-    table += fmt::format("{:<72} {:>11.2f} {:>6.2f} {:>8} {:>8.1f}% {:>9.1e} {:>10.2f} {:>11.1f}{}\n", row->name,
+    table += fmt::format("{:<72} {:>11.2f} {:>6.2f} {:>8} {:>9} {:>9.1e} {:>10.2f} {:>11.1f}{}\n", row->name,
                          row->timing->median_us, 100 * row->timing->relative_uncertainty,
-                         row->speedup ? fmt::format("{:.2f}x", *row->speedup) : "-", 100 * row->roofline->share,
+                         row->speedup ? fmt::format("{:.2f}x", *row->speedup) : "-", row->roofline ? fmt::format("{:.1f}%", 100 * row->roofline->share) : "-",
                          row->verification->rel_err, megabytes(row->memory->peak()), row->prepare_ms,
                          row->clocks && row->clocks->throttled ? "  throttled" : "");
     if (row->profiled) {

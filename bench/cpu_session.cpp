@@ -137,6 +137,9 @@ class CpuSession final : public Session {
     if (mode == TimingMode::cold) flush_.resize(static_cast<std::size_t>(2 * cache_bytes()));
     return std::make_unique<CpuTimer>(run, sets, mode, estimate_us, flush_);
   }
+  std::unique_ptr<Timer> make_step_timer(const Run& run, double estimate_us) override {
+    return std::make_unique<CpuTimer>(run, 1, TimingMode::hot, estimate_us, flush_);
+  }
   std::optional<ClockReading> read_clocks() override { return std::nullopt; }
 
   std::int64_t live_bytes() override { return host_live_bytes(); }

@@ -20,6 +20,7 @@ namespace {
 using cuda::check;
 
 constexpr double kSampleMicroseconds = 400;  // a sample lasts at least this long
+constexpr double kStepSampleMicroseconds = 20000;  // so does one of steps, whose launches it covers, too
 constexpr std::int64_t kMostRuns = 512;      // nodes of a captured graph
 constexpr std::int64_t kColdRuns = 10;       // flushed runs a sample
 
@@ -112,6 +113,31 @@ class ColdTimer final : public Timer {
   CudaGraph graph_;
 };
 
+// Runs between two events, enqueued as they are.
+class StepTimer final : public Timer {
+ public:
+  StepTimer(Run run, double estimate_us, void* stream)
+      : run_(std::move(run)),
+        stream_(static_cast<cudaStream_t>(stream)),
+        runs_(std::max<std::int64_t>(static_cast<std::int64_t>(std::ceil(kStepSampleMicroseconds / std::max(estimate_us, 1.0))), 1)) {}
+
+  double sample() override {
+    check(cudaStreamSynchronize(stream_), "a timed run");
+    begin_.record(stream_);
+    for (std::int64_t i = 0; i < runs_; ++i) run_(0, stream_);
+    end_.record(stream_);
+    end_.wait();
+    return end_.microseconds_since(begin_) / static_cast<double>(runs_);
+  }
+  std::int64_t runs_per_sample() const override { return runs_; }
+
+ private:
+  Run run_;
+  cudaStream_t stream_;
+  std::int64_t runs_;
+  Event begin_, end_;
+};
+
 class CudaReference final : public Reference {
  public:
   CudaReference(cuda::DeviceReference reference, void* stream) : reference_(std::move(reference)), stream_(stream) {}
@@ -175,6 +201,9 @@ class CudaSession final : public Session {
     }
     if (flush_.as<void>() == nullptr) flush_ = Buffer(*allocator_, 2 * cache_bytes(), MemoryKind::workspace);
     return std::make_unique<ColdTimer>(run, flush_.as<void>(), 2 * cache_bytes(), stream_);
+  }
+  std::unique_ptr<Timer> make_step_timer(const Run& run, double estimate_us) override {
+    return std::make_unique<StepTimer>(run, estimate_us, stream_);
   }
   std::optional<ClockReading> read_clocks() override { return nvml_.read(); }
 

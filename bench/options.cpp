@@ -129,7 +129,11 @@ Google Benchmark's own flags are accepted too, among them:
 Environment: LCNN_CACHE_DIR is where compiled kernels and the tuning cache lie (~/.cache/lcnn); with --tune, LCNN_TUNING_LOG
 names a file to which every candidate's time is appended.
 
-Row names: Lookup/<variant>/<set>/<layer>/<dictionary>/n<batch>/<precision>[/nhwc], Conv2d/<library>/..., Peer/<name>/...
+A filter that names Train rows measures steps of training (forward, backward, update) in place of layers: networks at batch 32, with
+Conv2d and with LookupConv2d by each training method. --workload=NETWORK, --dictionary, --batch, --precision=fp32|tf32 choose among them.
+
+Row names: Train/<conv2d|pooled|fixed>/<network>/[<dictionary>/]n<batch>/<precision>[/nhwc],
+Lookup/<variant>/<set>/<layer>/<dictionary>/n<batch>/<precision>[/nhwc], Conv2d/<library>/..., Peer/<name>/...
 Exit codes: 0 all rows are right, 1 a row failed, 2 the input cannot be used, 130 interrupted.)";
 
 }  // namespace

@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <regex>
-#include <set>
 #include <stdexcept>
 
 #include "variants/variant_table.h"
@@ -52,19 +50,6 @@ bool is_planned(const std::vector<Group>& groups, const Group& group) {
   return true;
 }
 
-bool is_baseline(const RowPlan& row) { return row.variant->kind == VariantKind::conv2d; }
-
-// Removes the rows for which `keep` is false, except baselines; drops groups in which it keeps none.
-template <typename Keep>
-std::vector<Group> keep_rows(std::vector<Group> groups, const Keep& keep) {
-  std::erase_if(groups, [&](Group& group) {
-    if (std::ranges::none_of(group.rows, keep)) return true;
-    std::erase_if(group.rows, [&](const RowPlan& row) { return !is_baseline(row) && !keep(row); });
-    return false;
-  });
-  return groups;
-}
-
 }  // namespace
 
 std::string Group::title() const {
@@ -97,23 +82,6 @@ std::vector<Group> make_plan(const PlanOptions& options) {
     }
   }
   return groups;
-}
-
-std::vector<Group> select(std::vector<Group> groups, std::string_view filter) {
-  const bool negated = filter.starts_with('-');
-  std::regex expression;
-  try {
-    expression = std::regex(std::string(negated ? filter.substr(1) : filter), std::regex_constants::extended);
-  } catch (const std::regex_error&) {
-    throw std::invalid_argument(fmt::format("--benchmark_filter={}: not an extended regular expression", filter));
-  }
-  return keep_rows(std::move(groups),
-                   [&](const RowPlan& row) { return std::regex_search(row.name, expression) != negated; });
-}
-
-std::vector<Group> without_finished(std::vector<Group> groups, const std::vector<std::string>& finished) {
-  const std::set<std::string> names(finished.begin(), finished.end());
-  return keep_rows(std::move(groups), [&](const RowPlan& row) { return !names.contains(row.name); });
 }
 
 }  // namespace lcnn::bench

@@ -1,4 +1,4 @@
-// Which rows a run measures: workload x dictionaries x batches x precisions x variants x layouts, then the filter.
+// Which rows a run measures: workload x dictionaries x batches x precisions x variants x layouts, before any filter (bench/selection.h).
 #pragma once
 
 #include <cstdint>
@@ -16,6 +16,8 @@ struct RowPlan {
   const Variant* variant = nullptr;
   Layout layout = Layout::nchw;
   std::size_t dictionary = 0;  // index into the layer's dictionaries; 0 for baselines
+
+  bool is_baseline() const { return variant->kind == VariantKind::conv2d; }
 };
 
 // Rows that are measured together, alternating: one layer, batch and precision. Baselines come first.
@@ -38,13 +40,5 @@ struct PlanOptions {
 // All groups, in the order of the layers, each row once. Throws std::invalid_argument when a layer's problem is not
 // valid, or when two different layers have one name.
 std::vector<Group> make_plan(const PlanOptions& options);
-
-// Keeps the rows whose name the filter selects, and the baselines of every group that keeps any: what is measured is
-// always compared. `filter` is Google Benchmark's: an extended regular expression that is searched for, negated by a
-// leading '-'. Throws std::invalid_argument when it is not one.
-std::vector<Group> select(std::vector<Group> groups, std::string_view filter);
-
-// Drops groups whose rows are all among `finished`; in the others keeps the baselines and the unfinished rows.
-std::vector<Group> without_finished(std::vector<Group> groups, const std::vector<std::string>& finished);
 
 }  // namespace lcnn::bench

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "bench/selection.h"
 #include "bench/test_support.h"
 #include "variants/variant_table.h"
 
@@ -142,7 +143,7 @@ TEST(Plan, ALayerThatCannotBeComputedIsRefusedByName) {
 
 TEST(Plan, AFilterKeepsTheBaselinesThatItsRowsAreComparedWith) {
   const std::vector<Group> all = plan({small_layer("a"), small_layer("b")});
-  const std::vector<std::string> found = names(select(all, "Lookup/naive.*/a/"));
+  const std::vector<std::string> found = names(select(all, RowFilter("Lookup/naive.*/a/")));
   std::vector<std::string> baselines, others;
   std::ranges::partition_copy(found, std::back_inserter(baselines), std::back_inserter(others), is_baseline);
   EXPECT_THAT(others, ElementsAre("Lookup/naive_sparse/mine/a/d4s1/n2/fp32",
@@ -153,12 +154,12 @@ TEST(Plan, AFilterKeepsTheBaselinesThatItsRowsAreComparedWith) {
 }
 
 TEST(Plan, AFilterMaySelectBaselinesAlone) {
-  EXPECT_THAT(names(select(plan({small_layer("a")}), "^Conv2d/onednn/")), Each(StartsWith("Conv2d/")));
+  EXPECT_THAT(names(select(plan({small_layer("a")}), RowFilter("^Conv2d/onednn/"))), Each(StartsWith("Conv2d/")));
 }
 
 TEST(Plan, ALeadingMinusNegatesTheFilter) {
   const std::vector<std::string> found =
-      names(select(plan({small_layer("a"), small_layer("b")}), "-naive_sparse|/b/"));
+      names(select(plan({small_layer("a"), small_layer("b")}), RowFilter("-naive_sparse|/b/")));
   EXPECT_THAT(found, Each(Not(HasSubstr("/b/"))));
   EXPECT_THAT(found, Each(Not(HasSubstr("naive_sparse"))));
   EXPECT_THAT(found, Contains("Lookup/shared_tiled/mine/a/d4s1/n2/fp32"));
@@ -167,14 +168,14 @@ TEST(Plan, ALeadingMinusNegatesTheFilter) {
 
 TEST(Plan, AFilterIsSearchedForAsAnExtendedExpression) {
   const std::vector<Group> all = plan({small_layer("a"), small_layer("b")});
-  EXPECT_EQ(names(select(all, ".")), names(all));
-  EXPECT_EQ(titles(select(all, "mine/(a|c)/d[0-9]+s1")), std::vector<std::string>{"mine/a n2 fp32"});
-  EXPECT_THAT(select(all, "mine/c"), IsEmpty());
+  EXPECT_EQ(names(select(all, RowFilter("."))), names(all));
+  EXPECT_EQ(titles(select(all, RowFilter("mine/(a|c)/d[0-9]+s1"))), std::vector<std::string>{"mine/a n2 fp32"});
+  EXPECT_THAT(select(all, RowFilter("mine/c")), IsEmpty());
 }
 
 TEST(Plan, WhatIsNoExpressionIsRefused) {
   for (const char* filter : {"(", "[a", "-(", "*"}) {
-    EXPECT_THAT(refusal([&] { select(plan({small_layer("a")}), filter); }),
+    EXPECT_THAT(refusal([&] { select(plan({small_layer("a")}), RowFilter(filter)); }),
                 AllOf(HasSubstr("--benchmark_filter="), HasSubstr(filter)));
   }
 }

@@ -50,7 +50,13 @@ std::string_view computes_name(Computes computes) {
   return "?";
 }
 
+json network_json(const TrainingProblem& p) {
+  return {{"batch", p.batch}, {"channels", p.channels}, {"height", p.height}, {"width", p.width}, {"classes", p.classes},
+          {"parameters", p.parameters}, {"dictionary_sizes", p.dictionary_sizes}, {"stored_lookups", p.lookups}};
+}
+
 json problem_json(const Row& row) {
+  if (row.training) return network_json(*row.training);
   const Conv2dProblem& conv = row.problem.conv;
   return {{"batch", conv.batch}, {"in_channels", conv.in_channels}, {"height", conv.height}, {"width", conv.width},
           {"out_channels", conv.out_channels}, {"kernel", conv.kernel}, {"stride", conv.stride},
@@ -119,7 +125,8 @@ void append_benchmarks(std::vector<std::string>& benchmarks, const Row& row, std
   for (std::size_t i = 0; i < times.size(); ++i) {
     entry["repetition_index"] = i;
     entry.update({{"iterations", row.timing->runs_per_sample}, {"real_time", times[i]}, {"cpu_time", times[i]},
-                  {"time_unit", "us"}, {"rel_err", row.verification->rel_err}, {"roofline", row.roofline->share},
+                  {"time_unit", "us"}, {"rel_err", row.verification->rel_err},
+                  {"roofline", row.roofline ? json(row.roofline->share) : json(nullptr)},
                   {"peak_bytes", row.memory->peak()}});
     if (row.speedup) entry["speedup"] = *row.speedup;
     benchmarks.push_back(entry.dump());
@@ -163,7 +170,7 @@ json to_json(const Row& row) {
   json out{{"name", row.name},
            {"kind", kind_name(row.kind)},
            {"variant", row.variant},
-           {"computes", computes_name(row.computes)},
+           {"computes", row.training ? "training_step" : computes_name(row.computes)},
            {"device", to_string(row.device)},
            {"set", row.set},
            {"layer", row.layer},
@@ -180,7 +187,7 @@ json to_json(const Row& row) {
            {"clocks", row.clocks ? clocks_json(*row.clocks) : json(nullptr)},
            {"memory", row.memory ? memory_json(*row.memory) : json(nullptr)},
            {"roofline", row.roofline ? roofline_json(*row.roofline) : json(nullptr)},
-           {"operations", operations_json(row.operations)},
+           {"operations", row.training ? json(nullptr) : operations_json(row.operations)},
            {"baseline", row.baseline.empty() ? json(nullptr) : json(row.baseline)},
            {"speedup", optional_number(row.speedup)},
            {"memory_ratio", optional_number(row.memory_ratio)},

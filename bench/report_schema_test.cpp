@@ -78,7 +78,9 @@ std::vector<Row> rows_of_every_kind() {
           failed_row(VariantKind::lookup, "picky", Disposition::unsupported, "dilation is not supported"),
           profiled,
           alone,
-          few_samples};
+          few_samples,
+          measured_training_row(VariantKind::conv2d, 5000),
+          measured_training_row(VariantKind::lookup, 9000)};
 }
 
 TEST_F(ReportSchema, ReportsOfEveryDispositionAreValid) {
@@ -123,6 +125,8 @@ TEST_F(ReportSchema, PlantedViolationsAreFound) {
       {"a measured row without timing", [](json& r) { r["rows"][0]["timing"] = nullptr; }},
       {"a measured row without verification", [](json& r) { r["rows"][0]["verification"] = nullptr; }},
       {"a measured row without memory", [](json& r) { r["rows"][0]["memory"] = nullptr; }},
+      {"a layer's row that is called a training step", [](json& r) { r["rows"][0]["computes"] = "training_step"; }},
+      {"a layer's row without operations", [](json& r) { r["rows"][0]["operations"] = nullptr; }},
       {"a measured row without roofline", [](json& r) { r["rows"][0]["roofline"] = nullptr; }},
       {"a measured row with a reason", [](json& r) { r["rows"][0]["reason"] = "none"; }},
       {"a measured row whose error is not finite",
@@ -147,6 +151,28 @@ TEST_F(ReportSchema, PlantedViolationsAreFound) {
       {"a repetition in another unit", [](json& r) { r["benchmarks"][0]["time_unit"] = "ms"; }},
       {"a failure with time", [](json& r) { r["benchmarks"][9]["real_time"] = 1.0; }},
       {"a failure without a message", [](json& r) { r["benchmarks"][9].erase("error_message"); }},
+  };
+  for (const Violation& violation : violations) {
+    json report = valid;
+    violation.plant(report);
+    EXPECT_THAT(*reports::schema_violations(report), Not(IsEmpty())) << violation.what;
+  }
+}
+
+TEST_F(ReportSchema, PlantedViolationsOfTrainingRowsAreFound) {
+  const json valid = written({measured_training_row(VariantKind::conv2d, 5000), measured_training_row(VariantKind::lookup, 9000)});
+  ASSERT_THAT(*reports::schema_violations(valid), IsEmpty());
+  const json layer = written({measured_conv2d()})["rows"][0];
+  const Violation violations[] = {
+      {"a layer for its problem", [&](json& r) { r["rows"][0]["problem"] = layer["problem"]; }},
+      {"a network's field missing", [](json& r) { r["rows"][0]["problem"].erase("parameters"); }},
+      {"an unknown field of a network", [](json& r) { r["rows"][0]["problem"]["kernel"] = 3; }},
+      {"a layer's name", [](json& r) { r["rows"][0]["name"] = "Conv2d/library/set/layer/n2/fp32"; }},
+      {"operations", [&](json& r) { r["rows"][0]["operations"] = layer["operations"]; }},
+      {"a roofline", [&](json& r) { r["rows"][1]["roofline"] = layer["roofline"]; }},
+      {"a peer", [](json& r) { r["rows"][1]["kind"] = "peer"; }},
+      {"a layer's function", [](json& r) { r["rows"][1]["computes"] = "lookups"; }},
+      {"no verification", [](json& r) { r["rows"][1]["verification"] = nullptr; }},
   };
   for (const Violation& violation : violations) {
     json report = valid;

@@ -45,7 +45,8 @@ struct Clocks {
   bool throttled = false;  // a thermal or power brake, not the ordinary power cap
 };
 
-// Bytes.
+// Bytes. Of a training step: prepared is what else stays between steps (gradients, the optimizer's state), workspace what is taken
+// during one (activations).
 struct Memory {
   std::int64_t weights = 0, input = 0, output = 0, workspace = 0, prepared = 0;
   std::int64_t peak() const { return weights + input + output + workspace + prepared; }
@@ -63,6 +64,14 @@ struct Profiled {
   double overhead = 0;              // profiled median over that, minus 1
 };
 
+// A network whose training is measured step by step, in place of a layer.
+struct TrainingProblem {
+  std::int64_t batch = 0, channels = 0, height = 0, width = 0, classes = 0;
+  std::int64_t parameters = 0;                 // numbers that are trained
+  std::vector<std::int64_t> dictionary_sizes;  // of each convolution; none with Conv2d
+  std::int64_t lookups = 0;                    // non-zeros of P in all layers; 0 with Conv2d
+};
+
 struct Row {
   std::string name;
   VariantKind kind = VariantKind::lookup;
@@ -70,6 +79,7 @@ struct Row {
   Computes computes = Computes::lookups;
   Device device = Device::cpu;
   LookupProblem problem;
+  std::optional<TrainingProblem> training;  // in place of the problem; such a row has neither operations nor roofline
   std::string set, layer;
   Dictionary dictionary;  // the baselines' is the one that their W was made from
   Precision precision = Precision::fp32;

@@ -2,25 +2,26 @@
 
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
-#include <initializer_list>
+#include <functional>
 #include <map>
 #include <new>
-#include <numeric>
 #include <optional>
 #include <stdexcept>
 
+#include "bench/choices.h"
 #include "bench/comparison.h"
 #include "bench/console.h"
 #include "bench/options.h"
 #include "bench/plan.h"
 #include "bench/profiling.h"
 #include "bench/report.h"
+#include "bench/selection.h"
 #include "bench/session.h"
+#include "bench/training.h"
 #include "variants/runtime.h"
 
 namespace lcnn::bench {
@@ -35,117 +36,43 @@ void request_stop(int) {
   std::signal(SIGINT, SIG_DFL);  // a second Ctrl-C ends the program at once
 }
 
-Device choose_device(const Options& options) {
-  if (options.device == Device::cpu) return Device::cpu;
-  const std::string reason = why_no_cuda();
-  if (options.device == Device::cuda && !reason.empty()) throw std::invalid_argument("--device=cuda: " + reason);
-  return reason.empty() ? Device::cuda : Device::cpu;
-}
+// Rows that are measured together: of a layer, or of a network's training.
+struct Measurement {
+  std::string title;
+  std::vector<std::string> names;      // of its rows, in their order
+  std::vector<bool> unsupported;       // which of them are known not to be measured
+  bool original = false;               // whether it is the original's comparison
+  std::function<std::vector<Row>(const MeasureOptions&, const Observer&)> measure;
+};
 
-// "16:1.5"
-Dictionary parse_dictionary(const std::string& text) {
-  std::int64_t size = 0;
-  double sparsity = 0;
-  int used = 0;
-  if (std::sscanf(text.c_str(), "%ld:%lf%n", &size, &sparsity, &used) != 2 || used != static_cast<int>(text.size())) {
-    throw std::invalid_argument(fmt::format("--dictionary={}: fast, accurate or SIZE:SPARSITY are accepted", text));
+Measurement measurement_of(Session& session, const Group& group, const MachineLimits& limits) {
+  Measurement measurement{.title = group.title(), .original = group.layer.set == "seed",
+                          .measure = [&](const MeasureOptions& options, const Observer& observer) {
+                            return measure_group(session, group, limits, options, observer);
+                          }};
+  for (const RowPlan& row : group.rows) {
+    const LookupProblem problem{group.layer.conv, group.layer.dictionaries[row.dictionary].size, group.layer.granularity};
+    measurement.names.push_back(row.name);
+    measurement.unsupported.push_back(!row.variant->why_unsupported(problem, group.precision, row.layout).empty());
   }
-  return sized_dictionary(size, sparsity);
+  return measurement;
 }
 
-// Those of `layer` that the options ask for; by name only what it has.
-std::vector<Dictionary> choose_dictionaries(const Layer& layer, const Options& options) {
-  std::vector<Dictionary> chosen = layer.dictionaries;
-  if (options.dictionaries.empty()) {
-    if (!options.full) chosen.resize(1);
-    return chosen;
-  }
-  chosen.clear();
-  for (const std::string& name : options.dictionaries) {
-    if (name != "fast" && name != "accurate") {
-      chosen.push_back(parse_dictionary(name));
-      continue;
-    }
-    const auto found = std::ranges::find(layer.dictionaries, name, &Dictionary::name);
-    if (found != layer.dictionaries.end()) chosen.push_back(*found);
-  }
-  return chosen;
+Measurement measurement_of(Session& session, const TrainingGroup& group, const TrainingNetworks& networks) {
+  Measurement measurement{.title = group.title(), .measure = [&](const MeasureOptions& options, const Observer& observer) {
+                            return measure_training(session, networks, group, options, observer);
+                          }};
+  for (const TrainingRowPlan& row : group.rows) measurement.names.push_back(row.name);
+  measurement.unsupported.resize(measurement.names.size(), false);
+  return measurement;
 }
 
-// Layers without a dictionary that was asked for are left out.
-std::vector<Layer> choose_layers(const Options& options, Device device) {
-  std::vector<Layer> layers;
-  for (const std::string& workload : options.workloads) {
-    const bool is_file = workload.ends_with(".json") || workload.find('/') != std::string::npos;
-    for (Layer& layer : is_file ? layers_from_file(workload) : workload_layers(workload, device)) {
-      layer.dictionaries = choose_dictionaries(layer, options);
-      if (layer.dictionaries.empty()) continue;
-      if (!options.batches.empty()) layer.batches = options.batches;
-      // Without --full, a set that lists several batches is measured at the device's usual one.
-      if (options.batches.empty() && !options.full && layer.batches.size() == 3) {
-        layer.batches = {device == Device::cuda ? 32 : 1};
-      }
-      layers.push_back(std::move(layer));
-    }
-  }
-  if (layers.empty()) {
-    throw std::invalid_argument(fmt::format("--dictionary={}: no layer of {} has one; SIZE:SPARSITY is accepted for every layer",
-                                            fmt::join(options.dictionaries, ","), fmt::join(options.workloads, ",")));
-  }
-  return layers;
-}
-
-std::vector<Precision> choose_precisions(const Options& options, Device device) {
-  if (!options.precisions.empty()) return options.precisions;
-  if (device == Device::cpu) return {Precision::fp32};
-  const bool quick = !options.full && options.workloads == std::vector<std::string>{std::string(kDefaultWorkload)};
-  if (quick) return {Precision::fp32, Precision::fp16};  // tuning the baselines takes ten seconds a layer and precision
-  return {Precision::fp32, Precision::tf32, Precision::fp16, Precision::bf16};
-}
-
-// Counts in double: the product of what a user may ask for exceeds 64 bits.
-double product(std::initializer_list<std::int64_t> extents) {
-  return std::accumulate(extents.begin(), extents.end(), 1.0,
-                         [](double count, std::int64_t extent) { return count * static_cast<double>(extent); });
-}
-double inputs(const Conv2dProblem& conv) { return product({conv.batch, conv.in_channels, conv.height, conv.width}); }
-double outputs(const Conv2dProblem& conv) {
-  return product({conv.batch, conv.out_channels, conv.out_height(), conv.out_width()});
-}
-double weights(const Conv2dProblem& conv) {
-  return product({conv.out_channels, conv.in_channels_per_group(), conv.kernel[0], conv.kernel[1]});
-}
-
-// Input, output, weights and the float64 reference of the largest stage must fit before anything is measured.
-void check_memory(const std::vector<Group>& groups, const Session& session) {
-  const auto available = static_cast<double>(session.memory_bytes());
-  for (const Group& group : groups) {
-    const Conv2dProblem& conv = group.layer.conv;
-    double stages = 0;
-    for (const Dictionary& dictionary : group.layer.dictionaries) {
-      const LookupProblem problem{conv, dictionary.size, group.layer.granularity};
-      const Conv2dProblem stage = problem.dictionary_stage();
-      const Pair places = problem.lookup_stage().kernel;
-      const double lookups = dictionary.sparsity * product({conv.out_channels, places[0], places[1]});
-      stages = std::max(stages, outputs(stage) * 8 + weights(stage) * 4 + lookups * 8);
-    }
-    double needed = 2 * (inputs(conv) + outputs(conv)) * static_cast<double>(element_bytes(group.precision)) +
-                    outputs(conv) * 8 + weights(conv) * 4 + stages;
-    if (session.device() == Device::cpu) needed += inputs(conv) * 8;
-    if (!(needed <= available)) {
-      throw std::invalid_argument(fmt::format("out of memory: {} needs {:.1f} GiB, the device has {:.1f} GiB", group.title(),
-                                              needed / (1 << 30), available / (1 << 30)));
-    }
-  }
-}
-
-// Measures groups as Google Benchmark asks for their first row, and hands every row its share.
+// Measures as Google Benchmark asks for a measurement's first row, and hands every row its share.
 class Runner {
  public:
-  Runner(Session& session, const std::vector<Group>& groups, const MachineLimits& limits, const Options& options,
-         Report& report, Profiling* profiling)
-      : session_(session), groups_(groups), limits_(limits), options_(options), report_(report), profiling_(profiling),
-        progress_(groups.size()), results_(groups.size()) {
+  Runner(Session& session, const std::vector<Measurement>& measurements, const Options& options, Report& report, Profiling* profiling)
+      : session_(session), measurements_(measurements), options_(options), report_(report), profiling_(profiling),
+        progress_(measurements.size()), results_(measurements.size()) {
     measure_.mode = options.mode;
     measure_.seed = options.seed;
     if (options.tune) measure_.tuning = Tuning::everything;
@@ -167,14 +94,11 @@ class Runner {
   }
 
   void register_rows() {
-    for (std::size_t g = 0; g < groups_.size(); ++g) {
-      for (std::size_t r = 0; r < groups_[g].rows.size(); ++r) {
-        const RowPlan& plan = groups_[g].rows[r];
-        const LookupProblem problem{groups_[g].layer.conv, groups_[g].layer.dictionaries[plan.dictionary].size,
-                                    groups_[g].layer.granularity};
+    for (std::size_t m = 0; m < measurements_.size(); ++m) {
+      for (std::size_t r = 0; r < measurements_[m].names.size(); ++r) {
         // Unsupported rows are in the report with their reason, not on Google Benchmark's list.
-        if (!plan.variant->why_unsupported(problem, groups_[g].precision, plan.layout).empty()) continue;
-        benchmark::RegisterBenchmark(plan.name.c_str(), [this, g, r](benchmark::State& state) { report_row(state, g, r); })
+        if (measurements_[m].unsupported[r]) continue;
+        benchmark::RegisterBenchmark(measurements_[m].names[r].c_str(), [this, m, r](benchmark::State& state) { report_row(state, m, r); })
             ->UseManualTime()
             ->Iterations(1)
             ->Repetitions(options_.repetitions)
@@ -183,18 +107,18 @@ class Runner {
     }
   }
 
-  // Groups whose rows are all unsupported are never asked for by Google Benchmark, but belong into the report.
+  // Those whose rows are all unsupported are never asked for by Google Benchmark, but belong into the report.
   void measure_the_rest() {
-    for (std::size_t g = 0; g < groups_.size() && stop_requested == 0; ++g) measured(g);
+    for (std::size_t m = 0; m < measurements_.size() && stop_requested == 0; ++m) measured(m);
   }
 
   std::string summary() const {
     std::string text;
-    for (std::size_t g = 0; g < groups_.size(); ++g) {
-      if (results_[g].empty()) continue;
-      text += fmt::format("\n{}\n", groups_[g].title());
-      if (groups_[g].layer.set == "seed" && profiling_ == nullptr) text += original_lines(results_[g]) + "\n";
-      text += summary_table(results_[g]);
+    for (std::size_t m = 0; m < measurements_.size(); ++m) {
+      if (results_[m].empty()) continue;
+      text += fmt::format("\n{}\n", measurements_[m].title);
+      if (measurements_[m].original && profiling_ == nullptr) text += original_lines(results_[m]) + "\n";
+      text += summary_table(results_[m]);
     }
     if (const Row* worst = worst_choice()) {
       text += fmt::format("\nworst choice: {} is {:.1f}% slower than the fastest variant measured\n", worst->name, 100 * *worst->regret);
@@ -221,23 +145,23 @@ class Runner {
     return worst;
   }
 
-  // The rows of group g, measured when they are first asked for; empty when the user stopped.
-  const std::vector<Row>& measured(std::size_t g) {
-    if (!results_[g].empty() || stop_requested != 0) return results_[g];
+  // The rows of measurement m, measured when they are first asked for; empty when the user stopped.
+  const std::vector<Row>& measured(std::size_t m) {
+    if (!results_[m].empty() || stop_requested != 0) return results_[m];
     progress_.next_group();
     try {
-      results_[g] = measure_group(session_, groups_[g], limits_, measure_, observer_);
-      report_.add(results_[g]);
+      results_[m] = measurements_[m].measure(measure_, observer_);
+      report_.add(results_[m]);
       if (profiling_ != nullptr) profiling_->session().write();  // with every group: what ends the program later costs none of it
     } catch (const Interrupted&) {
     }
     session_.release_cached_memory();
     progress_.clear();
-    return results_[g];
+    return results_[m];
   }
 
-  void report_row(benchmark::State& state, std::size_t g, std::size_t r) {
-    const std::vector<Row>& rows = measured(g);
+  void report_row(benchmark::State& state, std::size_t m, std::size_t r) {
+    const std::vector<Row>& rows = measured(m);
     if (rows.empty()) {
       state.SkipWithError("interrupted");
       return;
@@ -251,14 +175,13 @@ class Runner {
     const std::size_t repetition = repetitions_done_[row.name]++ % times.size();
     for (auto _ : state) state.SetIterationTime(times[repetition] / 1e6);
     if (row.speedup) state.counters["speedup"] = *row.speedup;
-    state.counters["roofline"] = row.roofline->share;
+    if (row.roofline) state.counters["roofline"] = row.roofline->share;
     state.counters["rel_err"] = row.verification->rel_err;
     state.counters["peak_MB"] = static_cast<double>(row.memory->peak()) / (1 << 20);
   }
 
   Session& session_;
-  const std::vector<Group>& groups_;
-  const MachineLimits& limits_;
+  const std::vector<Measurement>& measurements_;
   const Options& options_;
   Report& report_;
   Profiling* profiling_;
@@ -291,24 +214,33 @@ void run_google_benchmark(const Options& options) {
   benchmark::RunSpecifiedBenchmarks(display.get(), file.get(), ".");
 }
 
+template <typename AnyGroup>
+void print_names(const AnyGroup& group) {
+  for (const auto& row : group.rows) fmt::print("{}\n", row.name);
+}
+
 }  // namespace
 
-int run(const Options& options) {
+int run(const Options& options, const TrainingNetworks* networks) {
   initialize_google_benchmark(options);
   const Device device = choose_device(options);
-  std::vector<Group> groups = make_plan({.device = device, .layers = choose_layers(options, device),
-                                         .precisions = choose_precisions(options, device), .layouts = options.layouts});
-  groups = select(std::move(groups), options.filter);
-  if (groups.empty()) {
+  std::vector<Group> groups;
+  std::vector<TrainingGroup> training;
+  if (networks != nullptr && asks_for_training(options)) {
+    training = choose_training_groups(options, device, *networks);
+  } else {
+    groups = choose_groups(options, device);
+  }
+  if (groups.empty() && training.empty()) {
     throw std::invalid_argument(fmt::format("--benchmark_filter={}: no row has such a name; --benchmark_list_tests lists them",
                                             options.filter));
   }
   if (options.list_tests) {
-    for (const Group& group : groups) {
-      for (const RowPlan& row : group.rows) fmt::print("{}\n", row.name);
-    }
+    for (const Group& group : groups) print_names(group);
+    for (const TrainingGroup& group : training) print_names(group);
     return 0;
   }
+  if (options.profile && !training.empty()) throw std::invalid_argument("--profile: steps of training are profiled by lcnn_profile --model");
 
   std::optional<Profiling> profiling;
   if (options.profile) profiling.emplace(*options.profile, device);  // before the session: counters come before other uses of CUDA
@@ -320,13 +252,17 @@ int run(const Options& options) {
   Report report = options.resume ? Report::resume(options.report, std::move(context), options.repetitions)
                                  : Report(options.report, std::move(context), options.repetitions);
   groups = without_finished(std::move(groups), report.finished());
-  if (groups.empty()) {
+  training = without_finished(std::move(training), report.finished());
+  if (groups.empty() && training.empty()) {
     fmt::print("{}: every row is finished already\n", options.report);
     return 0;
   }
 
   std::signal(SIGINT, request_stop);
-  Runner runner(*session, groups, limits, options, report, profiling ? &*profiling : nullptr);
+  std::vector<Measurement> measurements;
+  for (const Group& group : groups) measurements.push_back(measurement_of(*session, group, limits));
+  for (const TrainingGroup& group : training) measurements.push_back(measurement_of(*session, group, *networks));
+  Runner runner(*session, measurements, options, report, profiling ? &*profiling : nullptr);
   if (!profiling) {
     runner.register_rows();
     run_google_benchmark(options);

@@ -80,6 +80,9 @@ class Session {
 
   // `estimate_us` sizes a sample; `sets` buffer sets exist.
   virtual std::unique_ptr<Timer> make_timer(const Run& run, std::int64_t sets, TimingMode mode, double estimate_us) = 0;
+  // For what cannot be captured as a CUDA graph, such as a step of training: runs are enqueued one after the other, and the time
+  // between their first and last work on the device counts, waiting for the host included.
+  virtual std::unique_ptr<Timer> make_step_timer(const Run& run, double estimate_us) = 0;
   virtual std::optional<ClockReading> read_clocks() = 0;
 
   // Bytes that everything on the device holds, and the most since the last reset.

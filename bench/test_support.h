@@ -65,6 +65,25 @@ inline Row measured_row(VariantKind kind, const std::string& variant, double med
   return row;
 }
 
+// A step of training, as if measured: of Conv2d or of LookupConv2d.
+inline Row measured_training_row(VariantKind kind, double median_us) {
+  const bool lookup = kind == VariantKind::lookup;
+  Row row = measured_row(kind, lookup ? "fixed" : "conv2d", median_us);
+  row.name = lookup ? "Train/fixed/net/fast/n2/fp32" : "Train/conv2d/net/n2/fp32";
+  row.set = "training";
+  row.layer = "net";
+  row.training = TrainingProblem{.batch = 2, .channels = 1, .height = 28, .width = 28, .classes = 10, .parameters = 1000};
+  if (lookup) {
+    row.training->dictionary_sizes = {1, 8};
+    row.training->lookups = 500;
+  }
+  row.roofline.reset();
+  row.choice = "";
+  row.baseline = "Train/conv2d/net/n2/fp32";
+  row.verification->tolerance_from = lookup ? row.baseline : "precision";
+  return row;
+}
+
 // The same row, with nothing of what `disposition` has not.
 inline Row failed_row(VariantKind kind, const std::string& variant, Disposition disposition,
                       const std::string& reason) {

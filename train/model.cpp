@@ -45,6 +45,12 @@ torch::Tensor Model::sparsity_loss() const {
   return sum;
 }
 
+void Model::to_channels_last() {
+  for (torch::Tensor& parameter : parameters()) {
+    if (parameter.dim() == 4) parameter.set_data(parameter.detach().contiguous(torch::MemoryFormat::ChannelsLast));
+  }
+}
+
 std::vector<LayerCost> Model::costs() const {
   std::vector<LayerCost> costs;
   for (const ConvolutionLayer& layer : convolutions_) {

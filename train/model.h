@@ -46,6 +46,8 @@ class Model : public torch::nn::Module {
   std::string output_layer() const { return named_children().back().key(); }
   // The sum over its layers (variants/lookup_conv2d.h); undefined when there is no LookupConv2d.
   torch::Tensor sparsity_loss() const;
+  // Lays the weights of convolutions out with channels last, as Conv2d is fastest for such images on some devices.
+  void to_channels_last();
   // Of each convolution, for images of the size that the network saw last.
   std::vector<LayerCost> costs() const;
 

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "profiles/operator_table.h"
+#include "train/synthetic_training.h"
 #include "variants/runtime.h"
 
 namespace lcnn::profiles {
@@ -55,12 +56,6 @@ train::ImageShape parse_shape(const std::string& text) {
   return {extents[0], extents[1], extents[2]};
 }
 
-// What the networks were made for.
-std::string usual_shape(std::string_view model) {
-  if (model == "resnet18" || model == "alexnet") return "3x224x224";
-  return model == "resnet20" ? "3x32x32" : "1x28x28";
-}
-
 std::string model_names() {
   std::string names;
   for (const train::ModelEntry& entry : train::model_table()) names += fmt::format("{}{}", names.empty() ? "" : ", ", entry.name);
@@ -81,8 +76,8 @@ TrainingProfileOptions training_options(std::vector<std::string> arguments, cons
   arguments.push_back("--model=" + model);
   arguments.emplace_back("--out=.");  // lcnn_train asks for one; nothing is written there
   TrainingProfileOptions options{.training = train::parse_options(arguments)};
-  options.training.architecture.shape = parse_shape(image.empty() ? usual_shape(model) : image);
-  options.training.architecture.classes = options.training.architecture.shape.height > 100 ? 1000 : 10;  // as ImageNet and the small sets have
+  options.training.architecture.shape = image.empty() ? train::usual_shape(model) : parse_shape(image);
+  options.training.architecture.classes = train::usual_classes(options.training.architecture.shape);
   options.steps = whole_number<std::int64_t>("steps", steps, 1, 10000);
   if (options.training.device == Device::cuda) {
     if (const std::string reason = why_no_cuda(); !reason.empty()) throw std::invalid_argument("--device=cuda: " + reason);

@@ -12,7 +12,7 @@
 #include "bench/statistics.h"
 #include "profiles/nvtx_ranges.h"
 #include "profiles/profile_session.h"
-#include "profiles/program/profiled_model.h"
+#include "train/synthetic_training.h"
 #include "variants/operator_recorder.h"
 #include "variants/runtime.h"
 
@@ -29,11 +29,12 @@ void request_stop(int signal) {
 }
 
 // Microseconds of each step; fewer when the user stops.
-std::vector<double> time_steps(ProfiledModel& model, std::int64_t steps) {
+std::vector<double> time_steps(train::SyntheticTraining& model, std::int64_t steps) {
   std::vector<double> times;
   for (std::int64_t i = 0; i < steps && stop_requested == 0; ++i) {
     const std::int64_t begin_ns = now_ns();
     model.step();
+    model.synchronize();
     times.push_back(static_cast<double>(now_ns() - begin_ns) / 1e3);
   }
   return times;
@@ -50,7 +51,7 @@ void show_progress(const char* what) {
 
 // The network's making and all its steps in one piece: memory that is released while nothing is recorded would pass for live.
 std::vector<double> record(ProfileSession& session, const TrainingProfileOptions& options, const std::string& name,
-                           std::optional<ProfiledModel>& model) {
+                           std::optional<train::SyntheticTraining>& model) {
   CpuCounters& counters = session.cpu_counters();
   const CpuCounts before = counters.counts();
   std::vector<double> times;
@@ -82,12 +83,12 @@ int profile_training(const TrainingProfileOptions& options) {
   std::vector<double> unprofiled;
   {
     show_progress("steps without the profiler");
-    ProfiledModel first(options.training);
+    train::SyntheticTraining first(options.training);
     time_steps(first, kWarmUpSteps);
     unprofiled = time_steps(first, options.steps);
   }
   show_progress("steps under the profiler");
-  std::optional<ProfiledModel> model;
+  std::optional<train::SyntheticTraining> model;
   const std::vector<double> profiled = record(session, options, name, model);
   show_progress("steps without the profiler");
   const std::vector<double> after = time_steps(*model, options.steps);
@@ -98,7 +99,10 @@ int profile_training(const TrainingProfileOptions& options) {
     counted.time_ns = bench::median(unprofiled) * 1e3;
     counted.overhead = bench::median(profiled) / bench::median(unprofiled) - 1;
   }
-  if (stop_requested == 0) session.count(name, 1, [&](std::int64_t) { model->step(); });
+  if (stop_requested == 0) session.count(name, 1, [&](std::int64_t) {
+      model->step();
+      model->synchronize();
+    });
 
   session.write();
   fmt::print("{}", session.text());

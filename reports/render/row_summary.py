@@ -25,6 +25,8 @@ def middle_90_percent(samples):
 def multiply_accumulates(row):
     """What the function that the row computes takes at least, as bench/ counts it for the roofline."""
     operations = row["operations"]
+    if row["computes"] == "training_step":
+        return None
     if row["computes"] == "lookups":
         return operations["dictionary_multiplications"] + operations["lookups"]
     return operations["conv2d_multiplications"] / (2 if row["computes"] == "pruned_2_4" else 1)

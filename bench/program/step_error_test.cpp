@@ -1,0 +1,57 @@
+#include "bench/program/step_error.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "train/model.h"
+
+namespace lcnn::bench {
+namespace {
+
+using train::ConvolutionKind;
+
+train::Options small_step(const std::string& model, ConvolutionKind kind) {
+  train::Options options;
+  options.architecture = {.model = model, .shape = {1, 28, 28}, .classes = 10, .convolution = kind,
+                          .dictionary_sizes = train::find_model(model)->accurate, .sparsity = 2, .initial_sparsity = 0.3};
+  options.schedule.learning_rate = 0.01;
+  options.batch = 4;
+  options.seed = 3;
+  options.lambda = kind == ConvolutionKind::pooled ? 1e-3 : 0;
+  return options;
+}
+
+TEST(StepError, EveryKindOfConvolutionIsNearFloat64) {
+  for (const char* model : {"lenet", "cnn", "resnet20", "lcnn_pytorch"}) {
+    for (const ConvolutionKind kind : {ConvolutionKind::conv2d, ConvolutionKind::pooled, ConvolutionKind::fixed}) {
+      const lcnn::Comparison found = step_error(small_step(model, kind), /*channels_last=*/false);
+      EXPECT_LE(found.rel_err, 3e-6) << model << " " << to_string(kind);
+      EXPECT_GT(found.rel_err, 0) << model << " " << to_string(kind) << ": compared with itself";
+      EXPECT_EQ(found.non_finite, 0) << model << " " << to_string(kind);
+    }
+  }
+  EXPECT_LE(step_error(small_step("resnet20", ConvolutionKind::conv2d), /*channels_last=*/true).rel_err, 3e-6);
+}
+
+// Faults in one layer of three, planted into its forward pass or its derivatives alone.
+TEST(StepError, FindsFaultsOfOutputsAndOfGradients) {
+  const train::Options options = small_step("lenet", ConvolutionKind::fixed);
+  const auto error_with = [&](const std::function<torch::Tensor(const torch::Tensor&)>& fault) {
+    const auto model = train::make_model(options.architecture);
+    train::ConvolutionLayer& layer = model->convolutions().back();
+    layer.evaluate = [&, lookup = layer.lookup](const torch::Tensor& x) mutable { return fault(lookup->forward(x)); };
+    return step_error(options, *model, /*channels_last=*/false);
+  };
+  EXPECT_LE(error_with([](const torch::Tensor& y) { return y; }).rel_err, 3e-6);
+  EXPECT_GE(error_with([](const torch::Tensor& y) { return y * 1.01; }).rel_err, 9e-3);
+  EXPECT_GE(error_with([](const torch::Tensor& y) { return y * 1.01 - y.detach() * 0.01; }).rel_err, 9e-3);
+  const lcnn::Comparison nan = error_with([](const torch::Tensor& y) { return y * NAN; });
+  EXPECT_TRUE(std::isnan(nan.rel_err));
+  EXPECT_GT(nan.non_finite, 0);
+  // Gradients alone that are not finite: those of a square root at zero.
+  EXPECT_GT(error_with([](const torch::Tensor& y) { return y + (y - y.detach()).sqrt(); }).non_finite, 0);
+}
+
+}  // namespace
+}  // namespace lcnn::bench

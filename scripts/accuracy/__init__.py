@@ -1,0 +1,1 @@
+"""Accuracy against speed of trained networks: scripts/accuracy_curve."""

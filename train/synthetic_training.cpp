@@ -1,0 +1,80 @@
+#include "train/synthetic_training.h"
+
+#include <torch/cuda.h>
+#include <torch/types.h>
+#include <torch/utils.h>
+
+#include "train/model.h"
+#include "train/optimizer.h"
+#include "train/training_step.h"
+
+namespace lcnn::train {
+
+ImageShape usual_shape(std::string_view model) {
+  if (model == "resnet18" || model == "alexnet") return {.channels = 3, .height = 224, .width = 224};
+  if (model == "resnet20") return {.channels = 3, .height = 32, .width = 32};
+  return {.channels = 1, .height = 28, .width = 28};
+}
+
+std::int64_t usual_classes(const ImageShape& shape) { return shape.height > 100 ? 1000 : 10; }  // as ImageNet and the small sets have
+
+struct SyntheticTraining::Parts {
+  std::shared_ptr<Model> model;
+  std::unique_ptr<torch::optim::Optimizer> optimizer;
+  torch::Tensor images, labels;
+  double lambda = 0;
+  bool cuda = false;
+};
+
+SyntheticTraining::SyntheticTraining(const Options& options, bool channels_last) : parts_(std::make_unique<Parts>()) {
+  torch::manual_seed(options.seed);
+  parts_->cuda = options.device == Device::cuda;
+  parts_->lambda = options.lambda;
+  const torch::Device device = parts_->cuda ? torch::kCUDA : torch::kCPU;
+  const Architecture& architecture = options.architecture;
+  parts_->model = make_model(architecture);
+  parts_->model->to(device);
+  parts_->model->train();
+  parts_->images = torch::randn({options.batch, architecture.shape.channels, architecture.shape.height, architecture.shape.width}).to(device);
+  parts_->labels = torch::randint(architecture.classes, {options.batch}, torch::kLong).to(device);
+  if (channels_last) {
+    parts_->images = parts_->images.contiguous(torch::MemoryFormat::ChannelsLast);
+    parts_->model->to_channels_last();
+  }
+  parts_->optimizer = make_optimizer(options, parts_->model->parameters());
+}
+
+SyntheticTraining::~SyntheticTraining() = default;
+
+double SyntheticTraining::step() {
+  return training_step(*parts_->model, *parts_->optimizer, parts_->images, parts_->labels, parts_->lambda).loss;
+}
+
+void SyntheticTraining::synchronize() {
+  if (parts_->cuda) torch::cuda::synchronize();
+}
+
+std::int64_t SyntheticTraining::parameters() const {
+  std::int64_t sum = 0;
+  for (const torch::Tensor& parameter : parts_->model->parameters()) sum += parameter.numel();
+  return sum;
+}
+
+std::int64_t SyntheticTraining::lookups() const {
+  std::int64_t sum = 0;
+  for (const ConvolutionLayer& layer : parts_->model->convolutions()) {
+    if (!layer.lookup.is_empty()) sum += layer.lookup->lookups().indices.numel();
+  }
+  return sum;
+}
+
+std::int64_t SyntheticTraining::weight_bytes() const {
+  std::int64_t sum = 0;
+  for (const torch::Tensor& parameter : parts_->model->parameters()) sum += static_cast<std::int64_t>(parameter.nbytes());
+  for (const torch::Tensor& buffer : parts_->model->buffers()) sum += static_cast<std::int64_t>(buffer.nbytes());
+  return sum;
+}
+
+std::int64_t SyntheticTraining::image_bytes() const { return static_cast<std::int64_t>(parts_->images.nbytes()); }
+
+}  // namespace lcnn::train
