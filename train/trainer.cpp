@@ -14,13 +14,16 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
+#include "train/batches.h"
 #include "train/checkpoint.h"
+#include "train/costs.h"
+#include "train/evaluation.h"
 #include "train/loader.h"
+#include "train/loss_scaler.h"
 #include "train/metrics.h"
 #include "train/model.h"
-#include "train/normalizer.h"
-#include "train/objective.h"
 #include "train/optimizer.h"
 #include "train/training_step.h"
 #include "train/transfer.h"
@@ -33,79 +36,9 @@ namespace fs = std::filesystem;
 
 volatile std::sig_atomic_t stop_requested = 0;
 
-constexpr std::int64_t kEvaluationBatch = 500;
-
-// Makes tensors on the device of a set's targets, and of its images as loaders give them: these are normalized.
-class Batches {
- public:
-  Batches(const ImageSet& set, const ImageShape& shape, const Normalization& normalization, torch::Device device)
-      : set_(set), shape_(shape), targets_(targets_of(set).to(device)), normalized_(normalization, device) {}
-  const ImageSet& set() const { return set_; }
-  std::int64_t count() const { return set_.count(); }
-  torch::Tensor images(std::span<std::uint8_t> pixels) const {
-    const auto count = static_cast<std::int64_t>(pixels.size()) / shape_.elements();
-    return normalized_(torch::from_blob(pixels.data(), {count, shape_.channels, shape_.height, shape_.width}, torch::kByte));
-  }
-  torch::Tensor targets(const torch::Tensor& which) const { return targets_.index_select(0, which); }
-
- private:
-  const ImageSet& set_;
-  const ImageShape shape_;
-  const torch::Tensor targets_;
-  const Normalizer normalized_;
-};
-
 std::vector<std::int64_t> values_of(const torch::Tensor& order) {
   const auto* const first = order.data_ptr<std::int64_t>();
   return {first, first + order.numel()};
-}
-
-void add(torch::Tensor& sum, const torch::Tensor& correct) { sum = sum.defined() ? sum.to(correct.device()) + correct : correct; }
-
-// Of so many images.
-Score score_of(double loss_sum, const torch::Tensor& correct, std::int64_t images) {
-  const torch::Tensor host = correct.to(torch::kCPU, torch::kDouble).div(static_cast<double>(images));
-  return {loss_sum / static_cast<double>(images), {host.const_data_ptr<double>(), host.const_data_ptr<double>() + host.numel()}};
-}
-
-Score evaluate(Model& model, const Batches& batches, const View& view, int loaders, torch::Device device) {
-  const torch::NoGradGuard no_grad;
-  model.eval();
-  double loss = 0;
-  torch::Tensor correct;
-  Loader loader(batches.set(), view, values_of(torch::arange(batches.count(), torch::kLong)), kEvaluationBatch, 0, loaders);
-  for (std::int64_t first = 0; first < batches.count(); first += kEvaluationBatch) {
-    const torch::Tensor which = torch::arange(first, std::min(first + kEvaluationBatch, batches.count()), torch::kLong).to(device);
-    const torch::Tensor outputs = model.forward(batches.images(loader.next())), targets = batches.targets(which);
-    loss += loss_of(outputs, targets).item<double>() * static_cast<double>(which.numel());
-    add(correct, correct_of(outputs, targets));
-  }
-  return score_of(loss, correct, batches.count());
-}
-
-// Lookups left, the share of P that they are (the paper's sparsity), and multiplications of the convolutions for one image.
-void add_costs(nlohmann::ordered_json& line, const Model& model) {
-  LayerCost sum;
-  nlohmann::ordered_json layers = nlohmann::ordered_json::array();
-  const auto add = [](nlohmann::ordered_json& json, const LayerCost& cost) {
-    if (cost.lookup_elements > 0) {
-      json["lookups"] = cost.lookups;
-      json["sparsity"] = static_cast<double>(cost.lookups) / static_cast<double>(cost.lookup_elements);
-    }
-    json["multiplications"] = cost.multiplications;
-    json["conv2d_multiplications"] = cost.conv2d_multiplications;
-  };
-  for (const LayerCost& cost : model.costs()) {
-    sum.lookups += cost.lookups;
-    sum.lookup_elements += cost.lookup_elements;
-    sum.multiplications += cost.multiplications;
-    sum.conv2d_multiplications += cost.conv2d_multiplications;
-    nlohmann::ordered_json& layer = layers.emplace_back(nlohmann::ordered_json{{"name", cost.name}});
-    if (cost.dictionary_size > 0) layer["dictionary_size"] = cost.dictionary_size;
-    add(layer, cost);
-  }
-  add(line, sum);
-  line["layers"] = layers;
 }
 
 // Batch normalization knows no variance of a single value, which a last batch of one image may come down to.
@@ -132,9 +65,11 @@ class Training {
 
  private:
   Outcome run_epoch();
+  ScoreSums run_step(Loader& loader, std::int64_t step, std::int64_t step_count);
   Outcome run_and_finish_epoch();
   void finish_epoch(double seconds);
   void save(const char* name) {
+    progress_.loss_scaler = loss_scaler_.state();
     save_checkpoint(fs::path(options_.out) / name, architecture_, options_, normalization_, labels_, progress_, *model_, *optimizer_);
   }
   void show_progress(std::int64_t batch, std::int64_t batch_count) const;
@@ -149,7 +84,9 @@ class Training {
   const Labels labels_;
   const Batches training_, validation_;
   const std::shared_ptr<Model> model_;
+  std::vector<torch::Tensor> parameters_;  // that are trained
   std::unique_ptr<torch::optim::Optimizer> optimizer_;
+  LossScaler loss_scaler_;
   Progress progress_;
   const bool terminal_ = isatty(STDERR_FILENO) == 1;
 };
@@ -166,7 +103,8 @@ Training::Training(const Options& options, const Architecture& architecture, con
       labels_(dataset.labels),
       training_(dataset.training, dataset.shape, normalization_, device_),
       validation_(dataset.validation, dataset.shape, normalization_, device_),
-      model_(make_model(architecture)) {
+      model_(make_model(architecture)),
+      loss_scaler_(options.autocast == Precision::fp16, device_) {
   require_variance(options, *model_, training_.count());
   if (checkpoint != nullptr) restore_model(*checkpoint, *model_);
   if (from != nullptr && start_from(*from, *model_)) {
@@ -175,11 +113,17 @@ Training::Training(const Options& options, const Architecture& architecture, con
   }
   freeze(*model_, options.freeze);
   model_->to(device_);
-  optimizer_ = make_optimizer(options, trained_parameters(*model_));
+  parameters_ = trained_parameters(*model_);
+  optimizer_ = make_optimizer(options, parameters_);
   if (checkpoint == nullptr) return;
   restore_optimizer(*checkpoint, *model_, *optimizer_);
   restore_generator(*checkpoint);
   progress_ = checkpoint->progress;
+  try {
+    loss_scaler_.restore(progress_.loss_scaler);
+  } catch (const std::runtime_error& error) {
+    throw std::runtime_error(checkpoint->file.string() + ": " + error.what());
+  }
   if (progress_.order.defined() && progress_.order.numel() != training_.count()) {
     throw std::runtime_error(checkpoint->file.string() + ": it was trained on " + std::to_string(progress_.order.numel()) +
                              " images: there are " + std::to_string(training_.count()));
@@ -193,35 +137,58 @@ void Training::show_progress(std::int64_t batch, std::int64_t batch_count) const
                batch_count, progress_.loss_sum / images);
 }
 
+ScoreSums Training::run_step(Loader& loader, std::int64_t step, std::int64_t step_count) {
+  const std::int64_t first = step * options_.accumulate * options_.batch;
+  const torch::Tensor which = progress_.order.slice(0, first, std::min(first + options_.accumulate * options_.batch, training_.count()));
+  const std::vector<torch::Tensor> parts = which.split(options_.batch);
+  // All images before the first gradient: one that cannot be used leaves the training as it was.
+  std::vector<torch::Tensor> bytes;
+  for (std::size_t i = 0; i < parts.size(); ++i) bytes.push_back(training_.bytes(loader.next()));
+
+  const double epoch = static_cast<double>(progress_.epochs) + static_cast<double>(step + 1) / static_cast<double>(step_count);
+  const Objective objective{.lambda = warmed_up(options_.lambda, epoch, options_.lambda_warmup_epochs), .autocast = options_.autocast,
+                            .loss_scaler = &loss_scaler_};
+  optimizer_->zero_grad();
+  ScoreSums sums;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const torch::Tensor targets = training_.targets(parts[i]);
+    const auto images = static_cast<double>(parts[i].numel());
+    const StepResult result = add_gradients(*model_, training_.images(bytes[i]), targets, objective, images / static_cast<double>(which.numel()));
+    sums.add(result.loss * images, correct_of(result.outputs, targets));
+  }
+  if (!std::isfinite(sums.loss)) return sums;
+  set_learning_rate(*optimizer_, options_.schedule.at(epoch));
+  if (loss_scaler_.unscale(parameters_)) optimizer_->step();
+  else ++progress_.skipped_steps;
+  return sums;
+}
+
 Outcome Training::run_epoch() {
   if (!progress_.order.defined()) progress_.order = torch::randperm(training_.count(), torch::kLong);
-  const torch::Tensor order = progress_.order.to(device_);
+  const std::int64_t step_images = options_.batch * options_.accumulate;
   const std::int64_t batch_count = (training_.count() + options_.batch - 1) / options_.batch;
+  const std::int64_t step_count = (training_.count() + step_images - 1) / step_images;
   const View view{architecture_.shape, options_.augmentation, Draw{options_.seed, static_cast<std::uint64_t>(progress_.epochs)}, options_.resize};
   Loader loader(training_.set(), view, values_of(progress_.order), options_.batch, progress_.batches, options_.loaders);
   model_->train();
   while (progress_.batches < batch_count) {
     if (stop_requested != 0) return Outcome::interrupted;
-    const double epoch = static_cast<double>(progress_.epochs) +
-                         static_cast<double>(progress_.batches + 1) / static_cast<double>(batch_count);
-    set_learning_rate(*optimizer_, options_.schedule.at(epoch));
-    const std::int64_t first = progress_.batches * options_.batch;
-    const torch::Tensor which = order.slice(0, first, std::min(first + options_.batch, training_.count()));
-    const torch::Tensor targets = training_.targets(which);
-    const torch::Tensor images = training_.images(loader.next());
-    const StepResult step = training_step(*model_, *optimizer_, images, targets, options_.lambda);
-    if (!std::isfinite(step.loss)) return Outcome::diverged;
-    progress_.loss_sum += step.loss * static_cast<double>(which.numel());
-    add(progress_.correct, correct_of(step.outputs, targets));
-    ++progress_.batches;
+    ScoreSums sums{.loss = progress_.loss_sum, .correct = progress_.correct};
+    const ScoreSums more = run_step(loader, progress_.batches / options_.accumulate, step_count);
+    if (!std::isfinite(more.loss)) return Outcome::diverged;
+    sums.add(more.loss, more.correct);
+    progress_.loss_sum = sums.loss;
+    progress_.correct = sums.correct;
+    progress_.batches = std::min(progress_.batches + options_.accumulate, batch_count);
     show_progress(progress_.batches, batch_count);
   }
   return Outcome::finished;
 }
 
 void Training::finish_epoch(double seconds) {
-  const Score training = score_of(progress_.loss_sum, progress_.correct, training_.count());
-  const Score validation = evaluate(*model_, validation_, middle_, options_.loaders, device_);
+  const Score training = score_of({.loss = progress_.loss_sum, .correct = progress_.correct}, training_.count());
+  const Score validation = evaluate(*model_, validation_, middle_, options_.loaders);
+  const std::int64_t skipped_steps = std::exchange(progress_.skipped_steps, 0);
   ++progress_.epochs;
   progress_.batches = 0;
   progress_.loss_sum = 0;
@@ -239,6 +206,11 @@ void Training::finish_epoch(double seconds) {
                               {"validation", to_json(validation, labels_)},
                               {"best", best},
                               {"seconds", seconds}};
+  if (options_.lambda > 0) line["lambda"] = warmed_up(options_.lambda, static_cast<double>(progress_.epochs), options_.lambda_warmup_epochs);
+  if (options_.autocast == Precision::fp16) {
+    line["loss_scale"] = loss_scaler_.scale();
+    line["skipped_steps"] = skipped_steps;
+  }
   add_costs(line, *model_);
   append_metrics(metrics_file(), line);
   // A checkpoint of fewer epochs than there are lines is continued rightly, one of more is not: the lines come first.
