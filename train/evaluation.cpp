@@ -3,6 +3,7 @@
 #include <torch/utils.h>
 
 #include <numeric>
+#include <stdexcept>
 
 namespace lcnn::train {
 namespace {
@@ -28,19 +29,28 @@ Score score_of(const ScoreSums& sums, std::int64_t images) {
   return score;
 }
 
-Score evaluate(Model& model, const Batches& batches, const View& view, int loaders) {
+Score evaluate(Model& model, const Batches& batches, const View& view, int loaders, ProcessGroup& group) {
   const torch::NoGradGuard no_grad;
   model.eval();
-  ScoreSums sums;
-  std::vector<std::int64_t> order(static_cast<std::size_t>(batches.count()));
-  std::iota(order.begin(), order.end(), std::int64_t{0});
+  const Share share = share_of(batches.count(), group.world());
+  std::vector<std::int64_t> order(static_cast<std::size_t>(share.count()));
+  std::iota(order.begin(), order.end(), share.begin);
   Loader loader(batches.set(), view, order, kEvaluationBatch, 0, loaders);
-  for (std::int64_t first = 0; first < batches.count(); first += kEvaluationBatch) {
-    const torch::Tensor which = torch::arange(first, std::min(first + kEvaluationBatch, batches.count()), torch::kLong);
-    const torch::Tensor outputs = model.forward(batches.images(batches.bytes(loader.next()))), targets = batches.targets(which);
-    sums.add(loss_of(outputs, targets).item<double>() * static_cast<double>(which.numel()), correct_of(outputs, targets));
-    add_to(sums.class_counts, class_counts_of(outputs, targets));
+  ScoreSums sums;
+  std::string failure;
+  try {
+    for (std::int64_t first = share.begin; first < share.end; first += kEvaluationBatch) {
+      const torch::Tensor which = torch::arange(first, std::min(first + kEvaluationBatch, share.end), torch::kLong);
+      const torch::Tensor outputs = model.forward(batches.images(batches.bytes(loader.next()))), targets = batches.targets(which);
+      sums.add(loss_of(outputs, targets).item<double>() * static_cast<double>(which.numel()), correct_of(outputs, targets));
+      add_to(sums.class_counts, class_counts_of(outputs, targets));
+    }
+  } catch (const std::runtime_error& error) {
+    failure = error.what();
   }
+  group.fail_together(failure);
+  sums.loss = group.sum(std::vector{sums.loss}).front();
+  group.sum(std::vector{sums.correct, sums.class_counts});
   return score_of(sums, batches.count());
 }
 

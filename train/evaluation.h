@@ -5,6 +5,7 @@
 #include "train/loader.h"
 #include "train/metrics.h"
 #include "train/model.h"
+#include "train/process_group.h"
 
 namespace lcnn::train {
 
@@ -20,7 +21,8 @@ struct ScoreSums {
 // Of so many images.
 Score score_of(const ScoreSums& sums, std::int64_t images);
 
-// Of the whole set, in float32, with what is counted of each class. Leaves the network in its evaluation mode.
-Score evaluate(Model& model, const Batches& batches, const View& view, int loaders);
+// Of the whole set, in float32, with what is counted of each class. Leaves the network in its evaluation mode. Each process of the
+// group sees its share of the images; all return the same.
+Score evaluate(Model& model, const Batches& batches, const View& view, int loaders, ProcessGroup& group);
 
 }  // namespace lcnn::train

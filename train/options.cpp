@@ -198,6 +198,8 @@ Options parse_options(const std::vector<std::string>& arguments) {
   app.footer(
       "OUT/last.safetensors is the state after the last epoch, best.safetensors the one with the lowest validation loss,\n"
       "metrics.jsonl has one line an epoch. Ctrl-C ends after the current batch, --resume goes on from there.\n"
+      "torchrun --no-python --nproc-per-node=N lcnn_train ... trains in N processes, each with its share of every batch (RANK, WORLD_SIZE,\n"
+      "LOCAL_RANK, MASTER_ADDR and MASTER_PORT say the same without torchrun): by Gloo on CPUs, by NCCL with a GPU each.\n"
       "Exit codes: 0 trained, 1 the loss is no longer finite, 2 the input cannot be used, 130 interrupted.");
   const auto add = [&](const char* option, const char* preset, const std::string& help) {
     options.values[option] = preset;
@@ -231,7 +233,7 @@ Options parse_options(const std::vector<std::string>& arguments) {
   add("momentum", "0.9", "of sgd");
   add("weight-decay", "0.0005", "of all parameters");
   add("epochs", "15", "epochs to train");
-  add("batch", "128", "images in a batch");
+  add("batch", "128", "images in a batch, of all processes together");
   add("accumulate", "1", "batches in a step: their gradients are those of one batch of so many times the images");
   add("autocast", "none", "bf16, fp16: what convolutions and linear layers compute in, in training; fp16 with dynamic loss scaling");
   add("patience", "0", "stop after N epochs without a lower validation loss; 0: never");
@@ -239,11 +241,14 @@ Options parse_options(const std::vector<std::string>& arguments) {
   add("threads", "0", "threads on the CPU; 0: all cores");
   add("device", "cpu", "cpu, cuda");
   app.add_option("--out", options.out, "the folder of checkpoints and metrics")->required()->type_name("");
+  std::string timeout = "600";
+  app.add_option("--timeout", timeout, "several processes: seconds that one waits for the others")->capture_default_str()->type_name("");
   app.add_flag("--resume", options.resume, "continue the training of that folder");
   parse_arguments(app, arguments);
   for (const auto& [option, value] : options.values) {
     if (app.count("--" + option) > 0) options.given.insert(option);
   }
+  options.timeout = whole_number<std::int64_t>("timeout", timeout, 1, 1'000'000);
   // What the checkpoint to start from says is not known yet, and so neither which options have an effect.
   const auto given = options.given;
   if (!options.values["from"].empty()) options.given.clear();

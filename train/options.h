@@ -43,6 +43,7 @@ struct Options {
   std::uint64_t seed = 0;
   int threads = 0;  // 0: all cores
   int loaders = 1;  // threads that make images ready
+  std::int64_t timeout = 0;  // seconds that a process waits for the others
   Device device = Device::cpu;
 
   std::string out;

@@ -80,6 +80,7 @@ TEST(TrainOptions, WhatIsNotAcceptedIsNamedWithWhatIs) {
   EXPECT_EQ(refusal({"--epochs=0"}), "--epochs=0: a whole number from 1 to 1000000 is accepted");
   EXPECT_EQ(refusal({"--batch=x"}), "--batch=x: a whole number from 1 to 1000000 is accepted");
   EXPECT_EQ(refusal({"--accumulate=0"}), "--accumulate=0: a whole number from 1 to 1000000 is accepted");
+  EXPECT_EQ(refusal({"--timeout=0"}), "--timeout=0: a whole number from 1 to 1000000 is accepted");
   EXPECT_EQ(refusal({"--autocast=fp8"}), "--autocast=fp8: bf16, fp16, none are accepted");
   EXPECT_EQ(refusal({"--momentum=1"}), "--momentum=1: a number from 0 to below 1 is accepted");
   EXPECT_EQ(refusal({"--learning-rate=nan"}), "--learning-rate=nan: a number from 0 to 1000 is accepted");

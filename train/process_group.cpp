@@ -71,13 +71,12 @@ struct ProcessGroup::Connection {
 
 ProcessGroup::ProcessGroup(const World& world, torch::Device device, std::chrono::seconds timeout) : world_(world), device_(device) {
   if (world.alone()) return;
-  FLAGS_caffe2_log_level = c10::GLOG_ERROR;  // attempts to connect are no warnings: whoever comes first waits
+  FLAGS_caffe2_log_level = c10::GLOG_FATAL;  // what c10d logs is what it throws, or says who has to wait for another
   try {
     c10d::TCPStoreOptions options;
     options.port = world.port;
     options.isServer = world.opens_store;
     options.numWorkers = static_cast<std::size_t>(world.size);
-    options.waitWorkers = world.opens_store;
     options.timeout = timeout;
     const auto store = c10::make_intrusive<c10d::PrefixStore>("lcnn_train/" + world.attempt, c10::make_intrusive<c10d::TCPStore>(world.address, options));
     store->setTimeout(timeout);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <csignal>
@@ -12,6 +13,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <optional>
+#include <random>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -25,6 +27,7 @@
 #include "train/metrics.h"
 #include "train/model.h"
 #include "train/optimizer.h"
+#include "train/process_group.h"
 #include "train/training_step.h"
 #include "train/transfer.h"
 #include "variants/runtime.h"
@@ -41,13 +44,40 @@ std::vector<std::int64_t> values_of(const torch::Tensor& order) {
   return {first, first + order.numel()};
 }
 
-// Batch normalization knows no variance of a single value, which a last batch of one image may come down to.
-void require_variance(const Options& options, const Model& model, std::int64_t images) {
+// Batch normalization knows no variance of a single value, which a process's share of a batch may come down to.
+void require_variance(const Options& options, const Model& model, std::int64_t images, const World& world) {
   const auto buffers = model.named_buffers();
-  const bool normalizes = std::ranges::any_of(buffers, [](const auto& buffer) { return buffer.key().ends_with("running_var"); });
-  if (!normalizes || images % options.batch != 1 % options.batch) return;
-  throw std::invalid_argument("--batch=" + std::to_string(options.batch) + ": the last batch of " + std::to_string(images) +
-                              " images would be of one: the batch normalization of " + options.architecture.model + " takes two or more");
+  if (std::ranges::none_of(buffers, [](const auto& buffer) { return buffer.key().ends_with("running_var"); })) return;
+  for (const std::int64_t batch : {std::min(options.batch, images), images % options.batch}) {
+    // Shares are of this size, rounded up or down.
+    if (batch == 0 || (batch / world.size != 1 && (batch + world.size - 1) / world.size != 1)) continue;
+    const std::string whose = world.alone() ? "" : " for one of " + std::to_string(world.size) + " processes";
+    throw std::invalid_argument("--batch=" + std::to_string(options.batch) + ": the last batch of " + std::to_string(images) + " images would be of one" +
+                                whose + ": the batch normalization of " + options.architecture.model + " takes two or more");
+  }
+}
+
+void require_shares(const Options& options, const Dataset& dataset, const World& world) {
+  const std::string processes = "over " + std::to_string(world.size) + " processes";
+  if (options.batch % world.size != 0) {
+    throw std::invalid_argument("--batch=" + std::to_string(options.batch) + ": " + processes + ", a multiple of " + std::to_string(world.size) + " is accepted");
+  }
+  if (dataset.validation.count() < world.size) {
+    throw std::invalid_argument("the data set has " + std::to_string(dataset.validation.count()) + " validation images: too few " + processes);
+  }
+}
+
+// The indices of a rank's images in each batch, one batch after the other.
+std::vector<std::int64_t> own_order(const torch::Tensor& order, std::int64_t batch, const World& world) {
+  const std::vector<std::int64_t> all = values_of(order);
+  if (world.alone()) return all;
+  std::vector<std::int64_t> own;
+  const auto count = static_cast<std::int64_t>(all.size());
+  for (std::int64_t first = 0; first < count; first += batch) {
+    const Share share = share_of(std::min(batch, count - first), world);
+    own.insert(own.end(), all.begin() + first + share.begin, all.begin() + first + share.end);
+  }
+  return own;
 }
 
 // Of all images in memory, or of some in files.
@@ -60,15 +90,20 @@ Normalization usual_normalization(const Dataset& dataset, const View& view, int 
 class Training {
  public:
   // checkpoint: of a training that is continued; from: what one starts from. At most one of them.
-  Training(const Options& options, const Architecture& architecture, const Dataset& dataset, const Checkpoint* checkpoint, const Checkpoint* from);
+  Training(const Options& options, const Architecture& architecture, const Dataset& dataset, const Checkpoint* checkpoint, const Checkpoint* from,
+           ProcessGroup& group, torch::Device device);
   Outcome run();
 
  private:
   Outcome run_epoch();
-  ScoreSums run_step(Loader& loader, std::int64_t step, std::int64_t step_count);
+  // Nothing when the training was asked to stop.
+  std::optional<ScoreSums> run_step(Loader& loader, std::int64_t step, std::int64_t step_count);
+  ScoreSums add_step_gradients(const std::vector<torch::Tensor>& parts, const std::vector<torch::Tensor>& bytes, double images, double epoch);
+  void seed_generator(std::int64_t step) const;
   Outcome run_and_finish_epoch();
   void finish_epoch(double seconds);
   void save(const char* name) {
+    if (!group_.world().first()) return;
     progress_.loss_scaler = loss_scaler_.state();
     save_checkpoint(fs::path(options_.out) / name, architecture_, options_, normalization_, labels_, progress_, *model_, *optimizer_);
   }
@@ -78,6 +113,7 @@ class Training {
 
   const Options& options_;
   const Architecture architecture_;
+  ProcessGroup& group_;
   const torch::Device device_;
   const View middle_;  // of images, as validation sees them
   const Normalization normalization_;
@@ -88,14 +124,15 @@ class Training {
   std::unique_ptr<torch::optim::Optimizer> optimizer_;
   LossScaler loss_scaler_;
   Progress progress_;
-  const bool terminal_ = isatty(STDERR_FILENO) == 1;
+  const bool terminal_ = group_.world().first() && isatty(STDERR_FILENO) == 1;
 };
 
 Training::Training(const Options& options, const Architecture& architecture, const Dataset& dataset, const Checkpoint* checkpoint,
-                   const Checkpoint* from)
+                   const Checkpoint* from, ProcessGroup& group, torch::Device device)
     : options_(options),
       architecture_(architecture),
-      device_(options.device == Device::cuda ? torch::kCUDA : torch::kCPU),
+      group_(group),
+      device_(device),
       middle_{dataset.shape, {.crop = dataset.training.files.empty() ? 0 : options.augmentation.crop}, {}, options.resize},
       normalization_(checkpoint != nullptr ? checkpoint->normalization
                      : from != nullptr     ? from->normalization
@@ -105,14 +142,16 @@ Training::Training(const Options& options, const Architecture& architecture, con
       validation_(dataset.validation, dataset.shape, normalization_, device_),
       model_(make_model(architecture)),
       loss_scaler_(options.autocast == Precision::fp16, device_) {
-  require_variance(options, *model_, training_.count());
+  require_variance(options, *model_, training_.count(), group.world());
   if (checkpoint != nullptr) restore_model(*checkpoint, *model_);
-  if (from != nullptr && start_from(*from, *model_)) {
+  if (from != nullptr && start_from(*from, *model_) && group.world().first()) {
     std::printf("%s is drawn anew for %ld outputs: %s has %ld\n", model_->output_layer().c_str(), architecture.classes, options.from.c_str(),
                 from->architecture.classes);
   }
   freeze(*model_, options.freeze);
   model_->to(device_);
+  group_.broadcast(model_->parameters());
+  group_.broadcast(model_->buffers());
   parameters_ = trained_parameters(*model_);
   optimizer_ = make_optimizer(options, parameters_);
   if (checkpoint == nullptr) return;
@@ -137,25 +176,67 @@ void Training::show_progress(std::int64_t batch, std::int64_t batch_count) const
                batch_count, progress_.loss_sum / images);
 }
 
-ScoreSums Training::run_step(Loader& loader, std::int64_t step, std::int64_t step_count) {
-  const std::int64_t first = step * options_.accumulate * options_.batch;
-  const torch::Tensor which = progress_.order.slice(0, first, std::min(first + options_.accumulate * options_.batch, training_.count()));
-  const std::vector<torch::Tensor> parts = which.split(options_.batch);
-  // All images before the first gradient: one that cannot be used leaves the training as it was.
-  std::vector<torch::Tensor> bytes;
-  for (std::size_t i = 0; i < parts.size(); ++i) bytes.push_back(training_.bytes(loader.next()));
+// Dropout of every process is drawn for itself. That of the first one goes on from what its checkpoint holds; the others' depends on
+// the step alone, so that no checkpoint needs it.
+void Training::seed_generator(std::int64_t step) const {
+  const int rank = group_.world().rank;
+  if (rank == 0) return;
+  std::seed_seq mixed{options_.seed & 0xFFFFFFFF, options_.seed >> 32, static_cast<std::uint64_t>(rank), static_cast<std::uint64_t>(progress_.epochs),
+                      static_cast<std::uint64_t>(step)};
+  std::array<std::uint32_t, 1> seed{};
+  mixed.generate(seed.begin(), seed.end());
+  torch::manual_seed(seed.front());
+}
 
-  const double epoch = static_cast<double>(progress_.epochs) + static_cast<double>(step + 1) / static_cast<double>(step_count);
+// parts: the indices of this process's images in each batch of the step; images: those of all batches and processes.
+ScoreSums Training::add_step_gradients(const std::vector<torch::Tensor>& parts, const std::vector<torch::Tensor>& bytes, double images, double epoch) {
   const Objective objective{.lambda = warmed_up(options_.lambda, epoch, options_.lambda_warmup_epochs), .autocast = options_.autocast,
                             .loss_scaler = &loss_scaler_};
   optimizer_->zero_grad();
   ScoreSums sums;
   for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (parts[i].numel() == 0) continue;
     const torch::Tensor targets = training_.targets(parts[i]);
-    const auto images = static_cast<double>(parts[i].numel());
-    const StepResult result = add_gradients(*model_, training_.images(bytes[i]), targets, objective, images / static_cast<double>(which.numel()));
-    sums.add(result.loss * images, correct_of(result.outputs, targets));
+    const auto own = static_cast<double>(parts[i].numel());
+    const StepResult result = add_gradients(*model_, training_.images(bytes[i]), targets, objective, own / images);
+    sums.add(result.loss * own, correct_of(result.outputs, targets));
   }
+  if (group_.world().alone()) return sums;
+  sums.loss = group_.sum(std::vector{sums.loss}).front();
+  if (!std::isfinite(sums.loss)) return sums;
+  // A last batch may have no image for this process.
+  if (!sums.correct.defined()) sums.correct = torch::zeros({labels_.attributes ? architecture_.classes : 1}, torch::kLong).to(device_);
+  std::vector<torch::Tensor> gradients;
+  for (const torch::Tensor& parameter : parameters_) {
+    if (!parameter.grad().defined()) torch::Tensor(parameter).mutable_grad() = torch::zeros_like(parameter);
+    gradients.push_back(parameter.grad());
+  }
+  group_.sum(std::vector{sums.correct});
+  group_.sum(gradients);
+  return sums;
+}
+
+std::optional<ScoreSums> Training::run_step(Loader& loader, std::int64_t step, std::int64_t step_count) {
+  const std::int64_t first = step * options_.accumulate * options_.batch;
+  const torch::Tensor which = progress_.order.slice(0, first, std::min(first + options_.accumulate * options_.batch, training_.count()));
+  std::vector<torch::Tensor> parts = which.split(options_.batch), bytes;
+  std::string failure;
+  try {
+    // All images before the first gradient: one that cannot be used leaves the training as it was.
+    for (torch::Tensor& part : parts) {
+      const Share share = share_of(part.numel(), group_.world());
+      part = part.slice(0, share.begin, share.end);
+      bytes.push_back(share.count() > 0 ? training_.bytes(loader.next()) : torch::Tensor());
+    }
+  } catch (const std::runtime_error& error) {
+    failure = error.what();
+  }
+  group_.fail_together(failure);
+  if (group_.sum(std::vector<double>{static_cast<double>(stop_requested)}).front() > 0) return std::nullopt;
+
+  const double epoch = static_cast<double>(progress_.epochs) + static_cast<double>(step + 1) / static_cast<double>(step_count);
+  seed_generator(step);
+  const ScoreSums sums = add_step_gradients(parts, bytes, static_cast<double>(which.numel()), epoch);
   if (!std::isfinite(sums.loss)) return sums;
   set_learning_rate(*optimizer_, options_.schedule.at(epoch));
   if (loss_scaler_.unscale(parameters_)) optimizer_->step();
@@ -164,19 +245,23 @@ ScoreSums Training::run_step(Loader& loader, std::int64_t step, std::int64_t ste
 }
 
 Outcome Training::run_epoch() {
-  if (!progress_.order.defined()) progress_.order = torch::randperm(training_.count(), torch::kLong);
+  if (!progress_.order.defined()) {
+    progress_.order = torch::randperm(training_.count(), torch::kLong);
+    group_.broadcast({progress_.order});
+  }
   const std::int64_t step_images = options_.batch * options_.accumulate;
   const std::int64_t batch_count = (training_.count() + options_.batch - 1) / options_.batch;
   const std::int64_t step_count = (training_.count() + step_images - 1) / step_images;
   const View view{architecture_.shape, options_.augmentation, Draw{options_.seed, static_cast<std::uint64_t>(progress_.epochs)}, options_.resize};
-  Loader loader(training_.set(), view, values_of(progress_.order), options_.batch, progress_.batches, options_.loaders);
+  Loader loader(training_.set(), view, own_order(progress_.order, options_.batch, group_.world()), options_.batch / group_.world().size,
+                progress_.batches, options_.loaders);
   model_->train();
   while (progress_.batches < batch_count) {
-    if (stop_requested != 0) return Outcome::interrupted;
+    const std::optional<ScoreSums> step = run_step(loader, progress_.batches / options_.accumulate, step_count);
+    if (!step) return Outcome::interrupted;
+    if (!std::isfinite(step->loss)) return Outcome::diverged;
     ScoreSums sums{.loss = progress_.loss_sum, .correct = progress_.correct};
-    const ScoreSums more = run_step(loader, progress_.batches / options_.accumulate, step_count);
-    if (!std::isfinite(more.loss)) return Outcome::diverged;
-    sums.add(more.loss, more.correct);
+    sums.add(step->loss, step->correct);
     progress_.loss_sum = sums.loss;
     progress_.correct = sums.correct;
     progress_.batches = std::min(progress_.batches + options_.accumulate, batch_count);
@@ -187,7 +272,8 @@ Outcome Training::run_epoch() {
 
 void Training::finish_epoch(double seconds) {
   const Score training = score_of({.loss = progress_.loss_sum, .correct = progress_.correct}, training_.count());
-  const Score validation = evaluate(*model_, validation_, middle_, options_.loaders);
+  group_.broadcast(model_->buffers());  // running statistics: each process has those of its images
+  const Score validation = evaluate(*model_, validation_, middle_, options_.loaders, group_);
   const std::int64_t skipped_steps = std::exchange(progress_.skipped_steps, 0);
   ++progress_.epochs;
   progress_.batches = 0;
@@ -199,6 +285,7 @@ void Training::finish_epoch(double seconds) {
     progress_.best_loss = validation.loss;
     progress_.best_epoch = progress_.epochs;
   }
+  if (!group_.world().first()) return;
   nlohmann::ordered_json line{{"epoch", progress_.epochs},
                               {"training_images", training_.count()},
                               {"learning_rate", options_.schedule.at(static_cast<double>(progress_.epochs))},
@@ -211,6 +298,7 @@ void Training::finish_epoch(double seconds) {
     line["loss_scale"] = loss_scaler_.scale();
     line["skipped_steps"] = skipped_steps;
   }
+  if (!group_.world().alone()) line["processes"] = group_.world().size;
   add_costs(line, *model_);
   append_metrics(metrics_file(), line);
   // A checkpoint of fewer epochs than there are lines is continued rightly, one of more is not: the lines come first.
@@ -236,6 +324,9 @@ Outcome Training::run() {
     Outcome outcome = Outcome::interrupted;
     try {
       outcome = run_and_finish_epoch();
+    } catch (const ProcessLost& error) {
+      if (terminal_) std::fputs("\r\033[K", stderr);
+      throw std::runtime_error(std::string(error.what()) + "; --resume continues from the last checkpoint");
     } catch (const std::runtime_error& error) {
       if (terminal_) std::fputs("\r\033[K", stderr);
       if (progress_.batches == 0) throw;
@@ -247,6 +338,7 @@ Outcome Training::run() {
     if (outcome == Outcome::interrupted) save("last.safetensors");
     if (outcome != Outcome::finished) return outcome;
   }
+  if (!group_.world().first()) return Outcome::finished;
   std::printf("best: epoch %ld, validation loss %.4f\n", progress_.best_epoch, progress_.best_loss);
   if (labels_.attributes && progress_.best_epoch > 0) {
     std::fputs(attribute_lines(read_metrics(metrics_file(), progress_.best_epoch).at("validation")).c_str(), stdout);
@@ -286,7 +378,7 @@ void prepare_folder(const fs::path& folder) {
 
 void request_stop() { stop_requested = 1; }
 
-Outcome train(const Options& given) {
+Outcome train(const Options& given, const World& world) {
   const fs::path folder = given.out, last = folder / "last.safetensors";
   if (!given.resume && fs::exists(last)) {
     throw std::invalid_argument("--out=" + given.out + ": it holds a training already; --resume continues it");
@@ -308,7 +400,10 @@ Outcome train(const Options& given) {
     if (const std::string reason = why_no_cuda(); !reason.empty()) throw std::invalid_argument("--device=cuda: " + reason);
   }
   if (options.threads > 0) set_threads(options.threads);
+  const torch::Device device = device_of(world, options.device == Device::cuda);
+  ProcessGroup group(world, device, std::chrono::seconds(options.timeout));
   const Dataset dataset = read_dataset(options);
+  require_shares(options, dataset, world);
   Architecture architecture = options.architecture;
   architecture.shape = dataset.shape;
   architecture.classes = dataset.classes;
@@ -317,10 +412,14 @@ Outcome train(const Options& given) {
                              to_json(checkpoint->architecture).dump() + ", not " + to_json(architecture).dump());
   }
   torch::manual_seed(options.seed);
-  Training training(options, architecture, dataset, checkpoint ? &*checkpoint : nullptr, from ? &*from : nullptr);
-  prepare_folder(folder);
-  truncate_metrics(folder / "metrics.jsonl", checkpoint ? checkpoint->progress.epochs : 0);
-  return training.run();
+  Training training(options, architecture, dataset, checkpoint ? &*checkpoint : nullptr, from ? &*from : nullptr, group, device);
+  if (world.first()) {
+    prepare_folder(folder);
+    truncate_metrics(folder / "metrics.jsonl", checkpoint ? checkpoint->progress.epochs : 0);
+  }
+  const Outcome outcome = training.run();
+  group.leave();
+  return outcome;
 }
 
 }  // namespace lcnn::train
