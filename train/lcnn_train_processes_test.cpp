@@ -34,7 +34,10 @@ class LcnnTrainProcesses : public LcnnTrain {
   using Variables = std::map<std::string, std::string>;
 
   void SetUp() override {
-    if (!LCNN_HAS_GLOO) GTEST_SKIP() << "this build has no Gloo";
+    if (LCNN_HAS_GLOO) return;
+    EXPECT_THAT(refusal(start_with({{"RANK", "1"}, {"WORLD_SIZE", "2"}, {"MASTER_ADDR", "127.0.0.1"}, {"MASTER_PORT", "29500"}}, {}, "out")->wait()),
+                HasSubstr("WORLD_SIZE=2: this build has no Gloo: one process is accepted"));
+    GTEST_SKIP() << "this build has no Gloo";
   }
 
   std::unique_ptr<Program> start_with(const Variables& variables, const std::vector<std::string>& options, const std::string& name) const {

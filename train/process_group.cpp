@@ -1,6 +1,7 @@
 #include "train/process_group.h"
 
 #include <c10/util/Logging.h>
+#include <torch/csrc/distributed/c10d/Backend.hpp>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
@@ -30,27 +31,46 @@ std::string reason_of(const std::exception& error) {
   return text.starts_with('[') && place != std::string::npos ? text.substr(place + 2) : text;
 }
 
-c10::intrusive_ptr<c10d::Backend> make_backend([[maybe_unused]] const c10::intrusive_ptr<c10d::Store>& store, [[maybe_unused]] const World& world,
-                                               bool cuda, [[maybe_unused]] std::chrono::seconds timeout) {
-  if (cuda) {
+#ifdef USE_C10D_GLOO
+constexpr bool kHasGloo = true;
+#else
+constexpr bool kHasGloo = false;
+#endif
 #ifdef USE_C10D_NCCL
-    // c10d's options hold a struct of NCCL's header, whose size is its version's.
-    constexpr std::uint64_t kHeader = (std::uint64_t{NCCL_MAJOR} << 32) | (std::uint64_t{NCCL_MINOR} << 16) | NCCL_PATCH;
-    if (torch::cuda::nccl::version() >> 16 != kHeader >> 16) {
-      throw std::invalid_argument("--device=cuda: this build has the header of another NCCL than LibTorch's");
-    }
+constexpr bool kHasNccl = true;
+#else
+constexpr bool kHasNccl = false;
+#endif
+
+// Throws std::invalid_argument where this build has nothing by which processes talk.
+void require_backend(const World& world, bool cuda) {
+  if (!(cuda ? kHasNccl : kHasGloo)) {
+    throw std::invalid_argument("WORLD_SIZE=" + std::to_string(world.size) + ": this build has no " + (cuda ? "NCCL" : "Gloo") + ": one process is accepted");
+  }
+#ifdef USE_C10D_NCCL
+  // c10d's options hold a struct of NCCL's header, whose size is its version's.
+  constexpr std::uint64_t kHeader = (std::uint64_t{NCCL_MAJOR} << 16) | NCCL_MINOR;
+  if (cuda && torch::cuda::nccl::version() >> 16 != kHeader) {
+    throw std::invalid_argument("WORLD_SIZE=" + std::to_string(world.size) +
+                                ": this build has the header of another NCCL than LibTorch's: one process is accepted");
+  }
+#endif
+}
+
+c10::intrusive_ptr<c10d::Backend> make_backend([[maybe_unused]] const c10::intrusive_ptr<c10d::Store>& store, [[maybe_unused]] const World& world,
+                                               [[maybe_unused]] bool cuda, [[maybe_unused]] std::chrono::seconds timeout) {
+#ifdef USE_C10D_NCCL
+  if (cuda) {
     setenv("TORCH_NCCL_BLOCKING_WAIT", "1", /*overwrite=*/0);  // else a time-out would abort the process
     auto options = c10d::ProcessGroupNCCL::Options::create();
     options->timeout = timeout;
     return c10::make_intrusive<c10d::ProcessGroupNCCL>(store, world.rank, world.size, options);
-#else
-    throw std::invalid_argument("WORLD_SIZE=" + std::to_string(world.size) + ": this build trains with --device=cuda in one process only, without NCCL");
-#endif
   }
+#endif
 #ifdef USE_C10D_GLOO
   return c10::make_intrusive<c10d::ProcessGroupGloo>(store, world.rank, world.size, c10d::ProcessGroupGloo::Options::create_default(timeout));
 #else
-  throw std::invalid_argument("WORLD_SIZE=" + std::to_string(world.size) + ": this build trains with --device=cpu in one process only, without Gloo");
+  return {};
 #endif
 }
 
@@ -71,6 +91,7 @@ struct ProcessGroup::Connection {
 
 ProcessGroup::ProcessGroup(const World& world, torch::Device device, std::chrono::seconds timeout) : world_(world), device_(device) {
   if (world.alone()) return;
+  require_backend(world, device.is_cuda());
   FLAGS_caffe2_log_level = c10::GLOG_FATAL;  // what c10d logs is what it throws, or says who has to wait for another
   try {
     c10d::TCPStoreOptions options;
@@ -81,8 +102,6 @@ ProcessGroup::ProcessGroup(const World& world, torch::Device device, std::chrono
     const auto store = c10::make_intrusive<c10d::PrefixStore>("lcnn_train/" + world.attempt, c10::make_intrusive<c10d::TCPStore>(world.address, options));
     store->setTimeout(timeout);
     connection_ = std::make_unique<Connection>(make_backend(store, world, device.is_cuda(), timeout));
-  } catch (const std::invalid_argument&) {
-    throw;
   } catch (const std::exception& error) {
     throw ProcessLost("the " + std::to_string(world.size) + " processes of this training did not meet at MASTER_ADDR=" + world.address +
                       " MASTER_PORT=" + std::to_string(world.port) + ": " + reason_of(error));

@@ -60,7 +60,8 @@ void require_variance(const Options& options, const Model& model, std::int64_t i
 void require_shares(const Options& options, const Dataset& dataset, const World& world) {
   const std::string processes = "over " + std::to_string(world.size) + " processes";
   if (options.batch % world.size != 0) {
-    throw std::invalid_argument("--batch=" + std::to_string(options.batch) + ": " + processes + ", a multiple of " + std::to_string(world.size) + " is accepted");
+    throw std::invalid_argument("--batch=" + std::to_string(options.batch) + ": " + processes + ", a multiple of " + std::to_string(world.size) +
+                                " is accepted");
   }
   if (dataset.validation.count() < world.size) {
     throw std::invalid_argument("the data set has " + std::to_string(dataset.validation.count()) + " validation images: too few " + processes);
