@@ -234,7 +234,7 @@ Options parse_options(const std::vector<std::string>& arguments) {
   add("weight-decay", "0.0005", "of all parameters");
   add("epochs", "15", "epochs to train");
   add("batch", "128", "images in a batch, of all processes together");
-  add("accumulate", "1", "batches in a step: their gradients are those of one batch of so many times the images");
+  add("accumulate", "1", "batches in a step: their gradients are those of one batch of so many times the images, but for batch normalization");
   add("autocast", "none", "bf16, fp16: what convolutions and linear layers compute in, in training; fp16 with dynamic loss scaling");
   add("patience", "0", "stop after N epochs without a lower validation loss; 0: never");
   add("seed", "1", "of parameters, lookups, dropout, and the order and variation of images");
