@@ -4,6 +4,7 @@
 #include <torch/types.h>
 #include <torch/utils.h>
 
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <mutex>
@@ -19,6 +20,8 @@ using nlohmann::ordered_json;
 constexpr const char* kOrder = "training.order";
 constexpr const char* kCorrect = "training.correct";
 constexpr const char* kRandomState = "training.random_state";
+
+constexpr std::array kLossScaler{"loss_scale", "growth_tracker"};
 
 const std::map<std::string, torch::Dtype> kTypes{
     {"F32", torch::kFloat}, {"F64", torch::kDouble}, {"I32", torch::kInt}, {"I64", torch::kLong}, {"U8", torch::kByte}};
@@ -39,6 +42,7 @@ torch::Tensor loaded(const StoredTensor& source) {
   return tensor;
 }
 
+std::string loss_scaler_key(const std::string& name) { return "training." + name; }
 std::string optimizer_prefix(const std::string& parameter) { return "optimizer." + parameter + "."; }
 
 [[noreturn]] void refuse(const Checkpoint& checkpoint, const std::string& why) {
@@ -85,6 +89,7 @@ void save_checkpoint(const std::filesystem::path& file, const Architecture& arch
   }
   for (const auto& buffer : model.named_buffers()) content.tensors.push_back(stored(buffer.key(), buffer.value()));
   if (progress.order.defined()) content.tensors.push_back(stored(kOrder, progress.order));
+  for (const auto& [name, tensor] : progress.loss_scaler) content.tensors.push_back(stored(loss_scaler_key(name), tensor));
   if (progress.correct.defined()) content.tensors.push_back(stored(kCorrect, progress.correct));
   at::Generator generator = at::detail::getDefaultCPUGenerator();
   {
@@ -100,6 +105,7 @@ void save_checkpoint(const std::filesystem::path& file, const Architecture& arch
       {"progress", ordered_json{{"epochs", progress.epochs},
                                 {"batches", progress.batches},
                                 {"loss_sum", progress.loss_sum},
+                                {"skipped_steps", progress.skipped_steps},
                                 {"loss", number_or_null(progress.loss)},
                                 {"best_loss", number_or_null(progress.best_loss)},
                                 {"best_epoch", progress.best_epoch}}.dump()}};
@@ -125,6 +131,7 @@ Checkpoint read_checkpoint(const std::filesystem::path& file) {
     progress.at("epochs").get_to(checkpoint.progress.epochs);
     progress.at("batches").get_to(checkpoint.progress.batches);
     progress.at("loss_sum").get_to(checkpoint.progress.loss_sum);
+    checkpoint.progress.skipped_steps = progress.value("skipped_steps", std::int64_t{0});
     progress.at("best_epoch").get_to(checkpoint.progress.best_epoch);
     checkpoint.progress.loss = number_or_infinity(progress.at("loss"));
     checkpoint.progress.best_loss = number_or_infinity(progress.at("best_loss"));
@@ -143,6 +150,9 @@ Checkpoint read_checkpoint(const std::filesystem::path& file) {
     refuse(checkpoint, "it is damaged: its normalization is not of its images' channels");
   }
   if (checkpoint.content.find(kOrder) != nullptr) checkpoint.progress.order = required(checkpoint, kOrder);
+  for (const char* const name : kLossScaler) {
+    if (checkpoint.content.find(loss_scaler_key(name)) != nullptr) checkpoint.progress.loss_scaler[name] = required(checkpoint, loss_scaler_key(name));
+  }
   if (checkpoint.content.find(kCorrect) != nullptr) checkpoint.progress.correct = required(checkpoint, kCorrect);
   return checkpoint;
 }

@@ -1,5 +1,6 @@
 // A training's state as a safetensors file: the network under its own names, "optimizer.<parameter>.<slot>",
-// "training.order", "training.correct" and "training.random_state"; all else in the metadata, as JSON where it is no plain number:
+// "training.order", "training.correct", "training.random_state", "training.loss_scale" and "training.growth_tracker"; all else in
+// the metadata, as JSON where it is no plain number:
 //   architecture   what makes the network anew (architecture.h)
 //   options        those of lcnn_train
 //   epoch          finished epochs;  loss: the validation loss after them
@@ -30,6 +31,8 @@ struct Progress {
   double loss = std::numeric_limits<double>::infinity();  // validation, of the last epoch
   double best_loss = std::numeric_limits<double>::infinity();
   std::int64_t best_epoch = 0;
+  std::int64_t skipped_steps = 0;  // of these batches, by the loss scaler
+  NamedTensors loss_scaler;        // its state
   torch::Tensor order;  // int64: the epoch's order of images, on the CPU; undefined before it is drawn
 };
 

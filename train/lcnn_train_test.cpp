@@ -1,75 +1,17 @@
 // lcnn_train as its users meet it: the program itself is run, and its output, exit code and files are read.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
+#include "train/lcnn_train_test.h"
+
 #include <signal.h>
 
-#include <algorithm>
 #include <cmath>
-#include <filesystem>
-#include <nlohmann/json.hpp>
-#include <sstream>
+#include <functional>
 
-#include "reports/temporary_folder.h"
-#include "reports/test_program.h"
-#include "train/idx_test_files.h"
 #include "train/image_test_files.h"
-#include "train/safetensors.h"
 
 namespace lcnn::train {
 namespace {
 
-using nlohmann::json;
 using testing::HasSubstr;
-
-namespace fs = std::filesystem;
-
-std::vector<json> lines_of(const std::string& file) {
-  std::vector<json> lines;
-  std::istringstream stream(read_text(file));
-  for (std::string line; std::getline(stream, line);) lines.push_back(json::parse(line));
-  return lines;
-}
-
-// Without the times, which differ from run to run.
-std::vector<json> metrics_of(const std::string& file) {
-  std::vector<json> lines = lines_of(file);
-  for (json& line : lines) line.erase("seconds");
-  return lines;
-}
-
-class LcnnTrain : public testing::Test {
- protected:
-  LcnnTrain() {
-    fs::create_directory(data());
-    write_idx_part(data(), "train", 200, 12);
-    write_idx_part(data(), "t10k", 50, 12);
-  }
-  std::string data() const { return folder_ / "data"; }
-  std::string out(const std::string& name = "out") const { return folder_ / name; }
-  // The smallest training; later arguments add to it.
-  std::vector<std::string> training(const std::vector<std::string>& more, const std::string& name = "out") const {
-    std::vector<std::string> arguments{"--data=" + data(), "--out=" + out(name), "--threads=1", "--batch=20"};
-    arguments.insert(arguments.end(), more.begin(), more.end());
-    return arguments;
-  }
-  Outcome run(const std::vector<std::string>& more, const std::string& name = "out", rlim_t most_bytes = 0) const {
-    return Program(LCNN_TRAIN_PATH, training(more, name), most_bytes).wait();
-  }
-  // One line, exit code 2.
-  static std::string refusal(const Outcome& outcome) {
-    EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
-    EXPECT_EQ(std::ranges::count(outcome.err, '\n'), 1) << outcome.err;
-    return outcome.err;
-  }
-  void expect_same_end(const std::string& one, const std::string& other) const {
-    for (const char* file : {"/last.safetensors", "/best.safetensors"}) {
-      EXPECT_TRUE(read_text(out(one) + file) == read_text(out(other) + file)) << file << " differs";
-    }
-    EXPECT_EQ(metrics_of(out(one) + "/metrics.jsonl"), metrics_of(out(other) + "/metrics.jsonl"));
-  }
-
-  TemporaryFolder folder_;
-};
 
 TEST_F(LcnnTrain, EveryModelLearnsWithEveryConvolution) {
   const std::vector<std::vector<std::string>> convolutions{

@@ -19,6 +19,16 @@ namespace {
 
 double mean(const std::vector<double>& values) { return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size()); }
 
+nlohmann::ordered_json ratio(double part, std::int64_t whole) {
+  return whole > 0 ? nlohmann::ordered_json(part / static_cast<double>(whole)) : nlohmann::ordered_json();
+}
+
+nlohmann::ordered_json to_json(const ClassCounts& counts) {
+  const auto right = static_cast<double>(counts.right);
+  return {{"images", counts.images}, {"precision", ratio(right, counts.predicted)}, {"recall", ratio(right, counts.images)},
+          {"f1", ratio(2 * right, counts.images + counts.predicted)}};
+}
+
 }  // namespace
 
 double Score::accuracy() const { return mean(accuracies); }
@@ -32,6 +42,8 @@ nlohmann::ordered_json accuracies_to_json(const std::vector<double>& accuracies,
 nlohmann::ordered_json to_json(const Score& score, const Labels& labels) {
   nlohmann::ordered_json json{{"loss", score.loss}};
   json.update(accuracies_to_json(score.accuracies, labels));
+  const Labels names = output_labels(labels, static_cast<std::int64_t>(score.classes.size()));
+  for (std::size_t i = 0; i < score.classes.size(); ++i) json["classes"][names.names[i]] = to_json(score.classes[i]);
   return json;
 }
 

@@ -11,9 +11,17 @@
 
 namespace lcnn::train {
 
+// Of one class or attribute.
+struct ClassCounts {
+  std::int64_t images = 0;     // that have it
+  std::int64_t predicted = 0;  // that are said to
+  std::int64_t right = 0;      // of both
+};
+
 struct Score {
   double loss = 0;
   std::vector<double> accuracies;  // one, or one for each attribute
+  std::vector<ClassCounts> classes;  // or none
 
   double accuracy() const;
 };
@@ -21,7 +29,8 @@ struct Score {
 // {"accuracy": their mean}, and of attributes {"attributes": {name: accuracy}} too.
 nlohmann::ordered_json accuracies_to_json(const std::vector<double>& accuracies, const Labels& labels);
 
-// {"loss"} and the accuracies.
+// {"loss"}, the accuracies, and of each class, where they are counted, {"classes": {name: {"images", "precision", "recall", "f1"}}};
+// null is what nothing is known of: the recall without an image of the class, the precision without an image said to be of it.
 nlohmann::ordered_json to_json(const Score& score, const Labels& labels);
 
 // Lines of every attribute's accuracy and of their mean, as accuracies_to_json has them: "Bald accuracy: 0.9781".

@@ -24,4 +24,11 @@ torch::Tensor correct_of(const torch::Tensor& outputs, const torch::Tensor& targ
   return outputs.detach().gt(0).eq(targets).sum(0);
 }
 
+torch::Tensor class_counts_of(const torch::Tensor& outputs, const torch::Tensor& targets) {
+  const bool attributes = are_attributes(targets);
+  const torch::Tensor actual = attributes ? targets.to(torch::kLong) : at::one_hot(targets, outputs.size(1));
+  const torch::Tensor predicted = attributes ? outputs.detach().gt(0).to(torch::kLong) : at::one_hot(outputs.detach().argmax(1), outputs.size(1));
+  return torch::stack({actual.sum(0), predicted.sum(0), (actual * predicted).sum(0)});
+}
+
 }  // namespace lcnn::train

@@ -17,4 +17,7 @@ torch::Tensor loss_of(const torch::Tensor& outputs, const torch::Tensor& targets
 // How many images are right: int64 [1] of the likeliest class, or [attributes] of each attribute.
 torch::Tensor correct_of(const torch::Tensor& outputs, const torch::Tensor& targets);
 
+// int64 [3, classes or attributes]: the images that have the class or attribute, those that are said to, and those of both.
+torch::Tensor class_counts_of(const torch::Tensor& outputs, const torch::Tensor& targets);
+
 }  // namespace lcnn::train

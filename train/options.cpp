@@ -27,6 +27,7 @@ const Names<ScheduleKind> kSchedules{
     {"constant", ScheduleKind::constant}, {"cosine", ScheduleKind::cosine}, {"step", ScheduleKind::step}};
 const Names<Resize> kResizes{{"crop", Resize::crop}, {"stretch", Resize::stretch}};
 const Names<Freeze> kFreezes{{"none", {}}, {"dictionary", {.dictionary = true}}, {"lookups", {.lookups = true}}};
+const Names<Precision> kAutocasts{{"none", Precision::fp32}, {"bf16", Precision::bf16}, {"fp16", Precision::fp16}};
 const Names<Device> kDevices{{"cpu", Device::cpu}, {"cuda", Device::cuda}};
 
 [[noreturn]] void refuse(const std::string& option, const std::string& given, const std::string& accepted) {
@@ -151,6 +152,8 @@ void interpret(Options& options) {
   architecture.sparsity = whole("sparsity", 1, 1'000'000);
   architecture.initial_sparsity = real("initial-sparsity", 0, 1, /*below=*/true);
   options.lambda = pooled ? real("lambda", 0, 1e6) : 0.0;
+  require_used(options, "lambda-warm-up", options.lambda > 0, "--lambda above 0");
+  options.lambda_warmup_epochs = real("lambda-warm-up", 0, 1e6);
 
   options.optimizer = named(kOptimizers, "optimizer", text("optimizer"));
   require_used(options, "momentum", options.optimizer == OptimizerKind::sgd, "--optimizer=sgd");
@@ -158,6 +161,8 @@ void interpret(Options& options) {
   options.weight_decay = real("weight-decay", 0, 1);
   options.epochs = whole("epochs", 1, 1'000'000);
   options.batch = whole("batch", 1, 1'000'000);
+  options.accumulate = whole("accumulate", 1, 1'000'000);
+  options.autocast = named(kAutocasts, "autocast", text("autocast"));
   options.patience = whole("patience", 0, 1'000'000);
   for (const char* const option : {"image-size", "resize"}) {
     require_used(options, option, dataset.files, fmt::format("--dataset={}", fmt::join(file_datasets(), " and ")));
@@ -193,6 +198,8 @@ Options parse_options(const std::vector<std::string>& arguments) {
   app.footer(
       "OUT/last.safetensors is the state after the last epoch, best.safetensors the one with the lowest validation loss,\n"
       "metrics.jsonl has one line an epoch. Ctrl-C ends after the current batch, --resume goes on from there.\n"
+      "torchrun --no-python --nproc-per-node=N lcnn_train ... trains in N processes, each with its share of every batch (RANK, WORLD_SIZE,\n"
+      "LOCAL_RANK, MASTER_ADDR and MASTER_PORT say the same without torchrun): by Gloo on CPUs, by NCCL with a GPU each.\n"
       "Exit codes: 0 trained, 1 the loss is no longer finite, 2 the input cannot be used, 130 interrupted.");
   const auto add = [&](const char* option, const char* preset, const std::string& help) {
     options.values[option] = preset;
@@ -214,6 +221,7 @@ Options parse_options(const std::vector<std::string>& arguments) {
   add("sparsity", "2", "fixed: lookups per position, as far as the dictionary has them");
   add("initial-sparsity", "0.3", "pooled: the fraction of P that counts as zero at the start, and so the threshold");
   add("lambda", "0", "pooled: weight of the sparsity loss");
+  add("lambda-warm-up", "0", "epochs in which lambda rises from 0");
   add("from", "", "start from this checkpoint's network; the output layer is drawn anew where the number of classes differs");
   add("freeze", "none", "dictionary, lookups: what of the checkpoint's LookupConv2d is held as it is");
   add("optimizer", "sgd", "sgd, adam");
@@ -225,17 +233,22 @@ Options parse_options(const std::vector<std::string>& arguments) {
   add("momentum", "0.9", "of sgd");
   add("weight-decay", "0.0005", "of all parameters");
   add("epochs", "15", "epochs to train");
-  add("batch", "128", "images in a batch");
+  add("batch", "128", "images in a batch, of all processes together");
+  add("accumulate", "1", "batches in a step: their gradients are those of one batch of so many times the images, but for batch normalization");
+  add("autocast", "none", "bf16, fp16: what convolutions and linear layers compute in, in training; fp16 with dynamic loss scaling");
   add("patience", "0", "stop after N epochs without a lower validation loss; 0: never");
   add("seed", "1", "of parameters, lookups, dropout, and the order and variation of images");
   add("threads", "0", "threads on the CPU; 0: all cores");
   add("device", "cpu", "cpu, cuda");
   app.add_option("--out", options.out, "the folder of checkpoints and metrics")->required()->type_name("");
+  std::string timeout = "600";
+  app.add_option("--timeout", timeout, "several processes: seconds that one waits for the others")->capture_default_str()->type_name("");
   app.add_flag("--resume", options.resume, "continue the training of that folder");
   parse_arguments(app, arguments);
   for (const auto& [option, value] : options.values) {
     if (app.count("--" + option) > 0) options.given.insert(option);
   }
+  options.timeout = whole_number<std::int64_t>("timeout", timeout, 1, 1'000'000);
   // What the checkpoint to start from says is not known yet, and so neither which options have an effect.
   const auto given = options.given;
   if (!options.values["from"].empty()) options.given.clear();
@@ -264,7 +277,11 @@ Options continued_options(const Options& now, const std::map<std::string, std::s
   Options options = now;
   for (auto& [option, value] : options.values) {
     const auto before = started.find(option);
-    if (before == started.end()) throw std::invalid_argument(fmt::format("it was made without --{}", option));
+    if (before == started.end()) {
+      // Of a version without that option: its default is what was done then.
+      if (now.given.contains(option)) throw std::invalid_argument(fmt::format("it was made without --{}", option));
+      continue;
+    }
     const bool changes = now.given.contains(option) && value != before->second;
     if (!changes) {
       value = before->second;

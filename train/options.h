@@ -36,10 +36,14 @@ struct Options {
   Schedule schedule;
   double momentum = 0, weight_decay = 0;
   double lambda = 0;  // of the sparsity loss
+  double lambda_warmup_epochs = 0;  // it rises linearly from 0 at the start
+  Precision autocast = Precision::fp32;  // fp16, bf16: what convolutions and linear layers compute in
+  std::int64_t accumulate = 1;  // batches in a step
   std::int64_t epochs = 0, batch = 0, patience = 0;
   std::uint64_t seed = 0;
   int threads = 0;  // 0: all cores
   int loaders = 1;  // threads that make images ready
+  std::int64_t timeout = 0;  // seconds that a process waits for the others
   Device device = Device::cpu;
 
   std::string out;

@@ -37,7 +37,7 @@ TEST(TrainOptions, AreRead) {
       parse({"--model=lenet", "--dataset=mnist", "--data=/d", "--convolution=pooled", "--dictionary=1,5", "--granularity=filter",
              "--initial-sparsity=0.4", "--lambda=0.01", "--optimizer=adam", "--schedule=step", "--step-epochs=3",
              "--step-factor=0.5", "--warm-up=1.5", "--epochs=7", "--batch=32", "--seed=9", "--threads=2", "--subset=100",
-             "--patience=4", "--crop=3", "--flip=0.5", "--loaders=6", "--weight-decay=0.25"});
+             "--patience=4", "--lambda-warm-up=2.5", "--accumulate=8", "--autocast=fp16", "--crop=3", "--flip=0.5", "--loaders=6", "--weight-decay=0.25"});
   EXPECT_EQ(options.architecture.dictionary_sizes, (std::vector<std::int64_t>{1, 5}));
   EXPECT_EQ(options.architecture.granularity, Granularity::filter);
   EXPECT_EQ(options.architecture.initial_sparsity, 0.4);
@@ -53,6 +53,9 @@ TEST(TrainOptions, AreRead) {
   EXPECT_EQ(options.threads, 2);
   EXPECT_EQ(options.subset, 100);
   EXPECT_EQ(options.patience, 4);
+  EXPECT_EQ(options.lambda_warmup_epochs, 2.5);
+  EXPECT_EQ(options.accumulate, 8);
+  EXPECT_EQ(options.autocast, Precision::fp16);
   EXPECT_EQ(options.augmentation.crop, 3);
   EXPECT_EQ(options.augmentation.flip, 0.5);
   EXPECT_EQ(options.loaders, 6);
@@ -76,6 +79,9 @@ TEST(TrainOptions, WhatIsNotAcceptedIsNamedWithWhatIs) {
   EXPECT_EQ(refusal({"--dataset=folder", "--data=/d", "--resize=fill"}), "--resize=fill: crop, stretch are accepted");
   EXPECT_EQ(refusal({"--epochs=0"}), "--epochs=0: a whole number from 1 to 1000000 is accepted");
   EXPECT_EQ(refusal({"--batch=x"}), "--batch=x: a whole number from 1 to 1000000 is accepted");
+  EXPECT_EQ(refusal({"--accumulate=0"}), "--accumulate=0: a whole number from 1 to 1000000 is accepted");
+  EXPECT_EQ(refusal({"--timeout=0"}), "--timeout=0: a whole number from 1 to 1000000 is accepted");
+  EXPECT_EQ(refusal({"--autocast=fp8"}), "--autocast=fp8: bf16, fp16, none are accepted");
   EXPECT_EQ(refusal({"--momentum=1"}), "--momentum=1: a number from 0 to below 1 is accepted");
   EXPECT_EQ(refusal({"--learning-rate=nan"}), "--learning-rate=nan: a number from 0 to 1000 is accepted");
   EXPECT_EQ(refusal({"--convolution=fixed", "--dictionary=3"}),
@@ -90,6 +96,7 @@ TEST(TrainOptions, WhatIsNotAcceptedIsNamedWithWhatIs) {
 TEST(TrainOptions, WhatWouldHaveNoEffectIsRefused) {
   EXPECT_EQ(refusal({"--dictionary=fast"}), "--dictionary is for --convolution=pooled and fixed only");
   EXPECT_EQ(refusal({"--convolution=fixed", "--lambda=1"}), "--lambda is for --convolution=pooled only");
+  EXPECT_EQ(refusal({"--convolution=pooled", "--lambda-warm-up=1"}), "--lambda-warm-up is for --lambda above 0 only");
   EXPECT_EQ(refusal({"--convolution=pooled", "--sparsity=1"}), "--sparsity is for --convolution=fixed only");
   EXPECT_EQ(refusal({"--optimizer=adam", "--momentum=0.5"}), "--momentum is for --optimizer=sgd only");
   EXPECT_EQ(refusal({"--step-epochs=5"}), "--step-epochs is for --schedule=step only");
@@ -112,6 +119,13 @@ TEST(TrainOptions, AContinuedTrainingKeepsWhatItWasStartedWith) {
     EXPECT_STREQ(error.what(), "--model=cnn: this training was started with lenet; data, device, epochs, loaders, patience, threads may "
                                "change when it is continued");
   }
+}
+
+TEST(TrainOptions, OptionsThatAnOlderVersionDidNotHaveAreAsTheyWere) {
+  auto started = parse({"--batch=32"}).values;
+  started.erase("accumulate");
+  EXPECT_EQ(continued_options(parse({"--resume"}), started).accumulate, 1);
+  EXPECT_THROW(continued_options(parse({"--resume", "--accumulate=2"}), started), std::invalid_argument);
 }
 
 TEST(TrainOptions, HelpListsModelsAndDataSets) {

@@ -6,8 +6,10 @@
 
 namespace lcnn::train {
 
+double warmed_up(double value, double epoch, double warmup_epochs) { return epoch < warmup_epochs ? value * epoch / warmup_epochs : value; }
+
 double Schedule::at(double epoch) const {
-  if (epoch < warmup_epochs) return learning_rate * epoch / warmup_epochs;
+  if (epoch < warmup_epochs) return warmed_up(learning_rate, epoch, warmup_epochs);
   switch (kind) {
     case ScheduleKind::constant: return learning_rate;
     case ScheduleKind::step: return learning_rate * std::pow(step_factor, std::floor(epoch / step_epochs));

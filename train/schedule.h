@@ -1,7 +1,10 @@
-// The learning rate's course over a training.
+// The courses of the learning rate and of lambda over a training.
 #pragma once
 
 namespace lcnn::train {
+
+// A value that rises linearly from 0 in the first epochs of a training; fractions of epochs count.
+double warmed_up(double value, double epoch, double warmup_epochs);
 
 enum class ScheduleKind { constant, cosine, step };
 

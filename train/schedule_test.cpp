@@ -21,6 +21,14 @@ TEST(Schedule, WarmUpRisesLinearlyWhateverFollows) {
   }
 }
 
+TEST(Schedule, AValueIsWarmedUpFromZeroToItself) {
+  EXPECT_DOUBLE_EQ(warmed_up(3, 0, 2), 0.0);
+  EXPECT_DOUBLE_EQ(warmed_up(3, 0.5, 2), 0.75);
+  EXPECT_DOUBLE_EQ(warmed_up(3, 2, 2), 3.0);
+  EXPECT_DOUBLE_EQ(warmed_up(3, 9, 2), 3.0);
+  EXPECT_DOUBLE_EQ(warmed_up(3, 0, 0), 3.0);
+}
+
 TEST(Schedule, StepMultipliesAfterEverySoManyEpochs) {
   const Schedule schedule{.kind = ScheduleKind::step, .learning_rate = 1, .epochs = 10, .step_epochs = 3, .step_factor = 0.5};
   EXPECT_DOUBLE_EQ(schedule.at(2.9), 1.0);

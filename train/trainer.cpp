@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <csignal>
@@ -12,16 +13,21 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <optional>
+#include <random>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
+#include "train/batches.h"
 #include "train/checkpoint.h"
+#include "train/costs.h"
+#include "train/evaluation.h"
 #include "train/loader.h"
+#include "train/loss_scaler.h"
 #include "train/metrics.h"
 #include "train/model.h"
-#include "train/normalizer.h"
-#include "train/objective.h"
 #include "train/optimizer.h"
+#include "train/process_group.h"
 #include "train/training_step.h"
 #include "train/transfer.h"
 #include "variants/runtime.h"
@@ -33,88 +39,46 @@ namespace fs = std::filesystem;
 
 volatile std::sig_atomic_t stop_requested = 0;
 
-constexpr std::int64_t kEvaluationBatch = 500;
-
-// Makes tensors on the device of a set's targets, and of its images as loaders give them: these are normalized.
-class Batches {
- public:
-  Batches(const ImageSet& set, const ImageShape& shape, const Normalization& normalization, torch::Device device)
-      : set_(set), shape_(shape), targets_(targets_of(set).to(device)), normalized_(normalization, device) {}
-  const ImageSet& set() const { return set_; }
-  std::int64_t count() const { return set_.count(); }
-  torch::Tensor images(std::span<std::uint8_t> pixels) const {
-    const auto count = static_cast<std::int64_t>(pixels.size()) / shape_.elements();
-    return normalized_(torch::from_blob(pixels.data(), {count, shape_.channels, shape_.height, shape_.width}, torch::kByte));
-  }
-  torch::Tensor targets(const torch::Tensor& which) const { return targets_.index_select(0, which); }
-
- private:
-  const ImageSet& set_;
-  const ImageShape shape_;
-  const torch::Tensor targets_;
-  const Normalizer normalized_;
-};
-
 std::vector<std::int64_t> values_of(const torch::Tensor& order) {
   const auto* const first = order.data_ptr<std::int64_t>();
   return {first, first + order.numel()};
 }
 
-void add(torch::Tensor& sum, const torch::Tensor& correct) { sum = sum.defined() ? sum.to(correct.device()) + correct : correct; }
-
-// Of so many images.
-Score score_of(double loss_sum, const torch::Tensor& correct, std::int64_t images) {
-  const torch::Tensor host = correct.to(torch::kCPU, torch::kDouble).div(static_cast<double>(images));
-  return {loss_sum / static_cast<double>(images), {host.const_data_ptr<double>(), host.const_data_ptr<double>() + host.numel()}};
-}
-
-Score evaluate(Model& model, const Batches& batches, const View& view, int loaders, torch::Device device) {
-  const torch::NoGradGuard no_grad;
-  model.eval();
-  double loss = 0;
-  torch::Tensor correct;
-  Loader loader(batches.set(), view, values_of(torch::arange(batches.count(), torch::kLong)), kEvaluationBatch, 0, loaders);
-  for (std::int64_t first = 0; first < batches.count(); first += kEvaluationBatch) {
-    const torch::Tensor which = torch::arange(first, std::min(first + kEvaluationBatch, batches.count()), torch::kLong).to(device);
-    const torch::Tensor outputs = model.forward(batches.images(loader.next())), targets = batches.targets(which);
-    loss += loss_of(outputs, targets).item<double>() * static_cast<double>(which.numel());
-    add(correct, correct_of(outputs, targets));
-  }
-  return score_of(loss, correct, batches.count());
-}
-
-// Lookups left, the share of P that they are (the paper's sparsity), and multiplications of the convolutions for one image.
-void add_costs(nlohmann::ordered_json& line, const Model& model) {
-  LayerCost sum;
-  nlohmann::ordered_json layers = nlohmann::ordered_json::array();
-  const auto add = [](nlohmann::ordered_json& json, const LayerCost& cost) {
-    if (cost.lookup_elements > 0) {
-      json["lookups"] = cost.lookups;
-      json["sparsity"] = static_cast<double>(cost.lookups) / static_cast<double>(cost.lookup_elements);
-    }
-    json["multiplications"] = cost.multiplications;
-    json["conv2d_multiplications"] = cost.conv2d_multiplications;
-  };
-  for (const LayerCost& cost : model.costs()) {
-    sum.lookups += cost.lookups;
-    sum.lookup_elements += cost.lookup_elements;
-    sum.multiplications += cost.multiplications;
-    sum.conv2d_multiplications += cost.conv2d_multiplications;
-    nlohmann::ordered_json& layer = layers.emplace_back(nlohmann::ordered_json{{"name", cost.name}});
-    if (cost.dictionary_size > 0) layer["dictionary_size"] = cost.dictionary_size;
-    add(layer, cost);
-  }
-  add(line, sum);
-  line["layers"] = layers;
-}
-
-// Batch normalization knows no variance of a single value, which a last batch of one image may come down to.
-void require_variance(const Options& options, const Model& model, std::int64_t images) {
+// Batch normalization knows no variance of a single value, which a process's share of a batch may come down to.
+void require_variance(const Options& options, const Model& model, std::int64_t images, const World& world) {
   const auto buffers = model.named_buffers();
-  const bool normalizes = std::ranges::any_of(buffers, [](const auto& buffer) { return buffer.key().ends_with("running_var"); });
-  if (!normalizes || images % options.batch != 1 % options.batch) return;
-  throw std::invalid_argument("--batch=" + std::to_string(options.batch) + ": the last batch of " + std::to_string(images) +
-                              " images would be of one: the batch normalization of " + options.architecture.model + " takes two or more");
+  if (std::ranges::none_of(buffers, [](const auto& buffer) { return buffer.key().ends_with("running_var"); })) return;
+  for (const std::int64_t batch : {std::min(options.batch, images), images % options.batch}) {
+    // Shares are of this size, rounded up or down.
+    if (batch == 0 || (batch / world.size != 1 && (batch + world.size - 1) / world.size != 1)) continue;
+    const std::string whose = world.alone() ? "" : " for one of " + std::to_string(world.size) + " processes";
+    throw std::invalid_argument("--batch=" + std::to_string(options.batch) + ": the last batch of " + std::to_string(images) + " images would be of one" +
+                                whose + ": the batch normalization of " + options.architecture.model + " takes two or more");
+  }
+}
+
+void require_shares(const Options& options, const Dataset& dataset, const World& world) {
+  const std::string processes = "over " + std::to_string(world.size) + " processes";
+  if (options.batch % world.size != 0) {
+    throw std::invalid_argument("--batch=" + std::to_string(options.batch) + ": " + processes + ", a multiple of " + std::to_string(world.size) +
+                                " is accepted");
+  }
+  if (dataset.validation.count() < world.size) {
+    throw std::invalid_argument("the data set has " + std::to_string(dataset.validation.count()) + " validation images: too few " + processes);
+  }
+}
+
+// The indices of a rank's images in each batch, one batch after the other.
+std::vector<std::int64_t> own_order(const torch::Tensor& order, std::int64_t batch, const World& world) {
+  const std::vector<std::int64_t> all = values_of(order);
+  if (world.alone()) return all;
+  std::vector<std::int64_t> own;
+  const auto count = static_cast<std::int64_t>(all.size());
+  for (std::int64_t first = 0; first < count; first += batch) {
+    const Share share = share_of(std::min(batch, count - first), world);
+    own.insert(own.end(), all.begin() + first + share.begin, all.begin() + first + share.end);
+  }
+  return own;
 }
 
 // Of all images in memory, or of some in files.
@@ -127,14 +91,21 @@ Normalization usual_normalization(const Dataset& dataset, const View& view, int 
 class Training {
  public:
   // checkpoint: of a training that is continued; from: what one starts from. At most one of them.
-  Training(const Options& options, const Architecture& architecture, const Dataset& dataset, const Checkpoint* checkpoint, const Checkpoint* from);
+  Training(const Options& options, const Architecture& architecture, const Dataset& dataset, const Checkpoint* checkpoint, const Checkpoint* from,
+           ProcessGroup& group, torch::Device device);
   Outcome run();
 
  private:
   Outcome run_epoch();
+  // Nothing when the training was asked to stop.
+  std::optional<ScoreSums> run_step(Loader& loader, std::int64_t step, std::int64_t step_count);
+  ScoreSums add_step_gradients(const std::vector<torch::Tensor>& parts, const std::vector<torch::Tensor>& bytes, double images, double epoch);
+  void seed_generator(std::int64_t step) const;
   Outcome run_and_finish_epoch();
   void finish_epoch(double seconds);
   void save(const char* name) {
+    if (!group_.world().first()) return;
+    progress_.loss_scaler = loss_scaler_.state();
     save_checkpoint(fs::path(options_.out) / name, architecture_, options_, normalization_, labels_, progress_, *model_, *optimizer_);
   }
   void show_progress(std::int64_t batch, std::int64_t batch_count) const;
@@ -143,22 +114,26 @@ class Training {
 
   const Options& options_;
   const Architecture architecture_;
+  ProcessGroup& group_;
   const torch::Device device_;
   const View middle_;  // of images, as validation sees them
   const Normalization normalization_;
   const Labels labels_;
   const Batches training_, validation_;
   const std::shared_ptr<Model> model_;
+  std::vector<torch::Tensor> parameters_;  // that are trained
   std::unique_ptr<torch::optim::Optimizer> optimizer_;
+  LossScaler loss_scaler_;
   Progress progress_;
-  const bool terminal_ = isatty(STDERR_FILENO) == 1;
+  const bool terminal_ = group_.world().first() && isatty(STDERR_FILENO) == 1;
 };
 
 Training::Training(const Options& options, const Architecture& architecture, const Dataset& dataset, const Checkpoint* checkpoint,
-                   const Checkpoint* from)
+                   const Checkpoint* from, ProcessGroup& group, torch::Device device)
     : options_(options),
       architecture_(architecture),
-      device_(options.device == Device::cuda ? torch::kCUDA : torch::kCPU),
+      group_(group),
+      device_(device),
       middle_{dataset.shape, {.crop = dataset.training.files.empty() ? 0 : options.augmentation.crop}, {}, options.resize},
       normalization_(checkpoint != nullptr ? checkpoint->normalization
                      : from != nullptr     ? from->normalization
@@ -166,20 +141,29 @@ Training::Training(const Options& options, const Architecture& architecture, con
       labels_(dataset.labels),
       training_(dataset.training, dataset.shape, normalization_, device_),
       validation_(dataset.validation, dataset.shape, normalization_, device_),
-      model_(make_model(architecture)) {
-  require_variance(options, *model_, training_.count());
+      model_(make_model(architecture)),
+      loss_scaler_(options.autocast == Precision::fp16, device_) {
+  require_variance(options, *model_, training_.count(), group.world());
   if (checkpoint != nullptr) restore_model(*checkpoint, *model_);
-  if (from != nullptr && start_from(*from, *model_)) {
+  if (from != nullptr && start_from(*from, *model_) && group.world().first()) {
     std::printf("%s is drawn anew for %ld outputs: %s has %ld\n", model_->output_layer().c_str(), architecture.classes, options.from.c_str(),
                 from->architecture.classes);
   }
   freeze(*model_, options.freeze);
   model_->to(device_);
-  optimizer_ = make_optimizer(options, trained_parameters(*model_));
+  group_.broadcast(model_->parameters());
+  group_.broadcast(model_->buffers());
+  parameters_ = trained_parameters(*model_);
+  optimizer_ = make_optimizer(options, parameters_);
   if (checkpoint == nullptr) return;
   restore_optimizer(*checkpoint, *model_, *optimizer_);
   restore_generator(*checkpoint);
   progress_ = checkpoint->progress;
+  try {
+    loss_scaler_.restore(progress_.loss_scaler);
+  } catch (const std::runtime_error& error) {
+    throw std::runtime_error(checkpoint->file.string() + ": " + error.what());
+  }
   if (progress_.order.defined() && progress_.order.numel() != training_.count()) {
     throw std::runtime_error(checkpoint->file.string() + ": it was trained on " + std::to_string(progress_.order.numel()) +
                              " images: there are " + std::to_string(training_.count()));
@@ -193,35 +177,105 @@ void Training::show_progress(std::int64_t batch, std::int64_t batch_count) const
                batch_count, progress_.loss_sum / images);
 }
 
+// Dropout of every process is drawn for itself. That of the first one goes on from what its checkpoint holds; the others' depends on
+// the step alone, so that no checkpoint needs it.
+void Training::seed_generator(std::int64_t step) const {
+  const int rank = group_.world().rank;
+  if (rank == 0) return;
+  std::seed_seq mixed{options_.seed & 0xFFFFFFFF, options_.seed >> 32, static_cast<std::uint64_t>(rank), static_cast<std::uint64_t>(progress_.epochs),
+                      static_cast<std::uint64_t>(step)};
+  std::array<std::uint32_t, 1> seed{};
+  mixed.generate(seed.begin(), seed.end());
+  torch::manual_seed(seed.front());
+}
+
+// parts: the indices of this process's images in each batch of the step; images: those of all batches and processes.
+ScoreSums Training::add_step_gradients(const std::vector<torch::Tensor>& parts, const std::vector<torch::Tensor>& bytes, double images, double epoch) {
+  const Objective objective{.lambda = warmed_up(options_.lambda, epoch, options_.lambda_warmup_epochs), .autocast = options_.autocast,
+                            .loss_scaler = &loss_scaler_};
+  optimizer_->zero_grad();
+  ScoreSums sums;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (parts[i].numel() == 0) continue;
+    const torch::Tensor targets = training_.targets(parts[i]);
+    const auto own = static_cast<double>(parts[i].numel());
+    const StepResult result = add_gradients(*model_, training_.images(bytes[i]), targets, objective, own / images);
+    sums.add(result.loss * own, correct_of(result.outputs, targets));
+  }
+  if (group_.world().alone()) return sums;
+  sums.loss = group_.sum(std::vector{sums.loss}).front();
+  if (!std::isfinite(sums.loss)) return sums;
+  // A last batch may have no image for this process.
+  if (!sums.correct.defined()) sums.correct = torch::zeros({labels_.attributes ? architecture_.classes : 1}, torch::kLong).to(device_);
+  std::vector<torch::Tensor> gradients;
+  for (const torch::Tensor& parameter : parameters_) {
+    if (!parameter.grad().defined()) torch::Tensor(parameter).mutable_grad() = torch::zeros_like(parameter);
+    gradients.push_back(parameter.grad());
+  }
+  group_.sum(std::vector{sums.correct});
+  group_.sum(gradients);
+  return sums;
+}
+
+std::optional<ScoreSums> Training::run_step(Loader& loader, std::int64_t step, std::int64_t step_count) {
+  const std::int64_t first = step * options_.accumulate * options_.batch;
+  const torch::Tensor which = progress_.order.slice(0, first, std::min(first + options_.accumulate * options_.batch, training_.count()));
+  std::vector<torch::Tensor> parts = which.split(options_.batch), bytes;
+  std::string failure;
+  try {
+    // All images before the first gradient: one that cannot be used leaves the training as it was.
+    for (torch::Tensor& part : parts) {
+      const Share share = share_of(part.numel(), group_.world());
+      part = part.slice(0, share.begin, share.end);
+      bytes.push_back(share.count() > 0 ? training_.bytes(loader.next()) : torch::Tensor());
+    }
+  } catch (const std::runtime_error& error) {
+    failure = error.what();
+  }
+  group_.fail_together(failure);
+  if (group_.sum(std::vector<double>{static_cast<double>(stop_requested)}).front() > 0) return std::nullopt;
+
+  const double epoch = static_cast<double>(progress_.epochs) + static_cast<double>(step + 1) / static_cast<double>(step_count);
+  seed_generator(step);
+  const ScoreSums sums = add_step_gradients(parts, bytes, static_cast<double>(which.numel()), epoch);
+  if (!std::isfinite(sums.loss)) return sums;
+  set_learning_rate(*optimizer_, options_.schedule.at(epoch));
+  if (loss_scaler_.unscale(parameters_)) optimizer_->step();
+  else ++progress_.skipped_steps;
+  return sums;
+}
+
 Outcome Training::run_epoch() {
-  if (!progress_.order.defined()) progress_.order = torch::randperm(training_.count(), torch::kLong);
-  const torch::Tensor order = progress_.order.to(device_);
+  if (!progress_.order.defined()) {
+    progress_.order = torch::randperm(training_.count(), torch::kLong);
+    group_.broadcast({progress_.order});
+  }
+  const std::int64_t step_images = options_.batch * options_.accumulate;
   const std::int64_t batch_count = (training_.count() + options_.batch - 1) / options_.batch;
+  const std::int64_t step_count = (training_.count() + step_images - 1) / step_images;
   const View view{architecture_.shape, options_.augmentation, Draw{options_.seed, static_cast<std::uint64_t>(progress_.epochs)}, options_.resize};
-  Loader loader(training_.set(), view, values_of(progress_.order), options_.batch, progress_.batches, options_.loaders);
+  Loader loader(training_.set(), view, own_order(progress_.order, options_.batch, group_.world()), options_.batch / group_.world().size,
+                progress_.batches, options_.loaders);
   model_->train();
   while (progress_.batches < batch_count) {
-    if (stop_requested != 0) return Outcome::interrupted;
-    const double epoch = static_cast<double>(progress_.epochs) +
-                         static_cast<double>(progress_.batches + 1) / static_cast<double>(batch_count);
-    set_learning_rate(*optimizer_, options_.schedule.at(epoch));
-    const std::int64_t first = progress_.batches * options_.batch;
-    const torch::Tensor which = order.slice(0, first, std::min(first + options_.batch, training_.count()));
-    const torch::Tensor targets = training_.targets(which);
-    const torch::Tensor images = training_.images(loader.next());
-    const StepResult step = training_step(*model_, *optimizer_, images, targets, options_.lambda);
-    if (!std::isfinite(step.loss)) return Outcome::diverged;
-    progress_.loss_sum += step.loss * static_cast<double>(which.numel());
-    add(progress_.correct, correct_of(step.outputs, targets));
-    ++progress_.batches;
+    const std::optional<ScoreSums> step = run_step(loader, progress_.batches / options_.accumulate, step_count);
+    if (!step) return Outcome::interrupted;
+    if (!std::isfinite(step->loss)) return Outcome::diverged;
+    ScoreSums sums{.loss = progress_.loss_sum, .correct = progress_.correct};
+    sums.add(step->loss, step->correct);
+    progress_.loss_sum = sums.loss;
+    progress_.correct = sums.correct;
+    progress_.batches = std::min(progress_.batches + options_.accumulate, batch_count);
     show_progress(progress_.batches, batch_count);
   }
   return Outcome::finished;
 }
 
 void Training::finish_epoch(double seconds) {
-  const Score training = score_of(progress_.loss_sum, progress_.correct, training_.count());
-  const Score validation = evaluate(*model_, validation_, middle_, options_.loaders, device_);
+  const Score training = score_of({.loss = progress_.loss_sum, .correct = progress_.correct}, training_.count());
+  group_.broadcast(model_->buffers());  // running statistics: each process has those of its images
+  const Score validation = evaluate(*model_, validation_, middle_, options_.loaders, group_);
+  const std::int64_t skipped_steps = std::exchange(progress_.skipped_steps, 0);
   ++progress_.epochs;
   progress_.batches = 0;
   progress_.loss_sum = 0;
@@ -232,6 +286,7 @@ void Training::finish_epoch(double seconds) {
     progress_.best_loss = validation.loss;
     progress_.best_epoch = progress_.epochs;
   }
+  if (!group_.world().first()) return;
   nlohmann::ordered_json line{{"epoch", progress_.epochs},
                               {"training_images", training_.count()},
                               {"learning_rate", options_.schedule.at(static_cast<double>(progress_.epochs))},
@@ -239,6 +294,12 @@ void Training::finish_epoch(double seconds) {
                               {"validation", to_json(validation, labels_)},
                               {"best", best},
                               {"seconds", seconds}};
+  if (options_.lambda > 0) line["lambda"] = warmed_up(options_.lambda, static_cast<double>(progress_.epochs), options_.lambda_warmup_epochs);
+  if (options_.autocast == Precision::fp16) {
+    line["loss_scale"] = loss_scaler_.scale();
+    line["skipped_steps"] = skipped_steps;
+  }
+  if (!group_.world().alone()) line["processes"] = group_.world().size;
   add_costs(line, *model_);
   append_metrics(metrics_file(), line);
   // A checkpoint of fewer epochs than there are lines is continued rightly, one of more is not: the lines come first.
@@ -264,6 +325,9 @@ Outcome Training::run() {
     Outcome outcome = Outcome::interrupted;
     try {
       outcome = run_and_finish_epoch();
+    } catch (const ProcessLost& error) {
+      if (terminal_) std::fputs("\r\033[K", stderr);
+      throw std::runtime_error(std::string(error.what()) + "; --resume continues from the last checkpoint");
     } catch (const std::runtime_error& error) {
       if (terminal_) std::fputs("\r\033[K", stderr);
       if (progress_.batches == 0) throw;
@@ -275,6 +339,7 @@ Outcome Training::run() {
     if (outcome == Outcome::interrupted) save("last.safetensors");
     if (outcome != Outcome::finished) return outcome;
   }
+  if (!group_.world().first()) return Outcome::finished;
   std::printf("best: epoch %ld, validation loss %.4f\n", progress_.best_epoch, progress_.best_loss);
   if (labels_.attributes && progress_.best_epoch > 0) {
     std::fputs(attribute_lines(read_metrics(metrics_file(), progress_.best_epoch).at("validation")).c_str(), stdout);
@@ -314,7 +379,7 @@ void prepare_folder(const fs::path& folder) {
 
 void request_stop() { stop_requested = 1; }
 
-Outcome train(const Options& given) {
+Outcome train(const Options& given, const World& world) {
   const fs::path folder = given.out, last = folder / "last.safetensors";
   if (!given.resume && fs::exists(last)) {
     throw std::invalid_argument("--out=" + given.out + ": it holds a training already; --resume continues it");
@@ -336,7 +401,10 @@ Outcome train(const Options& given) {
     if (const std::string reason = why_no_cuda(); !reason.empty()) throw std::invalid_argument("--device=cuda: " + reason);
   }
   if (options.threads > 0) set_threads(options.threads);
+  const torch::Device device = device_of(world, options.device == Device::cuda);
+  ProcessGroup group(world, device, std::chrono::seconds(options.timeout));
   const Dataset dataset = read_dataset(options);
+  require_shares(options, dataset, world);
   Architecture architecture = options.architecture;
   architecture.shape = dataset.shape;
   architecture.classes = dataset.classes;
@@ -345,10 +413,14 @@ Outcome train(const Options& given) {
                              to_json(checkpoint->architecture).dump() + ", not " + to_json(architecture).dump());
   }
   torch::manual_seed(options.seed);
-  Training training(options, architecture, dataset, checkpoint ? &*checkpoint : nullptr, from ? &*from : nullptr);
-  prepare_folder(folder);
-  truncate_metrics(folder / "metrics.jsonl", checkpoint ? checkpoint->progress.epochs : 0);
-  return training.run();
+  Training training(options, architecture, dataset, checkpoint ? &*checkpoint : nullptr, from ? &*from : nullptr, group, device);
+  if (world.first()) {
+    prepare_folder(folder);
+    truncate_metrics(folder / "metrics.jsonl", checkpoint ? checkpoint->progress.epochs : 0);
+  }
+  const Outcome outcome = training.run();
+  group.leave();
+  return outcome;
 }
 
 }  // namespace lcnn::train

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "train/options.h"
+#include "train/world.h"
 
 namespace lcnn::train {
 
@@ -13,6 +14,7 @@ void request_stop();
 // Trains as the options say; checkpoints and metrics are in options.out after every epoch. Prints a line an epoch on stdout, and
 // progress on stderr when that is a terminal. Throws std::invalid_argument or std::runtime_error, one line, for what cannot be
 // used; files that were there are intact then.
-Outcome train(const Options& options);
+// Each process of a world trains with its share of every batch, and ends like the others; only the first one writes and prints.
+Outcome train(const Options& options, const World& world);
 
 }  // namespace lcnn::train

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "profiles/nvtx_ranges.h"
+#include "train/autocast.h"
 #include "train/objective.h"
 
 namespace lcnn::train {
@@ -22,22 +23,30 @@ using profiles::Range;
 
 }  // namespace
 
-StepResult training_step(Model& model, torch::optim::Optimizer& optimizer, const torch::Tensor& images, const torch::Tensor& targets,
-                         double lambda) {
+StepResult add_gradients(Model& model, const torch::Tensor& images, const torch::Tensor& targets, const Objective& objective, double weight) {
   StepResult result;
-  optimizer.zero_grad();
   torch::Tensor loss, minimized;
   {
     const Range range = Range::of<ForwardRange>();
-    result.outputs = model.forward(images);
+    {
+      const Autocast autocast(images.device().type(), objective.autocast);
+      result.outputs = model.forward(images).to(torch::kFloat);
+    }
     loss = loss_of(result.outputs, targets);
-    minimized = lambda > 0 ? loss + lambda * model.sparsity_loss() : loss;
+    minimized = objective.lambda > 0 ? loss + objective.lambda * model.sparsity_loss() : loss;
+    if (weight != 1) minimized = minimized * weight;
+    if (objective.loss_scaler != nullptr) minimized = objective.loss_scaler->scaled(minimized);
   }
-  {
-    const Range range = Range::of<BackwardRange>();
-    minimized.backward();
-    result.loss = loss.item<double>();
-  }
+  const Range range = Range::of<BackwardRange>();
+  minimized.backward();
+  result.loss = loss.item<double>();
+  return result;
+}
+
+StepResult training_step(Model& model, torch::optim::Optimizer& optimizer, const torch::Tensor& images, const torch::Tensor& targets,
+                         double lambda) {
+  optimizer.zero_grad();
+  StepResult result = add_gradients(model, images, targets, {.lambda = lambda}, 1);
   if (!std::isfinite(result.loss)) return result;
   const Range range = Range::of<UpdateRange>();
   optimizer.step();
