@@ -8,7 +8,7 @@ import argparse
 import sys
 
 from render.csv_table import csv_table
-from render.extra_sections import inspect_section, profile_section
+from render.extra_sections import accuracy_section, inspect_section, profile_section
 from render.html_page import html_page
 from render.markdown_tables import markdown
 from render.page_picture import page_picture
@@ -36,13 +36,18 @@ def main():
     parser.add_argument("--output", metavar="FILE")
     parser.add_argument("--inspect", metavar="FOLDER_OR_JSON", action="append", default=[], help="of lcnn_inspect --out or --json; for html only")
     parser.add_argument("--profile", metavar="FILE", action="append", default=[], help="NAME.table.json of lcnn_bench --profile; for html only")
+    parser.add_argument("--accuracy", metavar="FILE", action="append", default=[], help="curve.json of scripts/accuracy_curve; for html only")
     parser.add_argument("--screenshot", metavar="FILE", help="PNG; for html only")
     parser.add_argument("--width", type=int, default=1200, help="of the screenshot, pixels")
     options = parser.parse_args()
-    if (options.screenshot or options.inspect or options.profile) and options.format != "html":
-        parser.error("--inspect, --profile and --screenshot belong to a page: --format=html")
+    if (options.screenshot or options.inspect or options.profile or options.accuracy) and options.format != "html":
+        parser.error("--inspect, --profile, --accuracy and --screenshot belong to a page: --format=html")
     try:
-        sections = [*map(inspect_section, options.inspect), *map(profile_section, options.profile)]
+        sections = [
+            *map(accuracy_section, options.accuracy),
+            *map(inspect_section, options.inspect),
+            *map(profile_section, options.profile),
+        ]
         reports = read_reports(options.reports)
         text = html_page(reports, sections) if options.format == "html" else TABLES[options.format](reports)
         output = options.output or ("lcnn_report.html" if options.format == "html" else None)

@@ -1,9 +1,10 @@
-"""Sections of the page that are not made of reports: what lcnn_inspect and lcnn_bench --profile write."""
+"""Sections of the page that are not made of reports: what lcnn_inspect, lcnn_bench --profile and accuracy_curve write."""
 import base64
 import html
 import json
 import pathlib
 
+from .accuracy_picture import svg
 from .report import UnusableInput, refuse_constant, visible
 
 PICTURES = ("dictionary", "filters", "lookups")  # as lcnn_inspect --out names them
@@ -70,6 +71,33 @@ def profile_section(path):
     path = pathlib.Path(path)
     rows = records_of(path, read_object(path), "rows")
     return section(f"Profile: {visible(path.name)}", "A click on a heading sorts.", sortable_table(rows))
+
+
+ACCURACY_MEANS = ("accuracy", "speedup", "lookups", "multiplications", "bytes")
+
+
+def accuracy_record(row):
+    """A row of curve.json as a row of the table."""
+    record = {"dictionary": row["dictionary"] or "Conv2d", "lambda": row["lambda"]}
+    for field in ACCURACY_MEANS:
+        of_seeds = row[field] or {"mean": None, "deviation": None}  # Conv2d has no lookups
+        record[field] = of_seeds["mean"]
+        if field in ("accuracy", "speedup"):
+            record[f"{field}_deviation"] = of_seeds["deviation"]
+    return record
+
+
+def accuracy_section(path):
+    """OUT/curve.json of scripts/accuracy_curve."""
+    path = pathlib.Path(path)
+    curve = read_object(path)
+    try:
+        table = sortable_table([accuracy_record(row) for row in curve["rows"]])
+        image = f'<img alt="accuracy against measured speed-up" src="data:image/svg+xml;base64,{base64.b64encode(svg(curve).encode()).decode()}">'
+    except (KeyError, TypeError, ValueError):
+        raise UnusableInput(f"{path}: is no curve.json of accuracy_curve") from None
+    text = "A point is a setting, its bar one standard deviation of its seeds; speed is an image's measured time against Conv2d's."
+    return section(f"Accuracy of trained networks: {visible(path.resolve().parent.name)}", text, f"<figure>{image}</figure>", table)
 
 
 def picture(path, most_bytes):

@@ -3,7 +3,8 @@ import struct
 import unittest
 import zlib
 
-from render.extra_sections import inspect_section, profile_section, sortable_table
+from render.chart_library import vl_convert
+from render.extra_sections import accuracy_section, inspect_section, profile_section, sortable_table
 from render.report import UnusableInput
 from render.test_support import HOSTILE, ReportsTest
 
@@ -29,6 +30,24 @@ class SectionsTest(ReportsTest):
         self.assertNotIn("<img", table)
         self.assertNotIn("</script", table)
         self.assertIn('data-value="1.5"', table)
+
+    def test_an_accuracy_curve(self):
+        try:
+            vl_convert()
+        except ImportError:
+            self.skipTest("vl-convert-python is not installed")
+
+        def row(dictionary, accuracy, lookups):
+            counts = {field: {"mean": 10.0, "deviation": None} for field in ("multiplications", "bytes", "speedup")}
+            return {"dictionary": dictionary, "lambda": 0.5, "accuracy": {"mean": accuracy, "deviation": 0.01}, "lookups": lookups, **counts}
+
+        rows = [row(None, 0.93, None), row(HOSTILE, 0.91, {"mean": 700.0, "deviation": 3.0})]
+        section = accuracy_section(self.write("curve.json", {"rows": rows}))
+        self.assertIn('src="data:image/svg+xml;base64,', section)
+        self.assertIn('data-value="0.91"', section)
+        self.assertIn('data-value="700.0"', section)
+        self.assertEqual(section.count("<img"), 1)
+        self.refused(accuracy_section, self.write("other.json", {"rows": [{"dictionary": 3}]}), "is no curve.json of accuracy_curve")
 
     def test_a_profile(self):
         rows = [{"name": HOSTILE, "kind": "range", "self_cpu_us": 12.25, "calls": 3}]

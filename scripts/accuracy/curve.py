@@ -8,11 +8,11 @@ import pathlib
 import subprocess
 import sys
 
+from render.accuracy_picture import svg
 from render.replace_file import replace_file
 from render.report import UnusableInput
 
 from .measure import Measuring, measure, show, summary
-from .picture import svg
 from .plan import CONV2D, DEFAULT_SETTINGS, parse_setting
 from .programs import INTERRUPTED, Failed, Programs
 from .table import table

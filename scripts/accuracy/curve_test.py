@@ -13,8 +13,8 @@ import unittest
 import unittest.mock
 
 from accuracy import curve
-from accuracy.picture import specification, svg
 from accuracy.plan import parse_setting
+from render.accuracy_picture import specification, svg
 from render.chart_library import vl_convert
 
 # Calls are lines of calls.txt. A training is done when it has last.safetensors; LookupConv2d is twice as fast and less accurate.

@@ -1,8 +1,8 @@
-"""A curve as a picture: accuracy against measured speed-up."""
+"""What scripts/accuracy_curve measured as a picture: accuracy against measured speed-up."""
 import json
 
-from render.chart_library import VEGA_LITE, vl_convert
-from render.palette import COLOURS
+from .chart_library import VEGA_LITE, vl_convert
+from .palette import COLOURS
 
 
 def specification(curve):
@@ -26,6 +26,7 @@ def specification(curve):
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
         "title": "Accuracy against measured speed-up",
+        "background": "white",
         "width": 560,
         "height": 340,
         "data": {"values": points},
