@@ -14,8 +14,8 @@ namespace lcnn::bench {
 // parameters, are compared with float64: from the same input and the same gradient of the output, LookupConv2d by dense weights,
 // LibTorch's conv2d and its derivatives, so that none of our kernels has a part in it. (Two whole networks could not be compared so
 // closely: the rounding of a value next to zero decides whether ReLU lets a gradient pass.) rel_err is the largest of all relative
-// errors, a bias' gradient being compared with the norm of what it sums where that is larger: it cancels in front of batch
-// normalization. non_finite counts elements of the network's outputs and of all of its gradients.
+// errors, the gradients of a layer's parameters being one vector: by itself that of a bias in front of batch normalization, or of
+// a dictionary of one number, cancels. non_finite counts elements of the network's outputs and of all of its gradients.
 lcnn::Comparison step_error(const train::Options& options, bool channels_last);
 
 // The same of a network that is there already.
