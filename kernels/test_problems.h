@@ -64,6 +64,12 @@ inline TestProblem random_problem(std::uint64_t seed) {
   return test;
 }
 
+inline TestProblem ungrouped_problem(std::uint64_t seed) {
+  TestProblem test = random_problem(seed);
+  test.problem.conv.groups = 1;
+  return test;
+}
+
 // The ordinary layers that some implementations are limited to: channels and pixels in multiples of 16.
 inline std::vector<TestProblem> regular_problems() {
   const auto layer = [](std::int64_t in, std::int64_t out, std::int64_t size, std::int64_t kernel, std::int64_t stride,

@@ -18,6 +18,7 @@
 
 #include "profiles/nvtx_ranges.h"
 #include "profiles/profile_session.h"
+#include "reports/temporary_folder.h"
 
 namespace lcnn::profiles {
 namespace {
@@ -26,13 +27,6 @@ namespace fs = std::filesystem;
 
 class Crash : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "lcnn_crash_XXXXXX").string();
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   // Runs `action` in a process of its own, while a session records; the signal that ended it, 0 if none did.
   int run(const std::function<void()>& action) const {
     const pid_t child = fork();
@@ -60,7 +54,7 @@ class Crash : public testing::Test {
     for (const auto& event : trace["traceEvents"]) names.insert(event["name"].get<std::string>());
     return names;
   }
-  fs::path folder_;
+  TemporaryFolder folder_;
 };
 
 void segmentation_fault() {
@@ -98,7 +92,7 @@ TEST_F(Crash, AfterTheSessionNothingIsWritten) {
 }
 
 TEST_F(Crash, AWriterThatFailsDoesNotKeepTheProcessAlive) {
-  EXPECT_EQ(run([&] { fs::remove_all(folder_); segmentation_fault(); }), SIGSEGV);
+  EXPECT_EQ(run([&] { fs::remove_all(fs::path(folder_ / "table.json").parent_path()); segmentation_fault(); }), SIGSEGV);
 }
 
 TEST(CrashWriter, ASecondOneDoesNothing) {

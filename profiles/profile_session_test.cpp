@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "profiles/nvtx_ranges.h"
+#include "reports/temporary_folder.h"
 
 #if LCNN_HAS_CUDA
 #include <cuda_runtime_api.h>
@@ -26,17 +27,11 @@ using testing::Not;
 
 class ProfileSessionTest : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "lcnn_session_XXXXXX").string();
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
-  }
-  void TearDown() override { fs::remove_all(folder_); }
   nlohmann::json table() const {
     std::ifstream stream(folder_ / "table.json");
     return nlohmann::json::parse(stream);
   }
-  fs::path folder_;
+  TemporaryFolder folder_;
 };
 
 TEST_F(ProfileSessionTest, WhatWasRecordedAndSaidIsInTextAndTable) {
@@ -88,7 +83,7 @@ TEST_F(ProfileSessionTest, WhatWasRecordedAndSaidIsInTextAndTable) {
 
 TEST_F(ProfileSessionTest, FilesThatCannotBeWrittenAreRefusedBeforeAnythingRuns) {
   EXPECT_THROW(ProfileSession({.trace = "/no/such/folder/trace.json"}, false), std::runtime_error);
-  EXPECT_THROW(ProfileSession({.table = folder_}, false), std::runtime_error);
+  EXPECT_THROW(ProfileSession({.table = fs::path(folder_ / "table.json").parent_path()}, false), std::runtime_error);
 }
 
 #if LCNN_HAS_CUDA

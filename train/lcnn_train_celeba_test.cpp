@@ -5,16 +5,15 @@
 #include <cmath>
 #include <iomanip>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "reports/test_program.h"
 #include "train/celeba_test_files.h"
+#include "train/lcnn_train_test.h"
 #include "train/safetensors.h"
 
 namespace lcnn::train {
 namespace {
 
-using nlohmann::json;
 using testing::HasSubstr;
 
 class LcnnTrainCeleba : public testing::Test {
@@ -30,13 +29,7 @@ class LcnnTrainCeleba : public testing::Test {
     return run(more, out);
   }
   std::vector<json> metrics(const std::string& out = "out") const {
-    std::vector<json> lines;
-    std::istringstream stream(read_text(folder_ / out + "/metrics.jsonl"));
-    for (std::string line; std::getline(stream, line);) {
-      lines.push_back(json::parse(line));
-      lines.back().erase("seconds");
-    }
-    return lines;
+    return metrics_of(folder_ / out + "/metrics.jsonl");
   }
 
   TemporaryFolder folder_;

@@ -6,20 +6,17 @@
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "reports/test_program.h"
 #include "train/idx_test_files.h"
 #include "train/image_test_files.h"
+#include "train/lcnn_train_test.h"
 #include "train/safetensors.h"
 
 namespace lcnn::train {
 namespace {
 
-using nlohmann::json;
 using testing::HasSubstr;
-
-namespace fs = std::filesystem;
 
 class LcnnTrainTransfer : public testing::Test {
  protected:
@@ -54,13 +51,7 @@ class LcnnTrainTransfer : public testing::Test {
   }
   std::string last(const std::string& out) const { return folder_ / out + "/last.safetensors"; }
   std::vector<json> metrics(const std::string& out) const {
-    std::vector<json> lines;
-    std::istringstream stream(read_text(folder_ / out + "/metrics.jsonl"));
-    for (std::string line; std::getline(stream, line);) {
-      lines.push_back(json::parse(line));
-      lines.back().erase("seconds");
-    }
-    return lines;
+    return metrics_of(folder_ / out + "/metrics.jsonl");
   }
   // Which of the network's tensors have other values.
   std::vector<std::string> changed(const std::string& one, const std::string& other) const {

@@ -213,10 +213,7 @@ std::vector<BakedTile> baked_tiles(const LookupProblem& problem, Precision preci
       }
     }
   }
-  std::ranges::stable_sort(costs, std::less<>(), [](const auto& entry) { return entry.first; });
-  std::vector<BakedTile> tiles;
-  for (const auto& [value, tile] : costs) tiles.push_back(tile);
-  return tiles;
+  return cheapest_tiles(std::move(costs));
 }
 
 std::string baked_source(const LookupProblem& problem, const LookupWeights& weights, Precision precision,

@@ -17,8 +17,7 @@ TEST(BakedSource, CompilesForAwkwardProblemsInEveryStorageType) {
   constexpr std::array kPrecisions{Precision::fp32, Precision::tf32, Precision::fp16, Precision::bf16};
   int compiled = 0;
   for (std::uint64_t seed = 0; seed < 12; ++seed) {
-    TestProblem test = random_problem(seed);
-    test.problem.conv.groups = 1;
+    const TestProblem test = ungrouped_problem(seed);
     const Precision precision = kPrecisions[seed % kPrecisions.size()];
     const VectorForm form = vector_form(test.problem, test.weights(precision));
     const auto tiles = baked_tiles(form.problem, precision, /*fused=*/seed % 2 == 0, kSharedLimit, kMultiprocessors);

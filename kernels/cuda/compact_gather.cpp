@@ -11,6 +11,7 @@
 
 #include <map>
 #include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -53,22 +54,27 @@ class CompactGather final : public PreparedConvolution {
   CompactGather(const LookupProblem& problem, const LookupWeights& weights, Precision precision, Layout, const Execution& execution)
       : CompactGather(vector_form(problem, weights), precision, execution) {}
 
-  void run(const void* x, void* y, void* stream) override { launch(chosen_.kernel.candidate, chosen_.kernel.kernel, *chosen_.lookups, x, y, stream); }
+  void run(const void* x, void* y, void* stream) override { launch(chosen_.kernel.candidate, chosen_.kernel.kernel, chosen_.tile, x, y, stream); }
 
   std::int64_t code_bytes() const override { return chosen_.kernel.kernel.code_bytes(); }
   std::string choice() const override {
     const CompactTile& tile = tiles_[chosen_.kernel.candidate];
-    const CompactLayout chosen_layout = layout(chosen_.kernel.candidate, *chosen_.lookups);
+    const CompactLayout& layout = chosen_.tile.layout;
     return fmt::format("{} rows x {} channels a block, {} rows a warp, {} warps, {} x {} positions x {} entries a unit, {} warps share it, "
                        "D in {} memory, {} steps in all, {} registers, {} KiB shared, {}",
-                       tile.rows, tile.groups * kGroupChannels, tile.warp_rows, tile.warps, chosen_layout.loads, chosen_layout.vector,
-                       chosen_layout.unit_tiles * 16, chosen_layout.k_split, chosen_layout.dictionary_words > 0 ? "shared" : "global",
-                       chosen_.lookups->host_first_step.back(), chosen_.kernel.kernel.registers(),
-                       shared_bytes(chosen_.kernel.candidate, *chosen_.lookups) / 1024, chosen_.kernel.how);
+                       tile.rows, tile.groups * kGroupChannels, tile.warp_rows, tile.warps, layout.loads, layout.vector,
+                       layout.unit_tiles * 16, layout.k_split, layout.dictionary_words > 0 ? "shared" : "global",
+                       chosen_.tile.lookups->host_first_step.back(), chosen_.kernel.kernel.registers(), chosen_.tile.shared_bytes / 1024,
+                       chosen_.kernel.how);
   }
 
  private:
-  using LookupsByRows = std::map<int, DeviceLookups>;  // of S in a tile
+  // What a launch of a tile takes.
+  struct PreparedTile {
+    std::shared_ptr<const DeviceLookups> lookups;
+    CompactLayout layout;
+    int shared_bytes;
+  };
 
   CompactGather(const VectorForm& form, Precision precision, const Execution& execution)
       : problem_(form.problem),
@@ -87,50 +93,66 @@ class CompactGather final : public PreparedConvolution {
     return bias;
   }
 
-  CompactLayout layout(std::size_t candidate, const DeviceLookups& lookups) const {
-    return compact_layout(problem_, tiles_[candidate], lookups.block_bytes(tiles_[candidate].groups), shared_limit_);
-  }
-  int shared_bytes(std::size_t candidate, const DeviceLookups& lookups) const {
-    return layout(candidate, lookups).words() * 16 + lookups.block_bytes(tiles_[candidate].groups);
-  }
-
-  void launch(std::size_t candidate, const NvrtcKernel& kernel, const DeviceLookups& lookups, const void* x, void* y, void* stream) const {
-    const CompactLayout tile_layout = layout(candidate, lookups);
-    const void *dictionary = dictionary_.as<void>(), *steps = lookups.steps.as<void>(), *first_step = lookups.first_step.as<void>(),
+  void launch(std::size_t candidate, const NvrtcKernel& kernel, const PreparedTile& tile, const void* x, void* y, void* stream) const {
+    const void *dictionary = dictionary_.as<void>(), *steps = tile.lookups->steps.as<void>(), *first_step = tile.lookups->first_step.as<void>(),
                *bias = bias_.as<void>();
     void* arguments[] = {&x, &dictionary, &steps, &first_step, &bias, &y};
-    kernel.launch(dim3(tile_layout.grid_x, tile_layout.grid_y, static_cast<unsigned>(problem_.conv.batch)), dim3(tiles_[candidate].warps * 32),
+    kernel.launch(dim3(tile.layout.grid_x, tile.layout.grid_y, static_cast<unsigned>(problem_.conv.batch)), dim3(tiles_[candidate].warps * 32),
                   arguments, /*overlap=*/true, as_stream(stream));
   }
 
+  // The tiles of one choice, made when they are first asked for: sources are, by several threads.
+  class PreparedTiles {
+   public:
+    PreparedTiles(const CompactGather& owner, const LookupTable& lookups, const Execution& execution)
+        : owner_(owner), lookups_(lookups), execution_(execution) {}
+
+    const PreparedTile& of(std::size_t candidate) {
+      const std::lock_guard lock(guard_);
+      const auto found = tiles_.find(candidate);
+      return found != tiles_.end() ? found->second : tiles_.emplace(candidate, make(candidate)).first->second;
+    }
+
+   private:
+    PreparedTile make(std::size_t candidate) {
+      const CompactTile& tile = owner_.tiles_[candidate];
+      const CompactLayout least(owner_.problem_, tile, /*shared_dictionary=*/false);
+      std::shared_ptr<const DeviceLookups>& lookups = by_rows_[least.s_rows];
+      if (lookups == nullptr) lookups = std::make_shared<const DeviceLookups>(owner_.problem_, lookups_, owner_.precision_, least.places, execution_);
+      const int list_bytes = lookups->block_bytes(tile.groups);
+      const CompactLayout layout = compact_layout(owner_.problem_, tile, list_bytes, owner_.shared_limit_);
+      return {lookups, layout, layout.words() * 16 + list_bytes};
+    }
+
+    const CompactGather& owner_;
+    const LookupTable& lookups_;
+    const Execution& execution_;
+    std::mutex guard_;
+    std::map<std::size_t, PreparedTile> tiles_;
+    std::map<int, std::shared_ptr<const DeviceLookups>> by_rows_;  // of S in a tile
+  };
+
   struct Chosen {
     KernelChoice kernel;
-    std::unique_ptr<DeviceLookups> lookups;
+    PreparedTile tile;
   };
 
   Chosen choose(const VectorForm& form, const Execution& execution) const {
-    LookupsByRows made;
-    const auto lookups = [&](std::size_t candidate) -> const DeviceLookups& {
-      const CompactLayout tile_layout(problem_, tiles_[candidate], false);
-      const auto found = made.find(tile_layout.s_rows);
-      if (found != made.end()) return found->second;
-      return made.try_emplace(tile_layout.s_rows, problem_, form.weights.lookups, precision_, tile_layout.places, execution).first->second;
-    };
+    PreparedTiles prepared(*this, form.weights.lookups, execution);
     KernelChoice choice = choose_kernel(
         {.variant = "compact_gather", .problem = problem_, .precision = precision_, .lookups = form.weights.lookups.lookups(),
          .kernel_name = "compact_gather", .candidates = tiles_.size(),
          .tile = [&](std::size_t candidate) { return word(tiles_[candidate]); },
-         .source = [&](std::size_t candidate) { return compact_source(problem_, precision_, tiles_[candidate], layout(candidate, lookups(candidate))); },
-         .shared_bytes = [&](std::size_t candidate) { return shared_bytes(candidate, lookups(candidate)); },
+         .source = [&](std::size_t candidate) { return compact_source(problem_, precision_, tiles_[candidate], prepared.of(candidate).layout); },
+         .shared_bytes = [&](std::size_t candidate) { return prepared.of(candidate).shared_bytes; },
          .run = [&](std::size_t candidate, const NvrtcKernel& kernel, const void* x, void* y,
-                    void* stream) { launch(candidate, kernel, lookups(candidate), x, y, stream); },
+                    void* stream) { launch(candidate, kernel, prepared.of(candidate), x, y, stream); },
          .input = problem_.conv,
          .input_precision = precision_,
          .output_bytes = problem_.conv.output_elements() * element_bytes(precision_)},
         execution);
-    const int rows = CompactLayout(problem_, tiles_[choice.candidate], false).s_rows;
-    lookups(choice.candidate);
-    return {std::move(choice), std::make_unique<DeviceLookups>(std::move(made.at(rows)))};
+    PreparedTile tile = prepared.of(choice.candidate);
+    return {std::move(choice), std::move(tile)};
   }
 
   LookupProblem problem_;

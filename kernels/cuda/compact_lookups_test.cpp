@@ -14,12 +14,6 @@ namespace {
 
 constexpr int kStepValues = kStepWords * 4;
 
-TestProblem ungrouped_problem(std::uint64_t seed) {
-  TestProblem test = random_problem(seed);
-  test.problem.conv.groups = 1;
-  return test;
-}
-
 std::uint16_t coefficient_bits(const CompactLookups& compact, int step, int channel, int row) {
   const int lane = channel % 8 * 4 + row % 8 / 2, i = channel / 8 + row / 8 * 2;
   const std::uint32_t pair = compact.steps[step * kStepValues + lane * 4 + i];

@@ -122,12 +122,7 @@ std::vector<CompactTile> compact_tiles(const LookupProblem& problem, std::int64_
       }
     }
   }
-  std::ranges::stable_sort(costs, std::less<>(), [](const auto& entry) { return entry.first; });
-  std::vector<CompactTile> tiles;
-  for (const auto& [value, tile] : costs) {
-    if (tiles.size() < kMostTiles) tiles.push_back(tile);
-  }
-  return tiles;
+  return cheapest_tiles(std::move(costs), kMostTiles);
 }
 
 std::string compact_source(const LookupProblem& problem, Precision precision, const CompactTile& tile, const CompactLayout& layout) {

@@ -41,8 +41,8 @@ struct CompactLayout {
 // A layout with D in shared memory where that leaves room for `list_bytes` of lookups, else without.
 CompactLayout compact_layout(const LookupProblem& problem, const CompactTile& tile, double list_bytes, int shared_limit);
 
-// Tiles worth trying, best guess first; none where nothing fits. `problem` is a vector one without groups; `precision` is fp16
-// or bf16; `lookups` is how many there are in all.
+// Tiles worth trying, best guess first; none where nothing fits. `problem` is a vector one without groups, stored in
+// 16 bits; `lookups` is how many there are in all.
 std::vector<CompactTile> compact_tiles(const LookupProblem& problem, std::int64_t lookups, int shared_limit, int multiprocessors);
 
 // extern "C" __global__ void compact_gather(X, D as pack_dictionary() gives it, steps, first_step, bias, Y* y), a grid of

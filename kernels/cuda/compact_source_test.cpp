@@ -13,12 +13,6 @@ namespace {
 
 constexpr int kSharedLimit = 232448, kMultiprocessors = 132;  // an H100's
 
-TestProblem ungrouped_problem(std::uint64_t seed) {
-  TestProblem test = random_problem(seed);
-  test.problem.conv.groups = 1;
-  return test;
-}
-
 std::vector<CompactTile> tiles_of(const VectorForm& form) {
   return compact_tiles(form.problem, form.weights.lookups.lookups(), kSharedLimit, kMultiprocessors);
 }

@@ -110,10 +110,7 @@ std::vector<FilterTile> filter_tiles(const LookupProblem& problem, Precision pre
       }
     }
   }
-  std::ranges::stable_sort(costs, std::less<>(), [](const auto& entry) { return entry.first; });
-  std::vector<FilterTile> tiles;
-  for (const auto& [value, tile] : costs) tiles.push_back(tile);
-  return tiles;
+  return cheapest_tiles(std::move(costs));
 }
 
 std::vector<std::uint32_t> pack_filter_dictionary(const LookupProblem& problem, std::span<const float> dictionary, Precision precision) {

@@ -15,9 +15,8 @@ constexpr int kSharedLimit = 232448, kMultiprocessors = 132;  // an H100's
 constexpr std::array kPrecisions{Precision::fp32, Precision::tf32, Precision::fp16, Precision::bf16};
 
 TestProblem filter_problem(std::uint64_t seed) {
-  TestProblem test = random_problem(seed);
+  TestProblem test = ungrouped_problem(seed);
   test.problem.granularity = Granularity::filter;
-  test.problem.conv.groups = 1;
   return test;
 }
 

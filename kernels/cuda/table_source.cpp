@@ -89,12 +89,7 @@ std::vector<TableTile> table_tiles(const Conv2dProblem& stage, Precision precisi
       }
     }
   }
-  std::ranges::stable_sort(costs, std::less<>(), [](const auto& entry) { return entry.first; });
-  std::vector<TableTile> tiles;
-  for (const auto& [value, tile] : costs) {
-    if (tiles.size() < kMostTiles) tiles.push_back(tile);
-  }
-  return tiles;
+  return cheapest_tiles(std::move(costs), kMostTiles);
 }
 
 std::string table_source(const Conv2dProblem& stage, Precision precision, const TableTile& tile) {

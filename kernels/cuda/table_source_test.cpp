@@ -16,12 +16,6 @@ namespace {
 constexpr int kSharedLimit = 232448, kMultiprocessors = 132;  // an H100's
 constexpr std::array kPrecisions{Precision::fp32, Precision::tf32, Precision::fp16, Precision::bf16};
 
-TestProblem ungrouped_problem(std::uint64_t seed) {
-  TestProblem test = random_problem(seed);
-  test.problem.conv.groups = 1;
-  return test;
-}
-
 TEST(TableSource, CompilesForAwkwardProblemsInEveryStorageType) {
   for (std::uint64_t seed = 0; seed < 8; ++seed) {
     const TestProblem test = ungrouped_problem(seed);

@@ -1,7 +1,13 @@
 // How much of the dictionary stage a warp takes at once: what all kernels that form S share.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <limits>
+#include <utility>
+#include <vector>
 
 #include "kernels/problem.h"
 
@@ -27,6 +33,16 @@ inline int widest_vector(std::int64_t width, Precision precision) {
   int vector = 1;
   while (2 * vector * element_bytes(precision) <= 16 && width % (2 * vector) == 0) vector *= 2;
   return vector;
+}
+
+// The tiles of the least costs, cheapest first, of equal ones the earlier; at most `most`.
+template <typename Tile>
+std::vector<Tile> cheapest_tiles(std::vector<std::pair<double, Tile>> costs, std::size_t most = std::numeric_limits<std::size_t>::max()) {
+  std::ranges::stable_sort(costs, std::less<>(), [](const auto& entry) { return entry.first; });
+  costs.resize(std::min(costs.size(), most));
+  std::vector<Tile> tiles;
+  for (const auto& [value, tile] : costs) tiles.push_back(tile);
+  return tiles;
 }
 
 }  // namespace lcnn::cuda
