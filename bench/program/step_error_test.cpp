@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "bench/comparison.h"
+#include "bench/verification.h"
 #include "train/model.h"
 
 namespace lcnn::bench {
