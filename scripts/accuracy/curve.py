@@ -77,7 +77,7 @@ def measure_all(programs, options, settings, seeds, how):
         kept = folder_of(options.out, setting, seed) / "measured.json"
         key = vars(how)
         before = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
-        if before.get("how") != key:
+        if before.get("how") != key or "device_name" not in before:
             with dealer.device() as gpu:
                 network = measure(programs, options.out, setting, CONV2D, seed, how, gpu)
             before = {"how": key, "device_name": device_name(options.device), "network": network}
