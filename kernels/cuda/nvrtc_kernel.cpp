@@ -113,6 +113,13 @@ NvrtcKernel::~NvrtcKernel() {
   if (library_ != nullptr) cudaLibraryUnload(library_);
 }
 
+int NvrtcKernel::resident_blocks(int threads) const {
+  int blocks = 0;
+  check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel_, threads, static_cast<std::size_t>(dynamic_shared_bytes_)),
+        "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
+  return blocks;
+}
+
 void NvrtcKernel::launch(dim3 grid, dim3 block, void** arguments, bool overlap, cudaStream_t stream) const {
   cudaLaunchAttribute attribute{};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;

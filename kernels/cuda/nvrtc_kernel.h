@@ -39,6 +39,8 @@ class NvrtcKernel {
 
   std::int64_t code_bytes() const { return code_bytes_; }
   int registers() const { return registers_; }
+  // Blocks of `threads` threads that a multiprocessor of the current device holds at once.
+  int resident_blocks(int threads) const;
 
  private:
   cudaLibrary_t library_ = nullptr;

@@ -9,6 +9,7 @@
 #include <cudaTypedefs.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <memory>
@@ -28,7 +29,8 @@ namespace lcnn::cuda {
 namespace {
 
 std::string word(const WgmmaTile& tile) {
-  return fmt::format("{}r{}c{}k{}w{}t{}x{}s", tile.rows, tile.columns, tile.block_channels, tile.output_groups, tile.group_tiles, tile.chunk_rows, tile.stages);
+  return fmt::format("{}r{}c{}k{}w{}t{}x{}s{}b", tile.rows, tile.columns, tile.block_channels, tile.output_groups, tile.group_tiles, tile.chunk_rows, tile.stages,
+                     tile.entry_buffers);
 }
 
 std::vector<WgmmaTile> tiles_for(const LookupProblem& problem, Precision precision, std::int64_t lookups) {
@@ -76,10 +78,11 @@ class WgmmaFused final : public PreparedConvolution {
   std::int64_t code_bytes() const override { return chosen_.kernel.kernel.code_bytes(); }
   std::string choice() const override {
     const WgmmaTile& tile = tiles_[chosen_.kernel.candidate];
-    return fmt::format("{} x {} pixels x {} channels a block, {} warpgroups that sum {} x 64 positions, X in {}, {} of {} slots of P, {} registers, {} KiB shared, {}",
+    return fmt::format("{} x {} pixels x {} channels a block, {} warpgroups that sum {} x 64 positions, X in {}, {} of {} slots of P, S {}, {} registers, "
+                       "{} KiB shared, {}",
                        tile.rows, tile.columns, tile.block_channels, tile.output_groups, tile.group_tiles,
                        tile.stages > 0 ? fmt::format("{} stages", tile.stages) : fmt::format("{} rows at a time", tile.chunk_rows), chosen_.tile.ring,
-                       chosen_.tile.lookups->packed.most_slots, chosen_.kernel.kernel.registers(), chosen_.tile.shared_bytes / 1024, chosen_.kernel.how);
+                       chosen_.tile.lookups->packed.most_slots, tile.entry_buffers > 1 ? "twice" : "once", chosen_.kernel.kernel.registers(), chosen_.tile.shared_bytes / 1024, chosen_.kernel.how);
   }
 
  private:
@@ -103,6 +106,7 @@ class WgmmaFused final : public PreparedConvolution {
       : problem_(form.problem),
         precision_(precision),
         shared_limit_(DeviceLimits().shared_bytes),
+        multiprocessors_(DeviceLimits().multiprocessors),
         tiles_(tiles_for(form.problem, precision, form.weights.lookups.lookups())),
         order_(entries_by_tap(form.weights.lookups)),
         bias_(form.weights.bias),
@@ -115,8 +119,13 @@ class WgmmaFused final : public PreparedConvolution {
     CUtensorMap map = input_map(problem_.conv, precision_, tiles_[candidate], tile.layout, x);
     const void *dictionary = dictionary_.as<void>(), *records = tile.lookups->records.as<void>();
     void* arguments[] = {&map, &dictionary, &records, &y};
-    kernel.launch(dim3(tile.layout.grid_x, tile.layout.grid_y, static_cast<unsigned>(problem_.conv.batch)),
-                  dim3(tile.layout.threads), arguments, /*overlap=*/true, as_stream(stream));
+    kernel.launch(dim3(blocks(kernel, tile.layout)), dim3(tile.layout.threads), arguments, /*overlap=*/true, as_stream(stream));
+  }
+
+  // As many as are resident at once, for every block of channels as many as for the others.
+  unsigned blocks(const NvrtcKernel& kernel, const WgmmaLayout& layout) const {
+    const int resident = multiprocessors_ * kernel.resident_blocks(layout.threads);
+    return static_cast<unsigned>(std::clamp(resident / layout.channel_blocks, 1, layout.tiles) * layout.channel_blocks);
   }
 
   // The tiles of one choice, made when they are first asked for: sources are, by several threads.
@@ -177,7 +186,7 @@ class WgmmaFused final : public PreparedConvolution {
 
   LookupProblem problem_;
   Precision precision_;
-  int shared_limit_;
+  int shared_limit_, multiprocessors_;
   std::vector<WgmmaTile> tiles_;
   std::vector<int> order_;
   std::vector<float> bias_;

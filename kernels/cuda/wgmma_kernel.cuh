@@ -1,7 +1,8 @@
 // The fused kernel whose stages are both dense products of warpgroups: text for NVRTC, behind dictionary_tile.cuh,
 // hopper.cuh, the constants in capitals and the products.
 //
-// Problem: ROWS x COLUMNS output pixels of one image x BLOCK_CHANNELS output channels, channels last.
+// Problem: a block takes tiles of ROWS x COLUMNS output pixels of an image x BLOCK_CHANNELS output channels, always the same
+//          channels, one tile after another: X of the next comes and S of it is formed while this one is looked up. Channels last.
 // Tile:    X of these pixels and their halo, rows PITCH positions apart, zeros beside the image; S of them; P in a ring of slots.
 // Load:    one warp has X copied by tiles, D in pieces, the lookups in one piece; three warps write the lookups as slots of
 //          dense P: few of a slot's elements are not zero, these alone are written, and cleared before its next use.
@@ -38,28 +39,42 @@ constexpr int kPassTiles = OUTPUT_GROUPS * GROUP_TILES;  // output tiles that ar
 constexpr int kPasses = (kOutputTiles + kPassTiles - 1) / kPassTiles;
 constexpr int kPieceChannels = 128 / ELEMENT_BYTES, kStagingPitch = 144;
 constexpr int kInputBarriers = kStreamed ? kStages : kChunks;
+constexpr int kEntryBytes = kEntryBlocks * kEntryBlockBytes;  // of one of ENTRY_BUFFERS
 
 struct Shared {
   u32 stage, entries, ring, record, staging, barriers;
   __device__ explicit Shared(u32 base)
-      : stage(base), entries(base + STAGE_BYTES), ring(entries + kEntryBlocks * kEntryBlockBytes), record(ring + RING * kSlotBytes),
+      : stage(base), entries(base + STAGE_BYTES), ring(entries + ENTRY_BUFFERS * kEntryBytes), record(ring + RING * kSlotBytes),
         staging(record + RECORD_BYTES), barriers(staging + OUTPUT_GROUPS * 4 * 16 * kStagingPitch) {}
   __device__ u32 barrier(int index) const { return barriers + index * 8; }
   __device__ u32 input(int i) const { return barrier(i); }
   __device__ u32 input_free(int i) const { return barrier(kInputBarriers + i); }
   __device__ u32 slot(int i) const { return barrier(2 * kInputBarriers + i); }
   __device__ u32 slot_free(int i) const { return barrier(2 * kInputBarriers + RING + i); }
-  __device__ u32 entry_tile(int i) const { return barrier(2 * kInputBarriers + 2 * RING + i); }
-  __device__ u32 dictionary() const { return barrier(2 * kInputBarriers + 2 * RING + kInputTiles); }
-  __device__ u32 lookups() const { return barrier(2 * kInputBarriers + 2 * RING + kInputTiles + 1); }
+  __device__ u32 dictionary() const { return barrier(2 * kInputBarriers + 2 * RING); }
+  __device__ u32 lookups() const { return barrier(2 * kInputBarriers + 2 * RING + 1); }
+  __device__ u32 entries_free(int buffer) const { return barrier(2 * kInputBarriers + 2 * RING + 2 + buffer); }
+  __device__ u32 entry_tile(int buffer, int i) const { return barrier(2 * kInputBarriers + 2 * RING + 2 + ENTRY_BUFFERS + buffer * kInputTiles + i); }
 };
 
 struct Tile {
   int block, first_row, first_column, image;
-  __device__ Tile()
-      : block(blockIdx.x % CHANNEL_BLOCKS), first_row(blockIdx.y * ROWS), first_column(blockIdx.x / CHANNEL_BLOCKS * COLUMNS), image(blockIdx.z) {}
+  __device__ explicit Tile(int index) : block(blockIdx.x % CHANNEL_BLOCKS) {
+    first_column = index % COLUMN_TILES * COLUMNS;
+    first_row = index / COLUMN_TILES % ROW_TILES * ROWS;
+    image = index / (COLUMN_TILES * ROW_TILES);
+  }
   __device__ int input_row() const { return first_row - PADDING_H + ROW_SHIFT; }
   __device__ int input_column() const { return first_column - PADDING_W; }
+};
+
+// A block's tiles, numbered from 0 as it takes them, and which buffer of S one lies in.
+struct Share {
+  int first = blockIdx.x / CHANNEL_BLOCKS, step = gridDim.x / CHANNEL_BLOCKS;
+  __device__ int count() const { return (TILES - first + step - 1) / step; }
+  __device__ Tile tile(int number) const { return Tile(first + number * step); }
+  static __device__ int buffer(int number) { return number % ENTRY_BUFFERS; }
+  static __device__ int parity(int number) { return number / ENTRY_BUFFERS & 1; }  // of the buffer's barriers
 };
 
 // The lookups of a block of channels, as wgmma_lookups.h says.
@@ -81,31 +96,31 @@ __device__ __forceinline__ void init_barriers(const Shared& shared) {
     init_barrier(shared.slot(i), 1);
     init_barrier(shared.slot_free(i), OUTPUT_GROUPS);
   }
-  for (int i = 0; i < kInputTiles; ++i) init_barrier(shared.entry_tile(i), 128);
   init_barrier(shared.dictionary(), 1);
   init_barrier(shared.lookups(), 1);
+  for (int buffer = 0; buffer < ENTRY_BUFFERS; ++buffer) {
+    init_barrier(shared.entries_free(buffer), OUTPUT_GROUPS);
+    for (int i = 0; i < kInputTiles; ++i) init_barrier(shared.entry_tile(buffer, i), 128);
+  }
   publish_barriers();
 }
 
-// Copies that one thread begins before the others are ready: all of them, or as many slices as the ring holds.
-__device__ __forceinline__ void begin_copies(const Shared& shared, const Tile& tile, const TensorMap& map, const char* dictionary, const char* records) {
-  prefetch_map(&map);
+// What the kernel in front has no part in: it comes before that one has ended.
+__device__ __forceinline__ void copy_weights(const Shared& shared, const char* dictionary, const char* records) {
   arrive_expecting(shared.lookups(), RECORD_BYTES);
-  bulk_copy(shared.record, records + static_cast<i64>(tile.block) * RECORD_BYTES, RECORD_BYTES, shared.lookups());
-  if constexpr (kStreamed) {
-    for (int slice = 0; slice < kStages; ++slice) {
-      arrive_expecting(shared.input(slice), kStageBytes);
-      bulk_copy(shared.stage + slice * kStageBytes + kInputBytes, dictionary + slice * kDictionaryBytes, kDictionaryBytes, shared.input(slice));
-    }
-    wait_for_previous_kernel();
-    for (int slice = 0; slice < kStages; ++slice) {
-      tiled_copy(shared.stage + slice * kStageBytes, &map, slice * kSliceElements, tile.input_column(), tile.input_row(), tile.image, shared.input(slice));
-    }
-  } else {
+  bulk_copy(shared.record, records + static_cast<i64>(blockIdx.x % CHANNEL_BLOCKS) * RECORD_BYTES, RECORD_BYTES, shared.lookups());
+  if constexpr (!kStreamed) {
     arrive_expecting(shared.dictionary(), kSlices * kDictionaryBytes);
     bulk_copy(shared.stage + kSlices * kInputBytes, dictionary, kSlices * kDictionaryBytes, shared.dictionary());
-    wait_for_previous_kernel();
+  }
+}
+
+// X of the share's tiles, rows of a tile as soon as those of the one in front have been used.
+__device__ __forceinline__ void copy_input(const Shared& shared, const Share& share, int first, int last, const TensorMap& map) {
+  for (int number = first; number < last; ++number) {
+    const Tile tile = share.tile(number);
     for (int chunk = 0; chunk < kChunks; ++chunk) {
+      if (number > 0) wait_barrier(shared.input_free(chunk), (number - 1) & 1);
       arrive_expecting(shared.input(chunk), kSlices * kChunkPositions * 128);
       for (int slice = 0; slice < kSlices; ++slice) {
         tiled_copy(shared.stage + slice * kInputBytes + chunk * kChunkPositions * 128, &map, slice * kSliceElements, tile.input_column(),
@@ -115,12 +130,13 @@ __device__ __forceinline__ void begin_copies(const Shared& shared, const Tile& t
   }
 }
 
-// The slices that the ring did not hold at first.
-__device__ __forceinline__ void copy_other_slices(const Shared& shared, const Tile& tile, const TensorMap& map, const char* dictionary) {
-  for (int slice = kStages; slice < kSlices; ++slice) {
-    const int stage = slice % kStages;
-    wait_barrier(shared.input_free(stage), (slice / kStages - 1) & 1);
+// X and D of the share's tiles, in slices of channels; first and last count slices of all tiles.
+__device__ __forceinline__ void copy_slices(const Shared& shared, const Share& share, int first, int last, const TensorMap& map, const char* dictionary) {
+  for (int i = first; i < last; ++i) {
+    const int stage = i % kStages, slice = i % kSlices;
+    const Tile tile = share.tile(i / kSlices);
     const u32 to = shared.stage + stage * kStageBytes;
+    if (i >= kStages) wait_barrier(shared.input_free(stage), (i / kStages - 1) & 1);
     arrive_expecting(shared.input(stage), kStageBytes);
     bulk_copy(to + kInputBytes, dictionary + slice * kDictionaryBytes, kDictionaryBytes, shared.input(stage));
     tiled_copy(to, &map, slice * kSliceElements, tile.input_column(), tile.input_row(), tile.image, shared.input(stage));
@@ -136,10 +152,10 @@ __device__ __forceinline__ void write_slot(const Record& record, int slot, char*
   }
 }
 
-// Every kBuilders-th slot, of all passes where the ring does not hold them all.
-__device__ __forceinline__ void build_slots(const Shared& shared, const Record& record, char* ring, int builder) {
+// Every kBuilders-th slot, of all tiles and passes where the ring does not hold them all.
+__device__ __forceinline__ void build_slots(const Shared& shared, const Share& share, const Record& record, char* ring, int builder) {
   wait_barrier(shared.lookups(), 0);
-  const int slots = record.slots(), count = RESIDENT ? slots : slots * kPasses;
+  const int slots = record.slots(), count = RESIDENT ? slots : slots * kPasses * share.count();
   for (int i = builder; i < count; i += kBuilders) {
     const int buffer = i % RING;
     char* to = ring + buffer * kSlotBytes;
@@ -171,69 +187,94 @@ __device__ __forceinline__ void store_entries(const float (&sums)[ENTRIES / 2], 
   }
 }
 
-// S of kCount tiles from `first` on, in memory and announced.
+// S of kCount tiles of 64 from `first` on, in memory and announced.
 template <int kCount>
-__device__ __forceinline__ void announce_entries(const float (&sums)[kCount][ENTRIES / 2], int first, const Shared& shared, char* entries) {
+__device__ __forceinline__ void announce_entries(const float (&sums)[kCount][ENTRIES / 2], int first, const Shared& shared, int buffer, char* entries) {
 #pragma unroll
   for (int i = 0; i < kCount; ++i) {
-    if (first + i < kInputTiles) store_entries(sums[i], first + i, entries);
+    if (first + i < kInputTiles) store_entries(sums[i], first + i, entries + buffer * kEntryBytes);
   }
   publish_to_async_units();
 #pragma unroll
   for (int i = 0; i < kCount; ++i) {
-    if (first + i < kInputTiles) arrive(shared.entry_tile(first + i));
+    if (first + i < kInputTiles) arrive(shared.entry_tile(buffer, first + i));
   }
 }
 
+__device__ __forceinline__ void wait_for_free_entries(const Shared& shared, int number) {
+  if (number >= ENTRY_BUFFERS) wait_barrier(shared.entries_free(Share::buffer(number)), Share::parity(number) ^ 1);
+}
+
 // S, as rows of X come; D is whole in shared memory.
-__device__ __forceinline__ void form_entries(const Shared& shared, char* entries) {
-  int chunks_seen = 0;
+__device__ __forceinline__ void form_entries(const Shared& shared, const Share& share, char* entries) {
   wait_barrier(shared.dictionary(), 0);
+  const int tiles = share.count();
 #pragma unroll 1
-  for (int first = 0; first < kInputTiles; first += FORM_TILES) {
-    const int last = min((first + FORM_TILES) * 64 - 1, kInputPositions - 1) / kChunkPositions;
-    for (; chunks_seen <= last; ++chunks_seen) wait_barrier(shared.input(chunks_seen), 0);
-    float sums[FORM_TILES][ENTRIES / 2];
-    begin_products();
+  for (int number = 0; number < tiles; ++number) {
+    int chunks_seen = 0, chunks_used = 0;
+    wait_for_free_entries(shared, number);
+#pragma unroll 1
+    for (int first = 0; first < kInputTiles; first += FORM_TILES) {
+      const int behind = min((first + FORM_TILES) * 64, kInputPositions);
+      for (; chunks_seen * kChunkPositions < behind; ++chunks_seen) wait_barrier(shared.input(chunks_seen), number & 1);
+      float sums[FORM_TILES][ENTRIES / 2];
+      begin_products();
 #pragma unroll
-    for (int step = 0; step < kChannelSteps; ++step) {
-      const int slice = step / 4, within = step % 4 * 32;
-      const u64 dictionary = swizzled_operand(shared.stage + kSlices * kInputBytes + slice * kDictionaryBytes + within);
+      for (int step = 0; step < kChannelSteps; ++step) {
+        const int slice = step / 4, within = step % 4 * 32;
+        const u64 dictionary = swizzled_operand(shared.stage + kSlices * kInputBytes + slice * kDictionaryBytes + within);
 #pragma unroll
-      for (int i = 0; i < FORM_TILES; ++i) {
-        const int tile = min(first + i, kInputTiles - 1);
-        Product<ENTRIES>::add(sums[i], swizzled_operand(shared.stage + slice * kInputBytes + tile * 8192 + within), dictionary, step);
+        for (int i = 0; i < FORM_TILES; ++i) {
+          const int tile = min(first + i, kInputTiles - 1);
+          Product<ENTRIES>::add(sums[i], swizzled_operand(shared.stage + slice * kInputBytes + tile * 8192 + within), dictionary, step);
+        }
       }
+      commit_products();
+      wait_products<0>();
+      for (; (chunks_used + 1) * kChunkPositions <= behind; ++chunks_used) {
+        if (threadIdx.x % 128 == 0) arrive(shared.input_free(chunks_used));
+      }
+      announce_entries(sums, first, shared, Share::buffer(number), entries);
     }
-    commit_products();
-    wait_products<0>();
-    announce_entries(sums, first, shared, entries);
   }
 }
 
 // S, as slices of channels of X and D come and go.
-__device__ __forceinline__ void form_entries_streamed(const Shared& shared, char* entries) {
-  float sums[kInputTiles][ENTRIES / 2];
+__device__ __forceinline__ void form_entries_streamed(const Shared& shared, const Share& share, char* entries) {
+  const int tiles = share.count();
+  int stage = 0, parity = 0;
 #pragma unroll 1
-  for (int slice = 0; slice < kSlices; ++slice) {
-    const u32 stage = shared.stage + slice % kStages * kStageBytes;
-    wait_barrier(shared.input(slice % kStages), slice / kStages & 1);
-    begin_products();
+  for (int number = 0; number < tiles; ++number) {
+    float sums[kInputTiles][ENTRIES / 2];
+    u32 previous = 0;
+#pragma unroll 1
+    for (int slice = 0; slice < kSlices; ++slice) {
+      const u32 input = shared.stage + stage * kStageBytes;
+      wait_barrier(shared.input(stage), parity);
+      begin_products();
 #pragma unroll
-    for (int within = 0; within < 128; within += 32) {
+      for (int within = 0; within < 128; within += 32) {
 #pragma unroll
-      for (int tile = 0; tile < kInputTiles; ++tile) {
-        Product<ENTRIES>::add(sums[tile], swizzled_operand(stage + tile * 8192 + within), swizzled_operand(stage + kInputBytes + within), slice + within);
+        for (int tile = 0; tile < kInputTiles; ++tile) {
+          Product<ENTRIES>::add(sums[tile], swizzled_operand(input + tile * 8192 + within), swizzled_operand(input + kInputBytes + within), slice + within);
+        }
+      }
+      commit_products();
+      if (slice > 0) {
+        wait_products<1>();
+        if (threadIdx.x % 128 == 0) arrive(previous);
+      }
+      previous = shared.input_free(stage);
+      if (++stage == kStages) {
+        stage = 0;
+        parity ^= 1;
       }
     }
-    commit_products();
-    if (slice > 0 && kStages < kSlices) {
-      wait_products<1>();
-      if (threadIdx.x % 128 == 0) arrive(shared.input_free((slice - 1) % kStages));
-    }
+    wait_products<0>();
+    if (threadIdx.x % 128 == 0) arrive(previous);
+    wait_for_free_entries(shared, number);
+    announce_entries(sums, 0, shared, Share::buffer(number), entries);
   }
-  wait_products<0>();
-  announce_entries(sums, 0, shared, entries);
 }
 
 struct SlotCursor {
@@ -246,8 +287,8 @@ struct SlotCursor {
   }
 };
 
-// sums = S P of the tiles from `first` on.
-__device__ __forceinline__ void multiply_lookups(const Shared& shared, const Record& record, int first, SlotCursor& cursor,
+// sums = S P of the tiles of 64 from `first` on; S lies at `entries`.
+__device__ __forceinline__ void multiply_lookups(const Shared& shared, u32 entries, const Record& record, int first, SlotCursor& cursor,
                                                  float (&sums)[GROUP_TILES][BLOCK_CHANNELS / 2]) {
   const int slots = record.slots();
   if constexpr (RESIDENT) cursor.buffer = 0;
@@ -258,7 +299,7 @@ __device__ __forceinline__ void multiply_lookups(const Shared& shared, const Rec
     begin_products();
 #pragma unroll
     for (int k = 0; k < SLOT_STEPS; ++k) {
-      const u32 place = shared.entries + record.place(slot * SLOT_STEPS + k);
+      const u32 place = entries + record.place(slot * SLOT_STEPS + k);
       const u64 lookups = blocked_operand(shared.ring + cursor.buffer * kSlotBytes + k * kStepBytes, BLOCK_CHANNELS * 16);
 #pragma unroll
       for (int i = 0; i < GROUP_TILES; ++i) {
@@ -312,22 +353,29 @@ __device__ __forceinline__ void store_outputs(const float (&sums)[BLOCK_CHANNELS
   }
 }
 
-// A warpgroup's share of the output tiles.
-__device__ __forceinline__ void look_up(const Shared& shared, const Tile& tile, const Record& record, int group, char* staging, char* y) {
+// A warpgroup's part of the output tiles of 64.
+__device__ __forceinline__ void look_up(const Shared& shared, const Share& share, const Record& record, int group, char* staging, char* y) {
   SlotCursor cursor;
-  int tiles_seen = 0;
   wait_barrier(shared.lookups(), 0);
+  const int tiles = share.count();
 #pragma unroll 1
-  for (int pass = 0; pass < kPasses; ++pass) {
-    const int first = (pass * OUTPUT_GROUPS + group) * GROUP_TILES;
-    const int last_position = min(first + GROUP_TILES, kOutputTiles) * 64 - 1 + kFarthestTap - kInputShift;
-    const int last = min(last_position / 64, kInputTiles - 1);
-    for (; tiles_seen <= last; ++tiles_seen) wait_barrier(shared.entry_tile(tiles_seen), 0);
-    float sums[GROUP_TILES][BLOCK_CHANNELS / 2];
-    multiply_lookups(shared, record, first, cursor, sums);
+  for (int number = 0; number < tiles; ++number) {
+    const Tile tile = share.tile(number);
+    const int buffer = Share::buffer(number);
+    int tiles_seen = 0;
+#pragma unroll 1
+    for (int pass = 0; pass < kPasses; ++pass) {
+      const int first = (pass * OUTPUT_GROUPS + group) * GROUP_TILES;
+      const int last_position = min(first + GROUP_TILES, kOutputTiles) * 64 - 1 + kFarthestTap - kInputShift;
+      const int last = min(last_position / 64, kInputTiles - 1);
+      for (; tiles_seen <= last; ++tiles_seen) wait_barrier(shared.entry_tile(buffer, tiles_seen), Share::parity(number));
+      float sums[GROUP_TILES][BLOCK_CHANNELS / 2];
+      multiply_lookups(shared, shared.entries + buffer * kEntryBytes, record, first, cursor, sums);
+      if (pass == kPasses - 1 && threadIdx.x % 128 == 0) arrive(shared.entries_free(buffer));
 #pragma unroll
-    for (int i = 0; i < GROUP_TILES; ++i) {
-      if (first + i < kOutputTiles) store_outputs(sums[i], tile, first + i, record, staging, y);
+      for (int i = 0; i < GROUP_TILES; ++i) {
+        if (first + i < kOutputTiles) store_outputs(sums[i], tile, first + i, record, staging, y);
+      }
     }
   }
 }
@@ -339,37 +387,44 @@ extern "C" __global__ void __launch_bounds__(kThreads)
   char* entries = memory + (shared.entries - shared.stage);
   char* ring = memory + (shared.ring - shared.stage);
   const Record record{reinterpret_cast<const u32*>(memory + (shared.record - shared.stage))};
-  const Tile tile;
+  const Share share;
   const int warp = __shfl_sync(~0u, threadIdx.x / 32, 0);  // which the compiler then knows to be one for all lanes
   const int group = warp / 4, helper = warp - (OUTPUT_GROUPS + 1) * 4;
-  const bool copies = helper == 0;
+  const bool copies = helper == 0 && threadIdx.x % 32 == 0;
+  // Copies begin before the others are ready: of the first tile, or as many slices as the ring holds.
+  const int inputs = kStreamed ? share.count() * kSlices : share.count(), first_inputs = min(kStreamed ? kStages : 1, inputs);
+  const auto copy_inputs = [&](int first, int last) {
+    if constexpr (kStreamed) copy_slices(shared, share, first, last, map, dictionary);
+    else copy_input(shared, share, first, last, map);
+  };
   let_next_kernel_begin();
   if (copies) {
-    if (threadIdx.x % 32 == 0) {
-      init_barriers(shared);
-      begin_copies(shared, tile, map, dictionary, records);
-    }
-  } else {
+    prefetch_map(&map);
+    init_barriers(shared);
+    copy_weights(shared, dictionary, records);
+    wait_for_previous_kernel();
+    copy_inputs(0, first_inputs);
+  } else if (helper != 0) {
     const int thread = threadIdx.x - (helper > 0 ? 32 : 0);
     constexpr int kZeroing = kThreads - 32;
     for (int i = thread; i < RING * kSlotBytes / 16; i += kZeroing) reinterpret_cast<uint4*>(ring)[i] = make_uint4(0, 0, 0, 0);
     // Of S, what X does not lie under.
     constexpr int kBehind = kInputShift + kInputPositions, kOthers = POSITIONS - kInputPositions;
-    for (int i = thread; i < kOthers * kEntryBlocks; i += kZeroing) {
+    for (int i = thread; i < kOthers * kEntryBlocks * ENTRY_BUFFERS; i += kZeroing) {
       const int other = i % kOthers, position = other < kInputShift ? other : other - kInputShift + kBehind;
       reinterpret_cast<uint4*>(entries + i / kOthers * kEntryBlockBytes)[position] = make_uint4(0, 0, 0, 0);
     }
     publish_to_async_units();
   }
   __syncthreads();
-  if (copies) {
-    if (kStreamed && threadIdx.x % 32 == 0) copy_other_slices(shared, tile, map, dictionary);
+  if (helper == 0) {
+    if (copies) copy_inputs(first_inputs, inputs);
   } else if (helper > 0) {
-    if (helper <= kBuilders) build_slots(shared, record, ring, helper - 1);
+    if (helper <= kBuilders) build_slots(shared, share, record, ring, helper - 1);
   } else if (group == OUTPUT_GROUPS) {
-    if constexpr (kStreamed) form_entries_streamed(shared, entries);
-    else form_entries(shared, entries);
+    if constexpr (kStreamed) form_entries_streamed(shared, share, entries);
+    else form_entries(shared, share, entries);
   } else {
-    look_up(shared, tile, record, group, memory + (shared.staging - shared.stage) + threadIdx.x / 32 * 16 * kStagingPitch, y);
+    look_up(shared, share, record, group, memory + (shared.staging - shared.stage) + threadIdx.x / 32 * 16 * kStagingPitch, y);
   }
 }

@@ -46,23 +46,26 @@ double expected_record_bytes(const LookupProblem& problem, Precision precision, 
 // What a tile is expected to cost, in cycles: X comes, its products and those of its lookups, Y goes, as far as blocks that
 // share a multiprocessor do not hide them from each other.
 double cost(const LookupProblem& problem, Precision precision, const WgmmaTile& tile, const WgmmaLayout& layout, int shared_bytes, int shared_limit, int multiprocessors) {
-  constexpr double kRound = 3000, kFill = 20, kDrain = 14, kTile = 500, kStep = 45;
+  constexpr double kBegin = 3500, kFill = 20, kDrain = 12, kTile = 1000, kProducts = 0.8;
   const Conv2dProblem& conv = problem.conv;
   const int resident = std::max(1, std::min(shared_limit / (shared_bytes + 1024), 2048 / layout.threads));
-  const double blocks = static_cast<double>(layout.grid_x) * layout.grid_y * static_cast<double>(conv.batch);
-  const double rounds = std::ceil(blocks / (static_cast<double>(multiprocessors) * resident));
-  const double sharing = std::min<double>(resident, std::ceil(blocks / multiprocessors));
+  const double blocks = std::min<double>(static_cast<double>(layout.tiles) * layout.channel_blocks, static_cast<double>(multiprocessors) * resident);
+  const double rounds = std::ceil(static_cast<double>(layout.tiles) * layout.channel_blocks / blocks);
+  const double sharing = std::ceil(blocks / multiprocessors);
   const auto bytes = static_cast<double>(element_bytes(precision));
   const double input = static_cast<double>(layout.input_rows) * layout.pitch * static_cast<double>(conv.in_channels) * bytes;
+  const double streamed = tile.stages > 0 ? static_cast<double>(layout.entries) * static_cast<double>(conv.in_channels) * bytes : 0;
   const double channel_steps = static_cast<double>(conv.in_channels) * bytes / kStepBytes;
   const double steps = static_cast<double>(conv.taps()) * layout.entries * bytes / kStepBytes;
-  const double form = layout.input_tiles * channel_steps * layout.entries / 2.0;
+  const double form = layout.input_tiles * channel_steps * std::max(layout.entries / 2.0, 16.0);
   const double look_up = layout.output_tiles * steps * tile.block_channels / 2.0;
-  // One warpgroup's own chain of waits, beside what all products of the multiprocessor take.
-  const double group_tiles = std::ceil(layout.output_tiles / static_cast<double>(tile.output_groups));
-  const double chain = group_tiles * (kTile + steps * std::max(kStep / tile.group_tiles, tile.block_channels / 2.0));
   const double output = static_cast<double>(tile.rows * tile.columns) * tile.block_channels * bytes;
-  return rounds * (kRound + sharing * (input / kFill + output / kDrain) + std::max(sharing * (form + look_up), chain));
+  const double passes = std::ceil(static_cast<double>(layout.output_tiles) / (tile.output_groups * tile.group_tiles));
+  const double copies = sharing * ((input + streamed) / kFill + output / kDrain), products = sharing * (form + look_up) / kProducts;
+  // A tile's stages one after the other, as one block alone would have them; more blocks, and the next tile, fill the gaps.
+  const double chain = (input + streamed) / kFill + form + passes * (kTile * tile.group_tiles + steps * tile.block_channels / 2.0 * tile.group_tiles);
+  const double following = rounds > 1 ? std::max({copies, products, tile.entry_buffers > 1 ? chain * 0.7 : chain}) : 0;
+  return kBegin + std::max({copies, products, chain}) + (rounds - 1) * following;
 }
 
 }  // namespace
@@ -86,15 +89,17 @@ WgmmaLayout::WgmmaLayout(const LookupProblem& problem, Precision precision, cons
   form_tiles = std::min({4, input_tiles, std::max(1, kMostSums / (entries / 2)), std::max(1, tile.chunk_rows * pitch / kTilePositions)});
   const int slices = divide_up(conv.in_channels, slice_channels(precision));
   stage_bytes = (tile.stages > 0 ? tile.stages : slices) * (input_rows * pitch + entries) * 128;
-  entry_bytes = entries * bytes * positions;
+  entry_bytes = entries * bytes * positions * tile.entry_buffers;
   slot_steps = wgmma_slot_steps(problem, precision);
   slot_bytes = slot_steps * kStepBytes * tile.block_channels;
   staging_bytes = tile.output_groups * 4 * 16 * 144;
   threads = (tile.output_groups + 2) * 128;
-  barriers_besides_slots = 2 * (tile.stages > 0 ? tile.stages : input_rows / tile.chunk_rows) + input_tiles + 2;
+  barriers_besides_slots = 2 * (tile.stages > 0 ? tile.stages : input_rows / tile.chunk_rows) +
+                           (input_tiles + 1) * tile.entry_buffers + 2;
   channel_blocks = divide_up(conv.out_channels, tile.block_channels);
-  grid_x = divide_up(out_w, tile.columns) * channel_blocks;
-  grid_y = divide_up(out_h, tile.rows);
+  column_tiles = divide_up(out_w, tile.columns);
+  row_tiles = divide_up(out_h, tile.rows);
+  tiles = column_tiles * row_tiles * static_cast<int>(conv.batch);
 }
 
 int WgmmaLayout::ring(int slots, int record_bytes, int shared_limit) const {
@@ -121,6 +126,7 @@ std::vector<WgmmaTile> wgmma_tiles(const LookupProblem& problem, Precision preci
     const int slots = divide_up(conv.taps() * layout.entries * element_bytes(precision), kStepBytes * layout.slot_steps);
     const int ring = layout.ring(slots, record, shared_limit);
     if (ring == 0) return;
+    if (tile.entry_buffers > 1 && layout.tiles * layout.channel_blocks <= multiprocessors) return;
     costs.emplace_back(cost(problem, precision, tile, layout, layout.shared_bytes(ring, record), shared_limit, multiprocessors), tile);
   };
   std::set<int> rows, columns{out_w};
@@ -137,15 +143,19 @@ std::vector<WgmmaTile> wgmma_tiles(const LookupProblem& problem, Precision preci
             if (group_tiles * block_channels / 2 > kMostSums) continue;
             WgmmaTile tile{row_count, column_count, block_channels, output_groups, group_tiles, 1, 0};
             const int input_rows = WgmmaLayout(problem, precision, tile).input_rows;
-            for (const int chunks : {1, 4, 8}) {
-              if (chunks > input_rows) break;
-              tile.chunk_rows = divide_up(input_rows, chunks);
-              if (tile.chunk_rows <= kMostBox) consider(tile);
-            }
-            tile.chunk_rows = input_rows;
-            for (const int stages : std::set<int>{2, 4, slices}) {
-              tile.stages = stages;
-              if (slices > 1 && stages <= slices && input_rows <= kMostBox) consider(tile);
+            for (const int buffers : {1, 2}) {
+              tile.entry_buffers = buffers;
+              tile.stages = 0;
+              for (const int chunks : {1, 4, 8}) {
+                if (chunks > input_rows) break;
+                tile.chunk_rows = divide_up(input_rows, chunks);
+                if (tile.chunk_rows <= kMostBox) consider(tile);
+              }
+              tile.chunk_rows = input_rows;
+              for (const int stages : std::set<int>{2, 4, slices}) {
+                tile.stages = stages;
+                if (slices > 1 && stages <= slices && input_rows <= kMostBox) consider(tile);
+              }
             }
           }
         }
@@ -153,7 +163,7 @@ std::vector<WgmmaTile> wgmma_tiles(const LookupProblem& problem, Precision preci
     }
   }
   // Only the best few that differ in how they divide the same work.
-  constexpr int kMostAlike = 5;
+  constexpr int kMostAlike = 4;
   std::map<std::array<int, 4>, int> alike;
   std::vector<WgmmaTile> tiles = cheapest_tiles(std::move(costs));
   std::erase_if(tiles, [&](const WgmmaTile& tile) { return ++alike[{tile.rows, tile.columns, tile.block_channels, tile.stages > 0}] > kMostAlike; });
@@ -169,7 +179,8 @@ std::string wgmma_source(const LookupProblem& problem, Precision precision, cons
                   {{"ROWS", tile.rows}, {"COLUMNS", tile.columns}, {"BLOCK_CHANNELS", tile.block_channels}, {"OUTPUT_GROUPS", tile.output_groups},
                    {"GROUP_TILES", tile.group_tiles}, {"CHUNK_ROWS", tile.chunk_rows}, {"STAGES", tile.stages}, {"PITCH", layout.pitch},
                    {"INPUT_ROWS", layout.input_rows}, {"ROW_SHIFT", layout.row_shift}, {"ENTRIES", layout.entries}, {"POSITIONS", layout.positions},
-                   {"FORM_TILES", layout.form_tiles}, {"STAGE_BYTES", layout.stage_bytes}, {"CHANNEL_BLOCKS", layout.channel_blocks}, {"RING", ring},
+                   {"FORM_TILES", layout.form_tiles}, {"STAGE_BYTES", layout.stage_bytes}, {"CHANNEL_BLOCKS", layout.channel_blocks}, {"COLUMN_TILES", layout.column_tiles},
+                   {"ROW_TILES", layout.row_tiles}, {"TILES", layout.tiles}, {"ENTRY_BUFFERS", tile.entry_buffers}, {"RING", ring},
                    {"RESIDENT", ring >= lookups.most_slots}, {"SLOT_STEPS", lookups.slot_steps}, {"RECORD_BYTES", lookups.record_bytes},
                    {"MOST_SLOTS", lookups.most_slots}, {"ELEMENT_BYTES", element_bytes(precision)},
                    {"IN_CHANNELS", conv.in_channels}, {"OUT_CHANNELS", conv.out_channels}, {"OUT_HEIGHT", conv.out_height()},

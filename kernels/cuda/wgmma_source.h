@@ -18,6 +18,7 @@ struct WgmmaTile {
   int group_tiles = 1;        // of 64 positions that one of them sums at once
   int chunk_rows = 1;         // of X that come at once
   int stages = 0;             // slices of X and D in shared memory at a time; 0: all of them
+  int entry_buffers = 1;      // for S, of one tile and the next
 
   bool operator==(const WgmmaTile&) const = default;
 };
@@ -30,7 +31,8 @@ struct WgmmaLayout {
   int input_tiles, output_tiles;     // of 64 positions
   int form_tiles;                    // of S that are summed at once
   int stage_bytes, entry_bytes, slot_bytes, staging_bytes, barriers_besides_slots;
-  int threads, grid_x, grid_y, channel_blocks;
+  int threads, channel_blocks;
+  int column_tiles, row_tiles, tiles;  // of an image, an image, and all images
 
   WgmmaLayout(const LookupProblem& problem, Precision precision, const WgmmaTile& tile);
 
@@ -50,7 +52,7 @@ struct WgmmaLayout {
 std::vector<WgmmaTile> wgmma_tiles(const LookupProblem& problem, Precision precision, std::int64_t lookups, int shared_limit, int multiprocessors);
 
 // extern "C" __global__ void wgmma_fused(map of X, D as wgmma_dictionary() gives it, records of WgmmaLookups, Y* y),
-// a grid of grid_x x grid_y x batch blocks of `threads` threads: y = conv(conv(x, D), P) + bias, channels last,
+// a multiple of channel_blocks blocks of `threads` threads, at most tiles * channel_blocks: y = conv(conv(x, D), P) + bias, channels last,
 // in `precision`, summed in fp32; S is rounded to `precision` in between.
 std::string wgmma_source(const LookupProblem& problem, Precision precision, const WgmmaTile& tile, const WgmmaLayout& layout, const WgmmaLookups& lookups,
                          int ring);

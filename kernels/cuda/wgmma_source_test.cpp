@@ -50,8 +50,8 @@ TEST(WgmmaSource, EveryTileCoversTheOutputAndHoldsThePositionsThatItReads) {
     const Conv2dProblem stage = form.problem.lookup_stage();
     for (const WgmmaTile& tile : tiles_of(form, Precision::fp16)) {
       const WgmmaLayout layout(form.problem, Precision::fp16, tile);
-      EXPECT_GE(layout.grid_y * tile.rows, stage.out_height());
-      EXPECT_GE(layout.grid_x / layout.channel_blocks * tile.columns, stage.out_width());
+      EXPECT_GE(layout.row_tiles * tile.rows, stage.out_height());
+      EXPECT_GE(layout.column_tiles * tile.columns, stage.out_width());
       EXPECT_GE(layout.channel_blocks * tile.block_channels, stage.out_channels);
       EXPECT_EQ(layout.pitch % 8, 0);
       EXPECT_GE(layout.pitch, std::min<std::int64_t>(tile.columns, stage.out_width()));
