@@ -40,6 +40,16 @@ __device__ __forceinline__ void tiled_copy(u32 to, const void* map, int c0, int 
                : "memory");
 }
 
+// The same from shared memory to memory; what would lie beside the tensor is left out. Its reads of shared memory, and all of
+// it, are done behind wait_stores_read() and wait_stores() of the thread that began and committed it.
+__device__ __forceinline__ void tiled_store(const void* map, u32 from, int c0, int c1, int c2, int c3) {
+  asm volatile("cp.async.bulk.tensor.4d.global.shared::cta.tile.bulk_group [%0, {%2, %3, %4, %5}], [%1];" ::"l"(map), "r"(from), "r"(c0), "r"(c1), "r"(c2), "r"(c3)
+               : "memory");
+}
+__device__ __forceinline__ void commit_stores() { asm volatile("cp.async.bulk.commit_group;" ::: "memory"); }
+__device__ __forceinline__ void wait_stores_read() { asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory"); }
+__device__ __forceinline__ void wait_stores() { asm volatile("cp.async.bulk.wait_group 0;" ::: "memory"); }
+
 __device__ __forceinline__ void prefetch_map(const void* map) { asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory"); }
 
 // Operands whose inner index lies in rows of 128 bytes, swizzled: `address` is a multiple of 1024 and up to 96 bytes.
@@ -55,6 +65,12 @@ __device__ __forceinline__ void commit_products() { asm volatile("wgmma.commit_g
 template <int kLeft>
 __device__ __forceinline__ void wait_products() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kLeft) : "memory");
+}
+
+// Threads that share a named barrier, from 1 on; 0 is __syncthreads'.
+template <int kThreads>
+__device__ __forceinline__ void meet(int barrier) {
+  asm volatile("bar.sync %0, %1;" ::"r"(barrier), "n"(kThreads) : "memory");
 }
 
 }  // namespace lcnn_device

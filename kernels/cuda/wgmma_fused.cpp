@@ -29,8 +29,8 @@ namespace lcnn::cuda {
 namespace {
 
 std::string word(const WgmmaTile& tile) {
-  return fmt::format("{}r{}c{}k{}w{}t{}x{}s{}b", tile.rows, tile.columns, tile.block_channels, tile.output_groups, tile.group_tiles, tile.chunk_rows, tile.stages,
-                     tile.entry_buffers);
+  return fmt::format("{}r{}c{}k{}w{}t{}x{}s{}b{}g", tile.rows, tile.columns, tile.block_channels, tile.output_groups, tile.group_tiles, tile.chunk_rows, tile.stages,
+                     tile.entry_buffers, tile.sets);
 }
 
 std::vector<WgmmaTile> tiles_for(const LookupProblem& problem, Precision precision, std::int64_t lookups) {
@@ -50,19 +50,23 @@ PFN_cuTensorMapEncodeTiled_v12000 tensor_map_encoder() {
   return encoder;
 }
 
-// X [batch][height][width][in_channels] in boxes of 128 bytes of channels x pitch x chunk_rows.
-CUtensorMap input_map(const Conv2dProblem& conv, Precision precision, const WgmmaTile& tile, const WgmmaLayout& layout, const void* x) {
-  const auto bytes = static_cast<cuuint64_t>(element_bytes(precision)), channels = static_cast<cuuint64_t>(conv.in_channels),
-             width = static_cast<cuuint64_t>(conv.width), height = static_cast<cuuint64_t>(conv.height);
-  const cuuint64_t extents[] = {channels, width, height, static_cast<cuuint64_t>(conv.batch)};
-  const cuuint64_t strides[] = {channels * bytes, width * channels * bytes, height * width * channels * bytes};
-  const cuuint32_t box[] = {static_cast<cuuint32_t>(128 / bytes), static_cast<cuuint32_t>(layout.pitch), static_cast<cuuint32_t>(tile.chunk_rows), 1};
+// What of a tensor is copied: as it is, or rounded to what the matrix units take.
+CUtensorMapDataType element_type(Precision precision, bool round) {
+  if (precision == Precision::fp16) return CU_TENSOR_MAP_DATA_TYPE_FLOAT16;
+  if (precision == Precision::bf16) return CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+  return round ? CU_TENSOR_MAP_DATA_TYPE_TFLOAT32 : CU_TENSOR_MAP_DATA_TYPE_FLOAT32;
+}
+
+// A tensor [batch][height][width][channels] in boxes of 128 bytes of channels x columns x rows.
+CUtensorMap tensor_map(const void* tensor, CUtensorMapDataType type, std::array<std::int64_t, 4> extents, int columns, int rows) {
+  const cuuint64_t bytes = type == CU_TENSOR_MAP_DATA_TYPE_FLOAT16 || type == CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 ? 2 : 4;
+  const auto [batch, height, width, channels] = extents;
+  const cuuint64_t sizes[] = {static_cast<cuuint64_t>(channels), static_cast<cuuint64_t>(width), static_cast<cuuint64_t>(height), static_cast<cuuint64_t>(batch)};
+  const cuuint64_t strides[] = {sizes[0] * bytes, sizes[1] * sizes[0] * bytes, sizes[2] * sizes[1] * sizes[0] * bytes};
+  const cuuint32_t box[] = {static_cast<cuuint32_t>(128 / bytes), static_cast<cuuint32_t>(columns), static_cast<cuuint32_t>(rows), 1};
   const cuuint32_t steps[] = {1, 1, 1, 1};
-  const CUtensorMapDataType type = precision == Precision::fp16   ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
-                                   : precision == Precision::bf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
-                                                                  : CU_TENSOR_MAP_DATA_TYPE_TFLOAT32;
   CUtensorMap map;
-  const CUresult result = tensor_map_encoder()(&map, type, 4, const_cast<void*>(x), extents, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
+  const CUresult result = tensor_map_encoder()(&map, type, 4, const_cast<void*>(tensor), sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
                                                CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (result != CUDA_SUCCESS) throw std::runtime_error(fmt::format("cuTensorMapEncodeTiled: error {}", static_cast<int>(result)));
   return map;
@@ -78,9 +82,9 @@ class WgmmaFused final : public PreparedConvolution {
   std::int64_t code_bytes() const override { return chosen_.kernel.kernel.code_bytes(); }
   std::string choice() const override {
     const WgmmaTile& tile = tiles_[chosen_.kernel.candidate];
-    return fmt::format("{} x {} pixels x {} channels a block, {} warpgroups that sum {} x 64 positions, X in {}, {} of {} slots of P, S {}, {} registers, "
+    return fmt::format("{} x {} pixels x {} channels a block, {} warpgroups in {} that sum {} x 64 positions, X in {}, {} of {} slots of P, S {}, {} registers, "
                        "{} KiB shared, {}",
-                       tile.rows, tile.columns, tile.block_channels, tile.output_groups, tile.group_tiles,
+                       tile.rows, tile.columns, tile.block_channels, tile.output_groups, tile.sets > 1 ? "turns" : "step", tile.group_tiles,
                        tile.stages > 0 ? fmt::format("{} stages", tile.stages) : fmt::format("{} rows at a time", tile.chunk_rows), chosen_.tile.ring,
                        chosen_.tile.lookups->packed.most_slots, tile.entry_buffers > 1 ? "twice" : "once", chosen_.kernel.kernel.registers(), chosen_.tile.shared_bytes / 1024, chosen_.kernel.how);
   }
@@ -116,9 +120,12 @@ class WgmmaFused final : public PreparedConvolution {
         chosen_(choose(form, execution)) {}
 
   void launch(std::size_t candidate, const NvrtcKernel& kernel, const PreparedTile& tile, const void* x, void* y, void* stream) const {
-    CUtensorMap map = input_map(problem_.conv, precision_, tiles_[candidate], tile.layout, x);
+    const Conv2dProblem& conv = problem_.conv;
+    const WgmmaTile& shape = tiles_[candidate];
+    CUtensorMap input = tensor_map(x, element_type(precision_, true), {conv.batch, conv.height, conv.width, conv.in_channels}, tile.layout.pitch, shape.chunk_rows);
+    CUtensorMap output = tensor_map(y, element_type(precision_, false), {conv.batch, conv.out_height(), conv.out_width(), conv.out_channels}, std::min(shape.columns, 64), 1);
     const void *dictionary = dictionary_.as<void>(), *records = tile.lookups->records.as<void>();
-    void* arguments[] = {&map, &dictionary, &records, &y};
+    void* arguments[] = {&input, &output, &dictionary, &records};
     kernel.launch(dim3(blocks(kernel, tile.layout)), dim3(tile.layout.threads), arguments, /*overlap=*/true, as_stream(stream));
   }
 

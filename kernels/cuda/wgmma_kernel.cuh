@@ -9,7 +9,7 @@
 // Compute: one warpgroup forms S = X D, FORM_TILES * 64 positions at a time as X comes, rounded, into shared memory as
 //          [entries][position], so that any tap begins at an address of its own. The others follow it: y = S P over the pairs
 //          of taps and 32 bytes of entries that any channel of the block looks up.
-// Store:   a warp's 16 positions through shared memory, 16 bytes a lane.
+// Store:   a warpgroup's 64 positions, which are whole rows or lie in one, through shared memory by tiled copies of a row each.
 using namespace lcnn_device;
 
 using Math = MATH;
@@ -35,17 +35,19 @@ constexpr int kStepBytes = BLOCK_CHANNELS * 32, kSlotBytes = SLOT_STEPS * kStepB
 constexpr bool kStreamed = STAGES > 0;  // X and D by slices of channels, in a ring
 constexpr int kStages = kStreamed ? STAGES : 1;
 constexpr int kStageBytes = kInputBytes + kDictionaryBytes;
-constexpr int kPassTiles = OUTPUT_GROUPS * GROUP_TILES;  // output tiles that are summed at once
+constexpr int kSetGroups = OUTPUT_GROUPS / SETS;      // warpgroups that sum at once; sets take turns: one stores while the next sums
+constexpr int kPassTiles = kSetGroups * GROUP_TILES;  // output tiles that are summed at once
 constexpr int kPasses = (kOutputTiles + kPassTiles - 1) / kPassTiles;
-constexpr int kPieceChannels = 128 / ELEMENT_BYTES, kStagingPitch = 144;
+constexpr int kPieceChannels = 128 / ELEMENT_BYTES, kPieces = BLOCK_CHANNELS / kPieceChannels, kPieceBytes = 64 * 128;
+constexpr int kTileRows = PITCH < 64 ? 64 / PITCH : 1, kRowTiles = PITCH < 64 ? 1 : PITCH / 64;  // rows of an output tile, tiles of a row
 constexpr int kInputBarriers = kStreamed ? kStages : kChunks;
 constexpr int kEntryBytes = kEntryBlocks * kEntryBlockBytes;  // of one of ENTRY_BUFFERS
 
 struct Shared {
-  u32 stage, entries, ring, record, staging, barriers;
+  u32 stage, staging, entries, ring, record, barriers;
   __device__ explicit Shared(u32 base)
-      : stage(base), entries(base + STAGE_BYTES), ring(entries + ENTRY_BUFFERS * kEntryBytes), record(ring + RING * kSlotBytes),
-        staging(record + RECORD_BYTES), barriers(staging + OUTPUT_GROUPS * 4 * 16 * kStagingPitch) {}
+      : stage(base), staging(base + STAGE_BYTES), entries(staging + OUTPUT_GROUPS * kPieces * kPieceBytes), ring(entries + ENTRY_BUFFERS * kEntryBytes),
+        record(ring + RING * kSlotBytes), barriers(record + RECORD_BYTES) {}
   __device__ u32 barrier(int index) const { return barriers + index * 8; }
   __device__ u32 input(int i) const { return barrier(i); }
   __device__ u32 input_free(int i) const { return barrier(kInputBarriers + i); }
@@ -53,8 +55,9 @@ struct Shared {
   __device__ u32 slot_free(int i) const { return barrier(2 * kInputBarriers + RING + i); }
   __device__ u32 dictionary() const { return barrier(2 * kInputBarriers + 2 * RING); }
   __device__ u32 lookups() const { return barrier(2 * kInputBarriers + 2 * RING + 1); }
-  __device__ u32 entries_free(int buffer) const { return barrier(2 * kInputBarriers + 2 * RING + 2 + buffer); }
-  __device__ u32 entry_tile(int buffer, int i) const { return barrier(2 * kInputBarriers + 2 * RING + 2 + ENTRY_BUFFERS + buffer * kInputTiles + i); }
+  __device__ u32 turn(int set) const { return barrier(2 * kInputBarriers + 2 * RING + 2 + set); }
+  __device__ u32 entries_free(int buffer) const { return barrier(2 * kInputBarriers + 2 * RING + 2 + SETS + buffer); }
+  __device__ u32 entry_tile(int buffer, int i) const { return barrier(2 * kInputBarriers + 2 * RING + 2 + SETS + ENTRY_BUFFERS + buffer * kInputTiles + i); }
 };
 
 struct Tile {
@@ -94,12 +97,13 @@ __device__ __forceinline__ void init_barriers(const Shared& shared) {
   }
   for (int i = 0; i < RING; ++i) {
     init_barrier(shared.slot(i), 1);
-    init_barrier(shared.slot_free(i), OUTPUT_GROUPS);
+    init_barrier(shared.slot_free(i), kSetGroups);
   }
+  for (int set = 0; set < SETS; ++set) init_barrier(shared.turn(set), kSetGroups);
   init_barrier(shared.dictionary(), 1);
   init_barrier(shared.lookups(), 1);
   for (int buffer = 0; buffer < ENTRY_BUFFERS; ++buffer) {
-    init_barrier(shared.entries_free(buffer), OUTPUT_GROUPS);
+    init_barrier(shared.entries_free(buffer), kPasses * kSetGroups);
     for (int i = 0; i < kInputTiles; ++i) init_barrier(shared.entry_tile(buffer, i), 128);
   }
   publish_barriers();
@@ -277,30 +281,20 @@ __device__ __forceinline__ void form_entries_streamed(const Shared& shared, cons
   }
 }
 
-struct SlotCursor {
-  int buffer = 0, parity = 0;
-  __device__ void advance() {
-    if (++buffer == RING) {
-      buffer = 0;
-      if (!RESIDENT) parity ^= 1;
-    }
-  }
-};
-
-// sums = S P of the tiles of 64 from `first` on; S lies at `entries`.
-__device__ __forceinline__ void multiply_lookups(const Shared& shared, u32 entries, const Record& record, int first, SlotCursor& cursor,
+// sums = S P of the tiles of 64 from `first` on; S lies at `entries`. `pass` counts the block's passes.
+__device__ __forceinline__ void multiply_lookups(const Shared& shared, u32 entries, const Record& record, int first, int pass,
                                                  float (&sums)[GROUP_TILES][BLOCK_CHANNELS / 2]) {
   const int slots = record.slots();
-  if constexpr (RESIDENT) cursor.buffer = 0;
+  int buffer = RESIDENT ? 0 : pass * slots % RING, parity = RESIDENT ? 0 : pass * slots / RING & 1;
   u32 previous = 0;
 #pragma unroll 1
   for (int slot = 0; slot < slots; ++slot) {
-    wait_barrier(shared.slot(cursor.buffer), cursor.parity);
+    wait_barrier(shared.slot(buffer), parity);
     begin_products();
 #pragma unroll
     for (int k = 0; k < SLOT_STEPS; ++k) {
       const u32 place = entries + record.place(slot * SLOT_STEPS + k);
-      const u64 lookups = blocked_operand(shared.ring + cursor.buffer * kSlotBytes + k * kStepBytes, BLOCK_CHANNELS * 16);
+      const u64 lookups = blocked_operand(shared.ring + buffer * kSlotBytes + k * kStepBytes, BLOCK_CHANNELS * 16);
 #pragma unroll
       for (int i = 0; i < GROUP_TILES; ++i) {
         Product<BLOCK_CHANNELS>::add(sums[i], blocked_operand(place + min(first + i, kOutputTiles - 1) * 1024, kEntryBlockBytes), lookups, slot + k);
@@ -312,76 +306,84 @@ __device__ __forceinline__ void multiply_lookups(const Shared& shared, u32 entri
         wait_products<1>();
         if (threadIdx.x % 128 == 0) arrive(previous);
       }
-      previous = shared.slot_free(cursor.buffer);
+      previous = shared.slot_free(buffer);
     }
-    cursor.advance();
+    if (++buffer == RING) {
+      buffer = 0;
+      parity ^= !RESIDENT;
+    }
   }
+  if (SETS > 1 && threadIdx.x % 128 == 0) arrive(shared.turn((pass + 1) % SETS));
   wait_products<0>();
   if (!RESIDENT && threadIdx.x % 128 == 0) arrive(previous);
 }
 
-// 64 positions of y, from output tile `index` on.
-__device__ __forceinline__ void store_outputs(const float (&sums)[BLOCK_CHANNELS / 2], const Tile& tile, int index, const Record& record, char* staging, char* y) {
-  const int lane = threadIdx.x % 32, first = index * 64 + threadIdx.x / 32 % 4 * 16;
-  const int first_channel = tile.block * BLOCK_CHANNELS;
-  constexpr int kVectors = kPieceChannels / 8;  // of a pair each lane, in a piece
+// Output tile `index` of `tile`, by a warpgroup; `staging` is its own, swizzled as the map of y says.
+__device__ __forceinline__ void store_outputs(const float (&sums)[BLOCK_CHANNELS / 2], const Tile& tile, int index, const Record& record, int group, char* staging,
+                                              const TensorMap& map) {
+  const int lane = threadIdx.x % 32, first = threadIdx.x / 32 % 4 * 16 + lane / 4;
+  const bool stores = threadIdx.x % 128 == 0;
+  if (stores) wait_stores_read();
+  meet<128>(1 + group);
+  constexpr int kAtOnce = 8;  // reads of biases do not pass writes of outputs
 #pragma unroll
-  for (int piece = 0; piece < BLOCK_CHANNELS / kPieceChannels; ++piece) {
-    __syncwarp();
+  for (int block = 0; block < BLOCK_CHANNELS / 8; block += kAtOnce) {
+    float2 biases[kAtOnce];
 #pragma unroll
-    for (int i = 0; i < kVectors; ++i) {
-      const float2 biases = record.biases(piece * kPieceChannels + i * 8 + lane % 4 * 2);
-      const float* values = sums + (piece * kVectors + i) * 4;
+    for (int i = 0; i < kAtOnce; ++i) biases[i] = record.biases((block + i) * 8 + lane % 4 * 2);
 #pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        char* to = staging + (lane / 4 + half * 8) * kStagingPitch + (i * 8 + lane % 4 * 2) * ELEMENT_BYTES;
-        *reinterpret_cast<Pair*>(to) = Math::store_pair(values[half * 2] + biases.x, values[half * 2 + 1] + biases.y);
-      }
-    }
-    __syncwarp();
-    const int channel = first_channel + piece * kPieceChannels + lane % 8 * (16 / ELEMENT_BYTES);
-#pragma unroll
-    for (int i = 0; i < 16; i += 4) {
-      const int position = first + i + lane / 8, row = position / PITCH, column = position % PITCH;
-      const int out_row = tile.first_row + row, out_column = tile.first_column + column;
-      if (row < ROWS && column < COLUMNS && out_row < OUT_HEIGHT && out_column < OUT_WIDTH && channel < OUT_CHANNELS) {
-        const i64 pixel = (static_cast<i64>(tile.image) * OUT_HEIGHT + out_row) * OUT_WIDTH + out_column;
-        *reinterpret_cast<uint4*>(y + (pixel * OUT_CHANNELS + channel) * ELEMENT_BYTES) =
-            *reinterpret_cast<const uint4*>(staging + (i + lane / 8) * kStagingPitch + lane % 8 * 16);
-      }
+    for (int i = 0; i < kAtOnce; ++i) {
+      const int byte = ((block + i) * 8 + lane % 4 * 2) * ELEMENT_BYTES;
+      char* to = staging + byte / 128 * kPieceBytes + first * 128 + ((byte % 128 / 16) ^ lane / 4) * 16 + byte % 16;
+      const float* values = sums + (block + i) * 4;
+      *reinterpret_cast<Pair*>(to) = Math::store_pair(values[0] + biases[i].x, values[1] + biases[i].y);
+      *reinterpret_cast<Pair*>(to + 8 * 128) = Math::store_pair(values[2] + biases[i].x, values[3] + biases[i].y);
     }
   }
+  publish_to_async_units();
+  meet<128>(1 + group);
+  if (!stores) return;
+  const int row = index / kRowTiles * kTileRows, column = tile.first_column + index % kRowTiles * 64, from = shared_address(staging);
+#pragma unroll
+  for (int r = 0; r < kTileRows; ++r) {
+    if (row + r >= ROWS) break;
+#pragma unroll
+    for (int piece = 0; piece < kPieces; ++piece) {
+      tiled_store(&map, from + piece * kPieceBytes + r * PITCH * 128, tile.block * BLOCK_CHANNELS + piece * kPieceChannels, column, tile.first_row + row + r,
+                  tile.image);
+    }
+  }
+  commit_stores();
 }
 
 // A warpgroup's part of the output tiles of 64.
-__device__ __forceinline__ void look_up(const Shared& shared, const Share& share, const Record& record, int group, char* staging, char* y) {
-  SlotCursor cursor;
+__device__ __forceinline__ void look_up(const Shared& shared, const Share& share, const Record& record, int group, char* staging, const TensorMap& map) {
   wait_barrier(shared.lookups(), 0);
-  const int tiles = share.count();
+  const int passes = share.count() * kPasses, set = group / kSetGroups;
 #pragma unroll 1
-  for (int number = 0; number < tiles; ++number) {
+  for (int pass = set; pass < passes; pass += SETS) {  // of all tiles
+    const int number = pass / kPasses, buffer = Share::buffer(number);
     const Tile tile = share.tile(number);
-    const int buffer = Share::buffer(number);
-    int tiles_seen = 0;
-#pragma unroll 1
-    for (int pass = 0; pass < kPasses; ++pass) {
-      const int first = (pass * OUTPUT_GROUPS + group) * GROUP_TILES;
-      const int last_position = min(first + GROUP_TILES, kOutputTiles) * 64 - 1 + kFarthestTap - kInputShift;
-      const int last = min(last_position / 64, kInputTiles - 1);
-      for (; tiles_seen <= last; ++tiles_seen) wait_barrier(shared.entry_tile(buffer, tiles_seen), Share::parity(number));
-      float sums[GROUP_TILES][BLOCK_CHANNELS / 2];
-      multiply_lookups(shared, shared.entries + buffer * kEntryBytes, record, first, cursor, sums);
-      if (pass == kPasses - 1 && threadIdx.x % 128 == 0) arrive(shared.entries_free(buffer));
+    const int first = (pass % kPasses * kSetGroups + group % kSetGroups) * GROUP_TILES;
+    // A pass may be in front of another set's only as far as that barriers cannot take a phase for the one after the next.
+    if (SETS > 1 && pass > 0) wait_barrier(shared.turn(set), (pass / SETS - (set == 0)) & 1);
+    const int last_position = min(first + GROUP_TILES, kOutputTiles) * 64 - 1 + kFarthestTap - kInputShift;
+    const int last = min(last_position / 64, kInputTiles - 1);
+    for (int i = 0; i <= last; ++i) wait_barrier(shared.entry_tile(buffer, i), Share::parity(number));
+    float sums[GROUP_TILES][BLOCK_CHANNELS / 2];
+    multiply_lookups(shared, shared.entries + buffer * kEntryBytes, record, first, pass, sums);
+    if (threadIdx.x % 128 == 0) arrive(shared.entries_free(buffer));
 #pragma unroll
-      for (int i = 0; i < GROUP_TILES; ++i) {
-        if (first + i < kOutputTiles) store_outputs(sums[i], tile, first + i, record, staging, y);
-      }
+    for (int i = 0; i < GROUP_TILES; ++i) {
+      if (first + i < kOutputTiles) store_outputs(sums[i], tile, first + i, record, group, staging, map);
     }
   }
+  if (threadIdx.x % 128 == 0) wait_stores();
 }
 
 extern "C" __global__ void __launch_bounds__(kThreads)
-    wgmma_fused(const __grid_constant__ TensorMap map, const char* __restrict__ dictionary, const char* __restrict__ records, char* __restrict__ y) {
+    wgmma_fused(const __grid_constant__ TensorMap input_map, const __grid_constant__ TensorMap output_map, const char* __restrict__ dictionary,
+                const char* __restrict__ records) {
   extern __shared__ __align__(1024) char memory[];
   const Shared shared(shared_address(memory));
   char* entries = memory + (shared.entries - shared.stage);
@@ -394,12 +396,13 @@ extern "C" __global__ void __launch_bounds__(kThreads)
   // Copies begin before the others are ready: of the first tile, or as many slices as the ring holds.
   const int inputs = kStreamed ? share.count() * kSlices : share.count(), first_inputs = min(kStreamed ? kStages : 1, inputs);
   const auto copy_inputs = [&](int first, int last) {
-    if constexpr (kStreamed) copy_slices(shared, share, first, last, map, dictionary);
-    else copy_input(shared, share, first, last, map);
+    if constexpr (kStreamed) copy_slices(shared, share, first, last, input_map, dictionary);
+    else copy_input(shared, share, first, last, input_map);
   };
   let_next_kernel_begin();
   if (copies) {
-    prefetch_map(&map);
+    prefetch_map(&input_map);
+    prefetch_map(&output_map);
     init_barriers(shared);
     copy_weights(shared, dictionary, records);
     wait_for_previous_kernel();
@@ -425,6 +428,6 @@ extern "C" __global__ void __launch_bounds__(kThreads)
     if constexpr (kStreamed) form_entries_streamed(shared, share, entries);
     else form_entries(shared, share, entries);
   } else {
-    look_up(shared, share, record, group, memory + (shared.staging - shared.stage) + threadIdx.x / 32 * 16 * kStagingPitch, y);
+    look_up(shared, share, record, group, memory + (shared.staging - shared.stage) + group * kPieces * kPieceBytes, output_map);
   }
 }

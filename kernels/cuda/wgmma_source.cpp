@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <map>
 #include <set>
@@ -64,7 +65,7 @@ double cost(const LookupProblem& problem, Precision precision, const WgmmaTile& 
   const double copies = sharing * ((input + streamed) / kFill + output / kDrain), products = sharing * (form + look_up) / kProducts;
   // A tile's stages one after the other, as one block alone would have them; more blocks, and the next tile, fill the gaps.
   const double chain = (input + streamed) / kFill + form + passes * (kTile * tile.group_tiles + steps * tile.block_channels / 2.0 * tile.group_tiles);
-  const double following = rounds > 1 ? std::max({copies, products, tile.entry_buffers > 1 ? chain * 0.7 : chain}) : 0;
+  const double following = rounds > 1 ? std::max({copies, products, tile.entry_buffers > 1 || tile.sets > 1 ? chain * 0.7 : chain}) : 0;
   return kBegin + std::max({copies, products, chain}) + (rounds - 1) * following;
 }
 
@@ -76,14 +77,15 @@ WgmmaLayout::WgmmaLayout(const LookupProblem& problem, Precision precision, cons
   const auto bytes = static_cast<int>(element_bytes(precision));
   const auto far_rows = static_cast<int>((conv.kernel[0] - 1) * conv.dilation[0]), far_columns = static_cast<int>((conv.kernel[1] - 1) * conv.dilation[1]);
   const bool whole_rows = tile.rows >= out_h, whole_columns = tile.columns >= out_w;
-  // Zeros beside a row serve its neighbour, too, where a row is whole.
-  pitch = round_up(whole_columns ? std::max(conv.width + conv.padding[1], conv.out_width()) : tile.columns + far_columns, 8);
+  // Zeros beside a row serve its neighbour, too, where a row is whole. 64 positions are whole rows, or of one row.
+  pitch = static_cast<int>(whole_columns ? std::max(conv.width + conv.padding[1], conv.out_width()) : tile.columns + far_columns);
+  pitch = pitch > kTilePositions ? round_up(pitch, kTilePositions) : static_cast<int>(std::bit_ceil(static_cast<unsigned>(std::max(pitch, 8))));
   input_rows = whole_rows ? static_cast<int>(conv.height) : tile.rows + far_rows;
   input_rows = round_up(input_rows, tile.chunk_rows);
   row_shift = whole_rows ? static_cast<int>(conv.padding[0]) : 0;
   entries = round_up(problem.dictionary_size, 16);
   input_tiles = divide_up(input_rows * pitch, kTilePositions);
-  output_tiles = divide_up((tile.rows - 1) * pitch + tile.columns, kTilePositions);
+  output_tiles = divide_up(tile.rows * pitch, kTilePositions);
   const int farthest = far_rows * pitch + far_columns;
   positions = std::max(output_tiles * kTilePositions + farthest, (row_shift + input_rows) * pitch);
   form_tiles = std::min({4, input_tiles, std::max(1, kMostSums / (entries / 2)), std::max(1, tile.chunk_rows * pitch / kTilePositions)});
@@ -92,10 +94,10 @@ WgmmaLayout::WgmmaLayout(const LookupProblem& problem, Precision precision, cons
   entry_bytes = entries * bytes * positions * tile.entry_buffers;
   slot_steps = wgmma_slot_steps(problem, precision);
   slot_bytes = slot_steps * kStepBytes * tile.block_channels;
-  staging_bytes = tile.output_groups * 4 * 16 * 144;
+  staging_bytes = tile.output_groups * kTilePositions * tile.block_channels * bytes;
   threads = (tile.output_groups + 2) * 128;
   barriers_besides_slots = 2 * (tile.stages > 0 ? tile.stages : input_rows / tile.chunk_rows) +
-                           (input_tiles + 1) * tile.entry_buffers + 2;
+                           (input_tiles + 1) * tile.entry_buffers + tile.sets + 2;
   channel_blocks = divide_up(conv.out_channels, tile.block_channels);
   column_tiles = divide_up(out_w, tile.columns);
   row_tiles = divide_up(out_h, tile.rows);
@@ -118,7 +120,8 @@ std::vector<WgmmaTile> wgmma_tiles(const LookupProblem& problem, Precision preci
   const auto consider = [&](const WgmmaTile& tile) {
     const WgmmaLayout layout(problem, precision, tile);
     if (layout.entries > kMostProduct || layout.pitch > kMostBox || layout.input_rows > kMostBox) return;
-    const int pass_tiles = tile.output_groups * tile.group_tiles;
+    if (layout.pitch > kTilePositions && tile.columns < out_w) return;  // a tile's last 64 positions of a row would reach into its neighbour's
+    const int pass_tiles = tile.output_groups / tile.sets * tile.group_tiles;
     if (pass_tiles >= 2 * layout.output_tiles && pass_tiles > 1) return;
     const int form_sums = (tile.stages > 0 ? layout.input_tiles : layout.form_tiles) * layout.entries / 2;
     if (std::max(form_sums, tile.group_tiles * tile.block_channels / 2) + kOtherRegisters > layout.most_registers()) return;
@@ -127,6 +130,9 @@ std::vector<WgmmaTile> wgmma_tiles(const LookupProblem& problem, Precision preci
     const int ring = layout.ring(slots, record, shared_limit);
     if (ring == 0) return;
     if (tile.entry_buffers > 1 && layout.tiles * layout.channel_blocks <= multiprocessors) return;
+    // Taking turns pays where slots come and go, and for more than one pass.
+    const int passes = divide_up(layout.output_tiles, pass_tiles) * layout.tiles * layout.channel_blocks;
+    if (tile.sets > 1 && (ring >= slots || passes <= multiprocessors)) return;
     costs.emplace_back(cost(problem, precision, tile, layout, layout.shared_bytes(ring, record), shared_limit, multiprocessors), tile);
   };
   std::set<int> rows, columns{out_w};
@@ -143,8 +149,10 @@ std::vector<WgmmaTile> wgmma_tiles(const LookupProblem& problem, Precision preci
             if (group_tiles * block_channels / 2 > kMostSums) continue;
             WgmmaTile tile{row_count, column_count, block_channels, output_groups, group_tiles, 1, 0};
             const int input_rows = WgmmaLayout(problem, precision, tile).input_rows;
-            for (const int buffers : {1, 2}) {
-              tile.entry_buffers = buffers;
+            for (int choice = 0; choice < 4; ++choice) {
+              tile.entry_buffers = 1 + choice % 2;
+              tile.sets = 1 + choice / 2;
+              if (output_groups % tile.sets != 0) continue;
               tile.stages = 0;
               for (const int chunks : {1, 4, 8}) {
                 if (chunks > input_rows) break;
@@ -180,7 +188,7 @@ std::string wgmma_source(const LookupProblem& problem, Precision precision, cons
                    {"GROUP_TILES", tile.group_tiles}, {"CHUNK_ROWS", tile.chunk_rows}, {"STAGES", tile.stages}, {"PITCH", layout.pitch},
                    {"INPUT_ROWS", layout.input_rows}, {"ROW_SHIFT", layout.row_shift}, {"ENTRIES", layout.entries}, {"POSITIONS", layout.positions},
                    {"FORM_TILES", layout.form_tiles}, {"STAGE_BYTES", layout.stage_bytes}, {"CHANNEL_BLOCKS", layout.channel_blocks}, {"COLUMN_TILES", layout.column_tiles},
-                   {"ROW_TILES", layout.row_tiles}, {"TILES", layout.tiles}, {"ENTRY_BUFFERS", tile.entry_buffers}, {"RING", ring},
+                   {"ROW_TILES", layout.row_tiles}, {"TILES", layout.tiles}, {"ENTRY_BUFFERS", tile.entry_buffers}, {"SETS", tile.sets}, {"RING", ring},
                    {"RESIDENT", ring >= lookups.most_slots}, {"SLOT_STEPS", lookups.slot_steps}, {"RECORD_BYTES", lookups.record_bytes},
                    {"MOST_SLOTS", lookups.most_slots}, {"ELEMENT_BYTES", element_bytes(precision)},
                    {"IN_CHANNELS", conv.in_channels}, {"OUT_CHANNELS", conv.out_channels}, {"OUT_HEIGHT", conv.out_height()},

@@ -19,6 +19,7 @@ struct WgmmaTile {
   int chunk_rows = 1;         // of X that come at once
   int stages = 0;             // slices of X and D in shared memory at a time; 0: all of them
   int entry_buffers = 1;      // for S, of one tile and the next
+  int sets = 1;               // of output groups, which take turns
 
   bool operator==(const WgmmaTile&) const = default;
 };
@@ -51,7 +52,7 @@ struct WgmmaLayout {
 // `lookups` is how many there are in all.
 std::vector<WgmmaTile> wgmma_tiles(const LookupProblem& problem, Precision precision, std::int64_t lookups, int shared_limit, int multiprocessors);
 
-// extern "C" __global__ void wgmma_fused(map of X, D as wgmma_dictionary() gives it, records of WgmmaLookups, Y* y),
+// extern "C" __global__ void wgmma_fused(map of X, map of Y, D as wgmma_dictionary() gives it, records of WgmmaLookups),
 // a multiple of channel_blocks blocks of `threads` threads, at most tiles * channel_blocks: y = conv(conv(x, D), P) + bias, channels last,
 // in `precision`, summed in fp32; S is rounded to `precision` in between.
 std::string wgmma_source(const LookupProblem& problem, Precision precision, const WgmmaTile& tile, const WgmmaLayout& layout, const WgmmaLookups& lookups,
