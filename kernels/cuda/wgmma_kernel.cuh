@@ -87,8 +87,11 @@ struct Record {
   __device__ int slots() const { return words[BLOCK_CHANNELS]; }
   __device__ u32 place(int step) const { return words[BLOCK_CHANNELS + 1 + step]; }
   __device__ int first(int slot) const { return words[BLOCK_CHANNELS + 1 + MOST_SLOTS * SLOT_STEPS + slot]; }
-  __device__ const u32* lookup(int i) const { return words + BLOCK_CHANNELS + 2 + MOST_SLOTS * (SLOT_STEPS + 1) + i * (ELEMENT_BYTES == 2 ? 1 : 2); }
+  __device__ const u32* lookups() const { return words + LOOKUPS_WORD; }
 };
+
+__device__ __forceinline__ void write_lookup(char* slot, u32 lookup, bool clear) { reinterpret_cast<u16*>(slot)[lookup & 0xFFFF] = clear ? 0 : lookup >> 16; }
+__device__ __forceinline__ void write_lookup(char* slot, const uint2& lookup, bool clear) { reinterpret_cast<u32*>(slot)[lookup.x] = clear ? 0 : lookup.y; }
 
 __device__ __forceinline__ void init_barriers(const Shared& shared) {
   for (int i = 0; i < kInputBarriers; ++i) {
@@ -147,12 +150,18 @@ __device__ __forceinline__ void copy_slices(const Shared& shared, const Share& s
   }
 }
 
-// A slot's lookups into dense P, or zeros in their place; by a warp.
+// A slot's lookups into dense P, or zeros in their place; by a warp, which reads some before it writes them.
 __device__ __forceinline__ void write_slot(const Record& record, int slot, char* to, bool clear) {
-  for (int i = record.first(slot) + threadIdx.x % 32; i < record.first(slot + 1); i += 32) {
-    const u32* lookup = record.lookup(i);
-    if constexpr (ELEMENT_BYTES == 2) reinterpret_cast<u16*>(to)[*lookup & 0xFFFF] = clear ? 0 : *lookup >> 16;
-    else reinterpret_cast<u32*>(to)[lookup[0]] = clear ? 0 : lookup[1];
+  using Lookup = typename Word<ELEMENT_BYTES == 2 ? 4 : 8>::Type;
+  constexpr int kAtOnce = 4;
+  const auto* lookups = reinterpret_cast<const Lookup*>(record.lookups());
+  const int end = record.first(slot + 1);
+  for (int first = record.first(slot) + threadIdx.x % 32; first < end; first += 32 * kAtOnce) {
+    Lookup some[kAtOnce];
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) some[i] = lookups[min(first + i * 32, end - 1)];  // the last one several times
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) write_lookup(to, some[i], clear);
   }
 }
 
@@ -160,18 +169,26 @@ __device__ __forceinline__ void write_slot(const Record& record, int slot, char*
 __device__ __forceinline__ void build_slots(const Shared& shared, const Share& share, const Record& record, char* ring, int builder) {
   wait_barrier(shared.lookups(), 0);
   const int slots = record.slots(), count = RESIDENT ? slots : slots * kPasses * share.count();
+  // Of what is built: its slot of P, what was in its place (nothing where negative), and where that is.
+  int slot = builder % slots, old = builder - RING, buffer = builder, parity = 1;
   for (int i = builder; i < count; i += kBuilders) {
-    const int buffer = i % RING;
     char* to = ring + buffer * kSlotBytes;
-    if (i >= RING) {
-      wait_barrier(shared.slot_free(buffer), (i / RING - 1) & 1);
-      write_slot(record, (i - RING) % slots, to, true);
+    if (old >= 0) {
+      wait_barrier(shared.slot_free(buffer), parity);
+      write_slot(record, old, to, true);
       __syncwarp();
     }
-    write_slot(record, i % slots, to, false);
+    write_slot(record, slot, to, false);
     publish_to_async_units();
     __syncwarp();
     if (threadIdx.x % 32 == 0) arrive(shared.slot(buffer));
+    for (slot += kBuilders; slot >= slots;) slot -= slots;
+    for (old += kBuilders; old >= slots;) old -= slots;
+    buffer += kBuilders;
+    if (buffer >= RING) {
+      buffer -= RING;
+      parity ^= 1;
+    }
   }
 }
 

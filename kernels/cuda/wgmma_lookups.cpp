@@ -68,6 +68,7 @@ void append_lookups(const Conv2dProblem& stage, const Steps& steps, Precision pr
   first.resize(most_slots + 1, lookups);
   record.insert(record.end(), place.begin(), place.end());
   record.insert(record.end(), first.begin(), first.end());
+  record.resize((record.size() + 3) / 4 * 4);  // where lookups begin
   record.insert(record.end(), list.begin(), list.end());
 }
 
@@ -92,6 +93,7 @@ WgmmaLookups wgmma_lookups(const Conv2dProblem& stage, const LookupTable& lookup
     blocks.push_back(steps_of(stage, lookups, order, step_entries, first, std::min(block_channels, out_channels - first)));
     packed.most_slots = std::max(packed.most_slots, divide_up(static_cast<std::int64_t>(blocks.back().size()), slot_steps));
   }
+  packed.lookups_word = (block_channels + 2 + packed.most_slots * (slot_steps + 1) + 3) / 4 * 4;
   std::vector<std::vector<std::uint32_t>> records;
   std::size_t words = 0;
   for (std::size_t block = 0; block < blocks.size(); ++block) {

@@ -35,7 +35,7 @@ TEST(WgmmaLookups, HoldEveryLookupOnceAndNothingElse) {
       record += block_channels;
       const int slots = static_cast<int>(record[0]);
       ASSERT_LE(slots, packed.most_slots);
-      const std::uint32_t *place = record + 1, *first = place + packed.most_slots * slot_steps, *list = first + packed.most_slots + 1;
+      const std::uint32_t *place = record + 1, *first = place + packed.most_slots * slot_steps, *list = record + packed.lookups_word - block_channels;
       for (int slot = 0; slot < slots; ++slot) {
         for (std::uint32_t i = first[slot]; i < first[slot + 1]; ++i) {
           const std::uint32_t at = (bytes == 2 ? list[i] & 0xFFFF : list[2 * i]) * bytes;

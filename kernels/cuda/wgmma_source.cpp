@@ -190,7 +190,7 @@ std::string wgmma_source(const LookupProblem& problem, Precision precision, cons
                    {"FORM_TILES", layout.form_tiles}, {"STAGE_BYTES", layout.stage_bytes}, {"CHANNEL_BLOCKS", layout.channel_blocks}, {"COLUMN_TILES", layout.column_tiles},
                    {"ROW_TILES", layout.row_tiles}, {"TILES", layout.tiles}, {"ENTRY_BUFFERS", tile.entry_buffers}, {"SETS", tile.sets}, {"RING", ring},
                    {"RESIDENT", ring >= lookups.most_slots}, {"SLOT_STEPS", lookups.slot_steps}, {"RECORD_BYTES", lookups.record_bytes},
-                   {"MOST_SLOTS", lookups.most_slots}, {"ELEMENT_BYTES", element_bytes(precision)},
+                   {"MOST_SLOTS", lookups.most_slots}, {"LOOKUPS_WORD", lookups.lookups_word}, {"ELEMENT_BYTES", element_bytes(precision)},
                    {"IN_CHANNELS", conv.in_channels}, {"OUT_CHANNELS", conv.out_channels}, {"OUT_HEIGHT", conv.out_height()},
                    {"OUT_WIDTH", conv.out_width()}, {"KERNEL_H", conv.kernel[0]}, {"KERNEL_W", conv.kernel[1]}, {"PADDING_H", conv.padding[0]},
                    {"PADDING_W", conv.padding[1]}, {"DILATION_H", conv.dilation[0]}, {"DILATION_W", conv.dilation[1]}});
