@@ -46,6 +46,22 @@ std::vector<std::string> ranges_of_events(const Profile& profile, std::size_t fi
   return ranges;
 }
 
+// Stalls are not sampled as long as it lives.
+class Pause {
+ public:
+  explicit Pause(StallSampler* sampler) : sampler_(sampler) {
+    if (sampler_ != nullptr) sampler_->pause();
+  }
+  ~Pause() {
+    if (sampler_ != nullptr) sampler_->resume();
+  }
+  Pause(const Pause&) = delete;
+  Pause& operator=(const Pause&) = delete;
+
+ private:
+  StallSampler* sampler_;
+};
+
 }  // namespace
 
 ProfileSession::ProfileSession(const ProfileOptions& options, bool cuda)
@@ -82,32 +98,36 @@ void ProfileSession::write_after_crash(int signal) {
              options_.trace.empty() ? options_.table : options_.trace);
 }
 
+void ProfileSession::sample_stalls(const std::string& name, std::int64_t runs, const std::function<void(std::int64_t)>& run) {
+  Counted& counted = counted_[name];
+  if (stalls_ == nullptr) return;
+  const double time_ns = std::max(counted.time_ns, 1e3);
+  const auto rounds = std::clamp<std::int64_t>(static_cast<std::int64_t>(kSampledNs / time_ns), 1, kMostSampledRuns);
+  try {
+    counted.stalls = stalls_->sample([&] {
+      for (std::int64_t i = 0; i < rounds; ++i) run(i % runs);
+    });
+  } catch (const std::runtime_error& error) {
+    missing_.push_back(fmt::format("stall reasons: off from {} on, {}", name, error.what()));
+    stalls_.reset();
+  }
+}
+
 void ProfileSession::count(const std::string& name, std::int64_t runs, const std::function<void(std::int64_t)>& run) {
   Counted& counted = counted_[name];
-  const auto all = [&] {
-    for (std::int64_t i = 0; i < runs; ++i) run(i);
-  };
-  const auto one = [&] { run(0); };
-  if (gpu_counters_ != nullptr) {
-    try {
-      counted.gpu = gpu_counters_->count(name, all).of_one(static_cast<double>(runs));
-      record_kernels(name, counted, one);
-    } catch (const std::runtime_error& error) {
-      missing_.push_back(fmt::format("GPU counters: off from {} on, {}", name, error.what()));
-      gpu_counters_.reset();
-    }
-  }
-  if (stalls_ != nullptr) {
-    const double time_ns = std::max(counted.time_ns, 1e3);
-    const auto rounds = std::clamp<std::int64_t>(static_cast<std::int64_t>(kSampledNs / time_ns), 1, kMostSampledRuns);
-    try {
-      counted.stalls = stalls_->sample([&] {
-        for (std::int64_t i = 0; i < rounds; ++i) run(i % runs);
-      });
-    } catch (const std::runtime_error& error) {
-      missing_.push_back(fmt::format("stall reasons: off from {} on, {}", name, error.what()));
-      stalls_.reset();
-    }
+  if (gpu_counters_ == nullptr) return;
+  const Pause pause(stalls_.get());
+  try {
+    counted.gpu = gpu_counters_
+                      ->count(name,
+                              [&] {
+                                for (std::int64_t i = 0; i < runs; ++i) run(i);
+                              })
+                      .of_one(static_cast<double>(runs));
+    record_kernels(name, counted, [&] { run(0); });
+  } catch (const std::runtime_error& error) {
+    missing_.push_back(fmt::format("GPU counters: off from {} on, {}", name, error.what()));
+    gpu_counters_.reset();
   }
 }
 

@@ -30,8 +30,10 @@ class ProfileSession {
   // What is said of a piece of work; there from the first call on.
   Counted& counted(const std::string& name) { return counted_[name]; }
 
-  // Takes the GPU's counters and stall reasons of `runs` different runs, where the options ask for them and they are to be had.
-  // run(i) enqueues run i, and may be called often; what the device still does then is waited for.
+  // Both are of `runs` different runs, where the options ask for them and they are to be had. run(i) enqueues run i, and may be
+  // called often; what the device still does then is waited for. Stalls of all work that shares kernels come first: while
+  // counters are taken, CUPTI forgets the kernels that were loaded before.
+  void sample_stalls(const std::string& name, std::int64_t runs, const std::function<void(std::int64_t)>& run);
   void count(const std::string& name, std::int64_t runs, const std::function<void(std::int64_t)>& run);
 
   // Writes the table and the trace of all that was recorded so far. Throws std::runtime_error when it cannot.

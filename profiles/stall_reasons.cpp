@@ -59,7 +59,7 @@ nlohmann::ordered_json to_json(const StallSamples& samples) {
     for (const StallReason& reason : kernel.reasons) reasons[reason.name] = reason.samples;
     kernels.push_back({{"kernel", kernel.kernel}, {"samples", kernel.samples}, {"stalled", reasons}});
   }
-  return {{"kernels", kernels}, {"dropped_samples", samples.dropped}};
+  return {{"kernels", kernels}, {"dropped_samples", samples.dropped}, {"unnamed_samples", samples.unnamed}};
 }
 
 }  // namespace lcnn::profiles

@@ -40,8 +40,9 @@ TEST(KernelStalls, TextSaysWhatWarpsWaitFor) {
 }
 
 TEST(KernelStalls, JsonHasEveryReason) {
-  const nlohmann::ordered_json json = to_json(StallSamples{.kernels = {{.kernel = "k", .samples = 3, .reasons = {{"wait", 2}}}}, .dropped = 7});
+  const nlohmann::ordered_json json = to_json(StallSamples{.kernels = {{.kernel = "k", .samples = 3, .reasons = {{"wait", 2}}}}, .dropped = 7, .unnamed = 5});
   EXPECT_EQ(json["dropped_samples"], 7);
+  EXPECT_EQ(json["unnamed_samples"], 5);
   EXPECT_EQ(json["kernels"][0]["kernel"].get<std::string>(), "k");
   EXPECT_EQ(json["kernels"][0]["stalled"]["wait"], 2);
 }
@@ -59,12 +60,13 @@ TEST(StallSampler, IsThereOrSaysWhyNot) {
 
 #if LCNN_HAS_CUDA
 
+// One sampler for all: it names kernels that are launched for the first time after it was made.
 class StallSamplerOnDevice : public testing::Test {
  protected:
+  static void SetUpTestSuite() { made_ = make_stall_sampler(); }
+  static void TearDownTestSuite() { made_.sampler.reset(); }
   void SetUp() override {
-    StallSamplerOrReason made = make_stall_sampler();
-    if (made.sampler == nullptr) GTEST_SKIP() << made.why_not;
-    sampler_ = std::move(made.sampler);
+    if (made_.sampler == nullptr) GTEST_SKIP() << made_.why_not;
     ASSERT_EQ(cudaMalloc(&memory_, kBytes), cudaSuccess);
     std::vector<std::uint32_t> next(kBytes / sizeof(std::uint32_t));
     for (std::size_t i = 0; i < next.size(); ++i) next[i] = static_cast<std::uint32_t>((i * 40503 + 12345) % next.size());
@@ -74,16 +76,16 @@ class StallSamplerOnDevice : public testing::Test {
 
   StallSamples sample(const std::function<void()>& work) {
     work();
-    StallSamples found = sampler_->sample(work);
+    StallSamples found = made_.sampler->sample(work);
     for (const KernelStalls& kernel : found.kernels) {
       std::printf("%s: %ld samples, %s\n", kernel.kernel.c_str(), static_cast<long>(kernel.samples), to_text(kernel, 5).c_str());
     }
-    std::printf("dropped: %ld\n", static_cast<long>(found.dropped));
+    std::printf("dropped: %ld, unnamed: %ld\n", static_cast<long>(found.dropped), static_cast<long>(found.unnamed));
     return found;
   }
 
   static constexpr std::size_t kBytes = std::size_t{512} << 20;
-  std::unique_ptr<StallSampler> sampler_;
+  inline static StallSamplerOrReason made_;
   void* memory_ = nullptr;
 };
 
@@ -108,7 +110,7 @@ TEST_F(StallSamplerOnDevice, KernelsAreSampledApart) {
 }
 
 TEST_F(StallSamplerOnDevice, WhatTheWorkThrowsComesThroughAndSamplingGoesOn) {
-  EXPECT_THROW(sampler_->sample([] { throw std::invalid_argument("no"); }), std::invalid_argument);
+  EXPECT_THROW(made_.sampler->sample([] { throw std::invalid_argument("no"); }), std::invalid_argument);
   EXPECT_EQ(sample([&] { launch_fma_chains(100000, static_cast<float*>(memory_)); }).kernels.size(), 1u);
 }
 

@@ -99,10 +99,14 @@ int profile_training(const TrainingProfileOptions& options) {
     counted.time_ns = bench::median(unprofiled) * 1e3;
     counted.overhead = bench::median(profiled) / bench::median(unprofiled) - 1;
   }
-  if (stop_requested == 0) session.count(name, 1, [&](std::int64_t) {
+  if (stop_requested == 0) {
+    const auto step = [&](std::int64_t) {
       model->step();
       model->synchronize();
-    });
+    };
+    session.sample_stalls(name, 1, step);
+    session.count(name, 1, step);
+  }
 
   session.write();
   fmt::print("{}", session.text());
