@@ -340,17 +340,12 @@ class Comparison {
   }
 
   void count_profiled() {
-    count_profiled("sampling", &Profiling::sample_stalls);
-    count_profiled("counting", &Profiling::count);
-  }
-
-  void count_profiled(const char* what, void (Profiling::*take)(const Row&, std::int64_t, const Run&, void*)) {
     for (Contender& contender : contenders_) {
       if (!contender.alive()) continue;
       check_stop();
-      observer_.progress(fmt::format("{} {}", what, contender.row.name));
+      observer_.progress("counting " + contender.row.name);
       try {
-        (options_.profiling->*take)(contender.row, buffers_.at(contender.plan->layout).sets(), run_of(contender), stream());
+        options_.profiling->count(contender.row, buffers_.at(contender.plan->layout).sets(), run_of(contender), stream());
       } catch (const std::exception& error) {
         fail_with(contender, error);
       }

@@ -32,7 +32,7 @@ double Profiling::sample(const std::string& row, Timer& timer) {
   return microseconds;
 }
 
-void Profiling::sample_stalls(const Row& row, std::int64_t sets, const Run& run, void* stream) {
+void Profiling::count(const Row& row, std::int64_t sets, const Run& run, void* stream) {
   profiles::Counted& counted = session_.counted(row.name);
   counted.least = {.read_bytes = static_cast<double>(row.memory->weights + row.memory->input),
                    .write_bytes = static_cast<double>(row.memory->output),
@@ -41,10 +41,6 @@ void Profiling::sample_stalls(const Row& row, std::int64_t sets, const Run& run,
                    .time_of = row.roofline->bound};
   counted.time_ns = row.profiled->unprofiled_median_us * 1e3;
   counted.overhead = row.profiled->overhead;
-  session_.sample_stalls(row.name, sets, [&](std::int64_t set) { run(set, stream); });
-}
-
-void Profiling::count(const Row& row, std::int64_t sets, const Run& run, void* stream) {
   session_.count(row.name, sets, [&](std::int64_t set) { run(set, stream); });
 }
 

@@ -22,10 +22,7 @@ class Profiling {
   // Takes a sample of a row with the processor's counters running; microseconds of one run, as Timer::sample.
   double sample(const std::string& row, Timer& timer);
 
-  // Adds what a measured row needs at least and what it took, and what its kernels wait for in runs on `sets` buffer sets.
-  // For every row before the first one is counted (ProfileSession::sample_stalls says why).
-  void sample_stalls(const Row& row, std::int64_t sets, const Run& run, void* stream);
-  // Adds the GPU's counters of its runs.
+  // Adds what a measured row needs at least and what it took, and the GPU's counters of its runs on `sets` buffer sets.
   void count(const Row& row, std::int64_t sets, const Run& run, void* stream);
 
  private:

@@ -10,11 +10,13 @@
 #include <array>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <vector>
 
 #include "profiles/buffer_pool.h"
 #include "profiles/cupti_error.h"
+#include "profiles/cupti_turn.h"
 #include "profiles/demangle.h"
 
 namespace lcnn::profiles {
@@ -198,7 +200,6 @@ class Cupti final : public Source {
             "cuptiActivityRegisterCallbacks");
       enable();  // what is not permitted shows now
     } catch (...) {
-      disable();
       cuptiUnsubscribe(subscriber_);
       throw;
     }
@@ -206,14 +207,7 @@ class Cupti final : public Source {
   }
   ~Cupti() override { cuptiUnsubscribe(subscriber_); }
 
-  void start() override {
-    try {
-      enable();
-    } catch (...) {
-      disable();
-      throw;
-    }
-  }
+  void start() override { enable(); }
   void stop() override {
     disable_calls();  // what follows is ours
     cudaDeviceSynchronize();
@@ -243,22 +237,30 @@ class Cupti final : public Source {
     check(result, "cuptiSubscribe");
   }
 
-  void enable() const {
-    for (const CUpti_ActivityKind kind : kDeviceKinds)
-      check(cuptiActivityEnable(kind), "cuptiActivityEnable");
-    check(cuptiActivityEnable(CUPTI_ACTIVITY_KIND_RUNTIME), "cuptiActivityEnable");
-    for (const auto call : kDriverLaunches)
-      check(cuptiActivityEnableDriverApi(call, 1), "cuptiActivityEnableDriverApi");
+  void enable() {
+    turn_.emplace("records");
+    try {
+      for (const CUpti_ActivityKind kind : kDeviceKinds)
+        check(cuptiActivityEnable(kind), "cuptiActivityEnable");
+      check(cuptiActivityEnable(CUPTI_ACTIVITY_KIND_RUNTIME), "cuptiActivityEnable");
+      for (const auto call : kDriverLaunches)
+        check(cuptiActivityEnableDriverApi(call, 1), "cuptiActivityEnableDriverApi");
+    } catch (...) {
+      disable();
+      throw;
+    }
   }
   void disable_calls() const {
     cuptiActivityDisable(CUPTI_ACTIVITY_KIND_RUNTIME);
     for (const auto call : kDriverLaunches) cuptiActivityEnableDriverApi(call, 0);
   }
-  void disable() const {
+  void disable() {
     disable_calls();
     for (const CUpti_ActivityKind kind : kDeviceKinds) cuptiActivityDisable(kind);
+    turn_.reset();
   }
 
+  std::optional<CuptiTurn> turn_;
   CUpti_SubscriberHandle subscriber_ = nullptr;
 };
 

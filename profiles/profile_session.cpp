@@ -46,22 +46,6 @@ std::vector<std::string> ranges_of_events(const Profile& profile, std::size_t fi
   return ranges;
 }
 
-// Stalls are not sampled as long as it lives.
-class Pause {
- public:
-  explicit Pause(StallSampler* sampler) : sampler_(sampler) {
-    if (sampler_ != nullptr) sampler_->pause();
-  }
-  ~Pause() {
-    if (sampler_ != nullptr) sampler_->resume();
-  }
-  Pause(const Pause&) = delete;
-  Pause& operator=(const Pause&) = delete;
-
- private:
-  StallSampler* sampler_;
-};
-
 }  // namespace
 
 ProfileSession::ProfileSession(const ProfileOptions& options, bool cuda)
@@ -81,13 +65,15 @@ ProfileSession::ProfileSession(const ProfileOptions& options, bool cuda)
     if (gpu_counters_ != nullptr && !gpu_counters_->missing().empty()) {
       missing_.push_back(fmt::format("GPU counters that this chip does not have: {}", fmt::join(gpu_counters_->missing(), ", ")));
     }
-    StallSamplerOrReason sampler = make_stall_sampler();
-    if (!sampler.why_not.empty()) missing_.push_back(sampler.why_not);
-    stalls_ = std::move(sampler.sampler);
   }
   CuptiSource cupti = make_cupti_source();
   if (!cupti.why_not.empty()) missing_.push_back(cupti.why_not);
-  if (cupti.source != nullptr) recorder_.add(std::move(cupti.source));
+  if (options_.counters) {  // last: while sampling is on, the others cannot be tried
+    StallSamplerOrReason made = make_stall_sampler();
+    if (!made.why_not.empty()) missing_.push_back(made.why_not);
+    stalls_ = std::move(made.sampler);
+  }
+  if (cupti.source != nullptr) recorder_.add(std::make_unique<PausingSource>(std::move(cupti.source), stalls_));
 }
 
 void ProfileSession::write_after_crash(int signal) {
@@ -116,7 +102,7 @@ void ProfileSession::sample_stalls(const std::string& name, std::int64_t runs, c
 void ProfileSession::count(const std::string& name, std::int64_t runs, const std::function<void(std::int64_t)>& run) {
   Counted& counted = counted_[name];
   if (gpu_counters_ == nullptr) return;
-  const Pause pause(stalls_.get());
+  const SamplingPause pause(stalls_);
   try {
     counted.gpu = gpu_counters_
                       ->count(name,

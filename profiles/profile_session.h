@@ -14,6 +14,7 @@
 #include "profiles/profile_options.h"
 #include "profiles/range_counters.h"
 #include "profiles/recorder.h"
+#include "profiles/sampling_pause.h"
 #include "profiles/stall_reasons.h"
 
 namespace lcnn::profiles {
@@ -30,9 +31,14 @@ class ProfileSession {
   // What is said of a piece of work; there from the first call on.
   Counted& counted(const std::string& name) { return counted_[name]; }
 
+  // Stalls are sampled of kernels that were launched before, for the first time while this was true and nothing was recorded,
+  // counted or paused: CUPTI does not name others.
+  bool samples_stalls() const { return stalls_ != nullptr; }
+  // No sampling as long as the pause lives, where times are taken.
+  SamplingPause pause_sampling() const { return SamplingPause(stalls_); }
+
   // Both are of `runs` different runs, where the options ask for them and they are to be had. run(i) enqueues run i, and may be
-  // called often; what the device still does then is waited for. Stalls of all work that shares kernels come first: while
-  // counters are taken, CUPTI forgets the kernels that were loaded before.
+  // called often; what the device still does then is waited for.
   void sample_stalls(const std::string& name, std::int64_t runs, const std::function<void(std::int64_t)>& run);
   void count(const std::string& name, std::int64_t runs, const std::function<void(std::int64_t)>& run);
 
@@ -52,7 +58,7 @@ class ProfileSession {
   Recorder recorder_;
   CpuCounters cpu_counters_;
   std::unique_ptr<RangeCounters> gpu_counters_;
-  std::unique_ptr<StallSampler> stalls_;
+  std::shared_ptr<StallSampler> stalls_;
   std::vector<std::string> missing_;  // one line each: what could not be recorded or counted, and why
   std::map<std::string, Counted> counted_;
   CrashWriter crash_writer_;  // the last member: it uses the others

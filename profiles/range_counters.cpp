@@ -14,6 +14,7 @@
 #include <stdexcept>
 
 #include "profiles/cupti_error.h"
+#include "profiles/cupti_turn.h"
 
 namespace lcnn::profiles {
 namespace {
@@ -235,6 +236,7 @@ class Target {
     cuptiRangeProfilerDisable(&parameters);
   }
 
+  CuptiTurn turn_{"counters"};
   CUpti_RangeProfiler_Object* profiler_ = nullptr;
   Image data_;
 };

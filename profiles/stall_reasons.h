@@ -39,18 +39,24 @@ std::string_view stall_meaning(std::string_view name);
 std::string to_text(const KernelStalls& stalls, std::size_t most);
 nlohmann::ordered_json to_json(const StallSamples& samples);
 
-// Samples the thread's current device. Slows kernels down a little while it samples; no Recorder may record meanwhile. CUPTI
-// names the kernels of modules that were loaded since the sampler was made, and does not know others.
+// Samples the thread's current device. Sampling is on from the start, although samples are taken in sample() alone: CUPTI names
+// kernels whose modules are loaded while it is on, for good, and none that are loaded while it is off.
 class StallSampler {
  public:
   virtual ~StallSampler() = default;
-  // What `work` launches; it should last a millisecond, so that there are enough samples. Waits for the device. Throws
-  // std::runtime_error, also where there is no sample, and what `work` throws.
-  virtual StallSamples sample(const std::function<void()>& work) = 0;
+  // What `work` launches; it should last a millisecond, so that there are enough samples. Slows kernels down a little, and waits
+  // for the device. Throws std::runtime_error, also in a pause and where there is no sample, and what `work` throws.
+  StallSamples sample(const std::function<void()>& work);
 
-  // In between, RangeCounters may have the device. Kernels that are loaded in between are not named, those from before neither.
-  virtual void pause() = 0;
-  virtual void resume() noexcept = 0;
+  // Sampling is off in between, for a Recorder with CUPTI's records or for RangeCounters. Pauses may nest.
+  void pause();
+  void resume() noexcept;
+
+ private:
+  virtual StallSamples take(const std::function<void()>& work) = 0;
+  virtual void disable() = 0;
+  virtual void enable() noexcept = 0;  // take() tries again where it fails, and says why
+  int pauses_ = 0;
 };
 
 struct StallSamplerOrReason {

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "profiles/cupti_error.h"
+#include "profiles/cupti_turn.h"
 #include "profiles/demangle.h"
 
 namespace lcnn::profiles {
@@ -198,6 +199,7 @@ class Sampling {
     cuptiPCSamplingDisable(&parameters);
   }
 
+  CuptiTurn turn_{"samples of stalls"};
   CUcontext context_;
   std::map<std::uint32_t, std::string> names_;
   std::unique_ptr<PcBuffer> configured_, read_;  // CUPTI's threads fill the one, GetData() empties it into the other
@@ -210,9 +212,10 @@ class CuptiStallSampler final : public StallSampler {
     sampling_.emplace(context_);
   }
 
-  StallSamples sample(const std::function<void()>& work) override {
+ private:
+  StallSamples take(const std::function<void()>& work) override {
     wait();
-    if (!sampling_) sampling_.emplace(context_);  // resume() could not
+    if (!sampling_) sampling_.emplace(context_);  // enable() could not
     sampling_->start();
     try {
       work();
@@ -226,15 +229,14 @@ class CuptiStallSampler final : public StallSampler {
     return found;
   }
 
-  void pause() override { sampling_.reset(); }
-  void resume() noexcept override {
+  void disable() override { sampling_.reset(); }
+  void enable() noexcept override {
     try {
       sampling_.emplace(context_);
-    } catch (const std::runtime_error&) {  // sample() tries again, and says why not
+    } catch (const std::runtime_error&) {
     }
   }
 
- private:
   static void wait() {
     if (const cudaError_t status = cudaDeviceSynchronize(); status != cudaSuccess) {
       throw std::runtime_error(fmt::format("cudaDeviceSynchronize: {}", cudaGetErrorString(status)));
