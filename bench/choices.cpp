@@ -131,7 +131,8 @@ std::vector<Group> choose_groups(const Options& options, Device device) {
 
 std::vector<TrainingGroup> choose_training_groups(const Options& options, Device device, const TrainingNetworks& networks) {
   const RowFilter filter(options.filter);
-  const std::vector<Precision> usual = device == Device::cpu ? std::vector{Precision::fp32} : std::vector{Precision::fp32, Precision::tf32};
+  const std::vector<Precision> usual = device == Device::cpu ? std::vector{Precision::fp32}
+                                                             : std::vector{Precision::fp32, Precision::tf32, Precision::fp16, Precision::bf16};
   std::vector<TrainingGroup> groups = make_training_plan(
       networks, {.batches = options.batches.empty() ? std::vector{kTrainingBatch} : options.batches,
                  .precisions = options.precisions.empty() ? usual : options.precisions,

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -13,8 +12,9 @@
 #include <utility>
 
 #include "bench/buffers.h"
-#include "bench/samples.h"
+#include "bench/contender.h"
 #include "bench/statistics.h"
+#include "bench/verification.h"
 #include "profiles/nvtx_ranges.h"
 #include "variants/variant_table.h"
 
@@ -27,27 +27,10 @@ using profiles::Range;
 constexpr std::int64_t kCacheMultiple = 3;
 constexpr std::int64_t kMostSets = 256;
 
-double seconds_since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
-// A row on its way: prepared, then verified, then timed.
-struct Contender {
-  const RowPlan* plan = nullptr;
-  Row row;
-  std::unique_ptr<PreparedConvolution> prepared;
+// A layer computed by a variant.
+struct LayerContender : Contender<RowPlan, PreparedConvolution> {
   double estimate_us = 0;
-  std::unique_ptr<Timer> timer;
-  Samples samples;
   std::vector<double> unprofiled_samples;
-
-  bool alive() const { return row.disposition == Disposition::measured; }
-  void fail(Disposition disposition, std::string reason) {
-    row.disposition = disposition;
-    row.reason = std::move(reason);
-    timer.reset();
-    prepared.reset();
-  }
 };
 
 class Comparison {
@@ -60,11 +43,11 @@ class Comparison {
     draw_weights();
     allocate_buffers();
     for (const RowPlan& plan : group_.rows) contenders_.push_back(describe(plan));
-    for (Contender& contender : contenders_) {
+    for (LayerContender& contender : contenders_) {
       if (contender.alive() && contender.row.kind == VariantKind::conv2d) prepare_and_verify(contender);
     }
     choose_baseline();
-    for (Contender& contender : contenders_) {
+    for (LayerContender& contender : contenders_) {
       if (contender.alive() && contender.row.kind != VariantKind::conv2d) prepare_and_verify(contender);
     }
     time_alternately();
@@ -75,7 +58,7 @@ class Comparison {
       find_regret();
     }
     std::vector<Row> rows;
-    for (Contender& contender : contenders_) rows.push_back(std::move(contender.row));
+    for (LayerContender& contender : contenders_) rows.push_back(std::move(contender.row));
     return rows;
   }
 
@@ -114,9 +97,10 @@ class Comparison {
   }
   std::uint64_t input_seed() const { return options_.seed * 1000 + 7; }
 
-  Contender describe(const RowPlan& plan) const {
+  LayerContender describe(const RowPlan& plan) const {
     const Variant& variant = *plan.variant;
-    Contender contender{.plan = &plan};
+    LayerContender contender;
+    contender.plan = &plan;
     Row& row = contender.row;
     row = {.name = plan.name, .kind = variant.kind, .variant = std::string(variant.name), .computes = variant.computes,
            .device = variant.device, .problem = problem_for(plan), .set = group_.layer.set, .layer = group_.layer.name,
@@ -130,28 +114,16 @@ class Comparison {
     return contender;
   }
 
-  void prepare_and_verify(Contender& contender) {
+  void prepare_and_verify(LayerContender& contender) {
     check_stop();
-    try {
+    contender.attempt(session_, [&] {
       prepare(contender);
       verify(contender);
       if (contender.alive()) estimate(contender);
-    } catch (const Interrupted&) {
-      throw;
-    } catch (const Unsupported& reason) {
-      contender.fail(Disposition::unsupported, reason.what());
-    } catch (const std::bad_alloc&) {
-      contender.fail(Disposition::error, "out of memory");
-    } catch (const std::exception& error) {
-      fail_with(contender, error);
-    }
+    });
   }
 
-  void fail_with(Contender& contender, const std::exception& error) const {
-    contender.fail(Disposition::error, reason_of_failure(session_, contender.row.name, error));
-  }
-
-  void prepare(Contender& contender) {
+  void prepare(LayerContender& contender) {
     observer_.progress("preparing " + contender.row.name);
     const RowPlan& plan = *contender.plan;
     Execution execution = session_.execution();
@@ -162,26 +134,26 @@ class Comparison {
     {
       const RowPhase<profiles::PrepareRange> phase(options_.profiling, contender.row.name);
       const auto begin = std::chrono::steady_clock::now();
-      contender.prepared = prepare();
+      contender.work = prepare();
       session_.synchronize();
       contender.row.prepare_ms = seconds_since(begin) * 1e3;
     }
 
     // What a library allocates once for the process belongs to no row: it does so in a first life that is not counted.
-    contender.prepared->adopt_input(buffers_.at(plan.layout).x(0), stream());
-    contender.prepared->run(buffers_.at(plan.layout).x(0), buffers_.at(plan.layout).y(0), stream());
+    contender.work->adopt_input(buffers_.at(plan.layout).x(0), stream());
+    contender.work->run(buffers_.at(plan.layout).x(0), buffers_.at(plan.layout).y(0), stream());
     session_.synchronize();
-    contender.prepared.reset();
+    contender.work.reset();
     const std::int64_t live_before = session_.live_bytes();
     const std::array<std::int64_t, 3> counted_before = counted();
-    contender.prepared = prepare();
+    contender.work = prepare();
     session_.synchronize();
-    contender.row.choice = contender.prepared->choice();
+    contender.row.choice = contender.work->choice();
 
     const std::array<std::int64_t, 3> counted_after = counted();
     Memory memory;
     memory.weights = counted_after[0] - counted_before[0];
-    memory.prepared = counted_after[1] - counted_before[1] + contender.prepared->code_bytes();
+    memory.prepared = counted_after[1] - counted_before[1] + contender.work->code_bytes();
     memory.workspace = counted_after[2] - counted_before[2];
     if (plan.variant->kind != VariantKind::lookup) {
       // Libraries hold their weights in memory of their own: what grew beyond our allocator's count.
@@ -199,40 +171,31 @@ class Comparison {
             allocator.live_bytes(MemoryKind::workspace)};
   }
 
-  void verify(Contender& contender) {
+  void verify(LayerContender& contender) {
     observer_.progress("verifying " + contender.row.name);
     const Range row_range(contender.row.name.c_str()), range = Range::of<profiles::VerifyRange>();
     const RowPlan& plan = *contender.plan;
     const Buffers& buffers = buffers_.at(plan.layout);
     Reference& reference = reference_for(plan);
     session_.poison(buffers.y(0), contender.row.memory->output);
-    contender.prepared->adopt_input(buffers.x(0), stream());
+    contender.work->adopt_input(buffers.x(0), stream());
     session_.synchronize();
 
     const std::int64_t live_before = session_.live_bytes();
     session_.reset_peak();
-    contender.prepared->run(buffers.x(0), buffers.y(0), stream());
+    contender.work->run(buffers.x(0), buffers.y(0), stream());
     session_.synchronize();
     std::int64_t transient = std::max<std::int64_t>(session_.peak_bytes() - live_before, 0);
     // A result in memory of the library's own stands for the output, which is counted already.
-    if (contender.prepared->owns_output()) transient = std::max<std::int64_t>(transient - contender.row.memory->output, 0);
+    if (contender.work->owns_output()) transient = std::max<std::int64_t>(transient - contender.row.memory->output, 0);
     contender.row.memory->workspace += transient;
 
-    contender.prepared->emit_output(buffers.y(0), stream());
+    contender.work->emit_output(buffers.y(0), stream());
     const lcnn::Comparison found = reference.compare(buffers.y(0), group_.precision, plan.layout);
-    Verification verification{.rel_err = found.rel_err, .tolerance = library_tolerance(group_.precision),
-                              .non_finite = found.non_finite, .tolerance_from = "precision"};
-    if (contender.row.kind != VariantKind::conv2d && baseline_ != nullptr) {
-      verification.tolerance = kErrorFactor * baseline_->row.verification->rel_err;
-      verification.tolerance_from = baseline_->row.name;
-    }
-    contender.row.verification = verification;
-    if (!(verification.rel_err <= verification.tolerance)) {
-      contender.fail(Disposition::incorrect,
-                     verification.non_finite > 0
-                         ? fmt::format("{} elements of the output are not finite", verification.non_finite)
-                         : fmt::format("rel_err {:.2e} is above the tolerance {:.2e} (from {})", verification.rel_err,
-                                       verification.tolerance, verification.tolerance_from));
+    const bool compared = contender.row.kind != VariantKind::conv2d && baseline_ != nullptr;
+    contender.row.verification = verification_of(found, group_.precision, compared ? &baseline_->row : nullptr);
+    if (std::string reason = why_incorrect(*contender.row.verification, "the output"); !reason.empty()) {
+      contender.fail(Disposition::incorrect, std::move(reason));
     }
   }
 
@@ -256,23 +219,23 @@ class Comparison {
     return *reference;
   }
 
-  Run run_of(Contender& contender) const {
+  Run run_of(LayerContender& contender) const {
     const Buffers& buffers = buffers_.at(contender.plan->layout);
-    return [&buffers, prepared = contender.prepared.get()](std::int64_t set, void* run_stream) {
+    return [&buffers, prepared = contender.work.get()](std::int64_t set, void* run_stream) {
       prepared->run(buffers.x(set), buffers.y(set), run_stream);
     };
   }
 
   // A first timing sizes the samples; it also makes the first calls that libraries are slow at.
-  void estimate(Contender& contender) {
+  void estimate(LayerContender& contender) {
     const RowPhase<profiles::WarmUpRange> phase(options_.profiling, contender.row.name);
     const Buffers& buffers = buffers_.at(contender.plan->layout);
-    for (std::int64_t set = 1; set < buffers.sets(); ++set) contender.prepared->adopt_input(buffers.x(set), stream());
+    for (std::int64_t set = 1; set < buffers.sets(); ++set) contender.work->adopt_input(buffers.x(set), stream());
     session_.synchronize();
     const auto begin = std::chrono::steady_clock::now();
-    contender.prepared->run(buffers.x(0), buffers.y(0), stream());
+    contender.work->run(buffers.x(0), buffers.y(0), stream());
     session_.synchronize();
-    contender.estimate_us = seconds_since(begin) * 1e6;
+    contender.estimate_us = microseconds_since(begin);
     contender.timer = session_.make_timer(run_of(contender), buffers.sets(), options_.mode, contender.estimate_us);
     const double first_call_us = std::exchange(contender.estimate_us, contender.timer->sample());
     if (contender.estimate_us > 0.7 * first_call_us) return;
@@ -285,10 +248,10 @@ class Comparison {
   // The fastest Conv2d of any library and layout; by estimate before, by median after timing.
   void choose_baseline() {
     baseline_ = nullptr;
-    const auto time_of = [](const Contender& contender) {
+    const auto time_of = [](const LayerContender& contender) {
       return contender.row.timing ? contender.row.timing->median_us : contender.estimate_us;
     };
-    for (Contender& contender : contenders_) {
+    for (LayerContender& contender : contenders_) {
       if (!contender.alive() || contender.row.kind != VariantKind::conv2d) continue;
       if (baseline_ == nullptr || time_of(contender) < time_of(*baseline_)) baseline_ = &contender;
     }
@@ -299,36 +262,33 @@ class Comparison {
     const Range range = Range::of<profiles::MeasureRowsRange>();
     for (bool any = true; any;) {
       any = false;
-      for (Contender& contender : contenders_) {
+      for (LayerContender& contender : contenders_) {
         if (!contender.alive() || contender.samples.enough(options_)) continue;
         check_stop();
         any = true;
         sample(contender);
       }
     }
-    for (Contender& contender : contenders_) {
+    for (LayerContender& contender : contenders_) {
       if (contender.alive()) summarise(contender);
     }
     choose_baseline();
   }
 
-  void sample(Contender& contender) const {
-    try {
+  void sample(LayerContender& contender) const {
+    contender.attempt(session_, [&] {
       if (options_.profiling != nullptr) {
         contender.timer->sample();  // with and without the profiler, a sample follows one of its own row: the caches are alike
         contender.unprofiled_samples.push_back(contender.timer->sample());
       }
       const RowPhase<profiles::MeasureRange> phase(options_.profiling, contender.row.name);
-      const auto begin = std::chrono::steady_clock::now();
-      const double us = options_.profiling != nullptr ? options_.profiling->sample(contender.row.name, *contender.timer)
-                                                      : contender.timer->sample();
-      contender.samples.add(us, seconds_since(begin), session_.read_clocks());
-    } catch (const std::exception& error) {
-      fail_with(contender, error);
-    }
+      contender.add_sample(session_, [&] {
+        return options_.profiling != nullptr ? options_.profiling->sample(contender.row.name, *contender.timer) : contender.timer->sample();
+      });
+    });
   }
 
-  void summarise(Contender& contender) const {
+  void summarise(LayerContender& contender) const {
     contender.row.timing = contender.samples.timing(options_, contender.timer->runs_per_sample());
     if (options_.profiling != nullptr) {
       const double unprofiled_us = median(contender.unprofiled_samples);
@@ -340,30 +300,28 @@ class Comparison {
   }
 
   void count_profiled() {
-    for (Contender& contender : contenders_) {
+    for (LayerContender& contender : contenders_) {
       if (!contender.alive()) continue;
       check_stop();
       observer_.progress("counting " + contender.row.name);
-      try {
+      contender.attempt(session_, [&] {
         options_.profiling->count(contender.row, buffers_.at(contender.plan->layout).sets(), run_of(contender), stream());
-      } catch (const std::exception& error) {
-        fail_with(contender, error);
-      }
+      });
     }
   }
 
   void compare_with_baseline() {
     if (baseline_ == nullptr) return;
-    for (Contender& contender : contenders_) {
+    for (LayerContender& contender : contenders_) {
       if (contender.alive()) compare_with(baseline_->row, contender.row);
     }
   }
 
   // How much slower the variant that chooses among the others is than the fastest of them in the same layout.
   void find_regret() {
-    for (Contender& chooser : contenders_) {
+    for (LayerContender& chooser : contenders_) {
       if (!chooser.alive() || chooser.row.variant != kAutoVariant) continue;
-      for (const Contender& other : contenders_) {
+      for (const LayerContender& other : contenders_) {
         if (!other.alive() || other.row.kind != VariantKind::lookup || &other == &chooser) continue;
         if (other.plan->layout != chooser.plan->layout || other.plan->dictionary != chooser.plan->dictionary) continue;
         const double regret = chooser.row.timing->median_us / other.row.timing->median_us - 1;
@@ -382,8 +340,8 @@ class Comparison {
   std::vector<LookupWeights> weights_;  // one for each dictionary
   std::map<Layout, Buffers> buffers_;
   std::map<std::pair<Computes, std::size_t>, std::unique_ptr<Reference>> references_;
-  std::vector<Contender> contenders_;
-  Contender* baseline_ = nullptr;
+  std::vector<LayerContender> contenders_;
+  LayerContender* baseline_ = nullptr;
 };
 
 // Multiply-accumulates that the function a row computes needs at least, as seconds on this machine.
@@ -409,16 +367,6 @@ std::string_view to_string(Disposition disposition) {
     case Disposition::unsupported: return "unsupported";
   }
   return "?";
-}
-
-double library_tolerance(Precision precision) {
-  switch (precision) {
-    case Precision::fp32: return 1e-5;  // strict: tf32 inside an fp32 row would show as 3e-4
-    case Precision::tf32: return 2e-3;
-    case Precision::fp16: return 2e-3;
-    case Precision::bf16: return 1.6e-2;
-  }
-  return 0;
 }
 
 Roofline roofline(const Row& row, const MachineLimits& limits) {

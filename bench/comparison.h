@@ -44,12 +44,6 @@ struct Observer {
 std::vector<Row> measure_group(Session& session, const Group& group, const MachineLimits& limits,
                                const MeasureOptions& options, const Observer& observer);
 
-// How far from float64 a Conv2d of a library may be in this precision before it is called incorrect.
-double library_tolerance(Precision precision);
-
-// "A variant must be as accurate as the library: at most 4 times its error on the same problem."
-inline constexpr double kErrorFactor = 4.0;
-
 // The time that the fewest bytes or operations need on this machine, over the measured time.
 Roofline roofline(const Row& row, const MachineLimits& limits);
 

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <thread>
 
+#include "bench/elapsed.h"
 #include "bench/fma_chains.h"
 #include "bench/host_allocation_counter.h"
 #include "bench/session.h"
@@ -21,10 +22,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr double kSampleMicroseconds = 2000;           // a sample lasts at least this long
 constexpr std::int64_t kFallbackCacheBytes = 32 << 20;  // where the system does not tell
-
-double microseconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double, std::micro>(Clock::now() - begin).count();
-}
 
 class CpuReference final : public Reference {
  public:

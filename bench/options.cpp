@@ -130,7 +130,8 @@ Environment: LCNN_CACHE_DIR is where compiled kernels and the tuning cache lie (
 names a file to which every candidate's time is appended.
 
 A filter that names Train rows measures steps of training (forward, backward, update) in place of layers: networks at batch 32, with
-Conv2d and with LookupConv2d by each training method. --workload=NETWORK, --dictionary, --batch, --precision=fp32|tf32 choose among them.
+Conv2d and with LookupConv2d by each training method. --workload=NETWORK, --dictionary, --batch and --precision choose among them;
+fp16 and bf16 are mixed precision by autocast, fp16 with loss scaling.
 
 Row names: Train/<conv2d|pooled|fixed>/<network>/[<dictionary>/]n<batch>/<precision>[/nhwc],
 Lookup/<variant>/<set>/<layer>/<dictionary>/n<batch>/<precision>[/nhwc], Conv2d/<library>/..., Peer/<name>/...

@@ -3,34 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
-#include "bench/samples.h"
+#include "bench/contender.h"
+#include "bench/verification.h"
 
 namespace lcnn::bench {
 namespace {
 
-double seconds_since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
-// A row on its way: verified, then prepared, then timed.
-struct Contender {
-  const TrainingRowPlan* plan = nullptr;
-  Row row;
-  std::unique_ptr<TrainingStep> step;
-  std::unique_ptr<Timer> timer;
-  Samples samples;
-
-  bool alive() const { return row.disposition == Disposition::measured; }
-  void fail(Disposition disposition, std::string reason) {
-    row.disposition = disposition;
-    row.reason = std::move(reason);
-    timer.reset();
-    step.reset();
-  }
-};
+using StepContender = Contender<TrainingRowPlan, TrainingStep>;
 
 class TrainingComparison {
  public:
@@ -40,16 +21,16 @@ class TrainingComparison {
 
   std::vector<Row> measure() {
     for (const TrainingRowPlan& plan : group_.rows) contenders_.push_back(describe(plan));
-    for (Contender& contender : contenders_) attempt(contender, [&] { verify(contender); });
-    for (Contender& contender : contenders_) attempt(contender, [&] { prepare(contender); });
+    for (StepContender& contender : contenders_) attempt(contender, [&] { verify(contender); });
+    for (StepContender& contender : contenders_) attempt(contender, [&] { prepare(contender); });
     time_alternately();
-    if (const Contender* const baseline = fastest_baseline()) {
-      for (Contender& contender : contenders_) {
+    if (const StepContender* const baseline = fastest_baseline()) {
+      for (StepContender& contender : contenders_) {
         if (contender.alive()) compare_with(baseline->row, contender.row);
       }
     }
     std::vector<Row> rows;
-    for (Contender& contender : contenders_) rows.push_back(std::move(contender.row));
+    for (StepContender& contender : contenders_) rows.push_back(std::move(contender.row));
     return rows;
   }
 
@@ -60,8 +41,8 @@ class TrainingComparison {
     if (observer_.stop()) throw Interrupted();
   }
 
-  Contender describe(const TrainingRowPlan& plan) const {
-    Contender contender{.plan = &plan};
+  StepContender describe(const TrainingRowPlan& plan) const {
+    StepContender contender{.plan = &plan};
     contender.row = {.name = plan.name, .kind = plan.is_baseline() ? VariantKind::conv2d : VariantKind::lookup,
                      .variant = plan.convolution, .device = session_.device(), .set = "training", .layer = group_.network,
                      .dictionary = group_.dictionaries[plan.dictionary], .precision = group_.precision, .layout = plan.layout,
@@ -70,95 +51,69 @@ class TrainingComparison {
     return contender;
   }
 
-  // A row's failure is the row's; so is what it cannot do.
   template <typename Action>
-  void attempt(Contender& contender, const Action& action) {
+  void attempt(StepContender& contender, const Action& action) {
     if (!contender.alive()) return;
     check_stop();
-    try {
-      action();
-    } catch (const Interrupted&) {
-      throw;
-    } catch (const Unsupported& reason) {
-      contender.row.memory.reset();
-      contender.row.verification.reset();
-      contender.fail(Disposition::unsupported, reason.what());
-    } catch (const std::bad_alloc&) {
-      contender.fail(Disposition::error, "out of memory");
-    } catch (const std::exception& error) {
-      contender.fail(Disposition::error, reason_of_failure(session_, contender.row.name, error));
-    }
+    contender.attempt(session_, action);
   }
 
-  void verify(Contender& contender) {
+  void verify(StepContender& contender) {
     observer_.progress("verifying " + contender.row.name);
     const lcnn::Comparison found = networks_.verify(group_, *contender.plan, training_run());
-    Verification verification{.rel_err = found.rel_err, .tolerance = library_tolerance(group_.precision), .non_finite = found.non_finite,
-                              .tolerance_from = "precision"};
-    const auto baseline = std::ranges::find_if(contenders_, [](const Contender& c) { return c.alive() && c.plan->is_baseline(); });
-    if (!contender.plan->is_baseline() && baseline != contenders_.end()) {
-      verification.tolerance = kErrorFactor * baseline->row.verification->rel_err;
-      verification.tolerance_from = baseline->row.name;
-    }
-    contender.row.verification = verification;
-    if (found.non_finite > 0 || !(verification.rel_err <= verification.tolerance)) {
+    const auto baseline = std::ranges::find_if(contenders_, [](const StepContender& c) { return c.alive() && c.plan->is_baseline(); });
+    const bool compared = !contender.plan->is_baseline() && baseline != contenders_.end();
+    contender.row.verification = verification_of(found, group_.precision, compared ? &baseline->row : nullptr);
+    if (std::string reason = why_incorrect(*contender.row.verification, "outputs and gradients"); !reason.empty()) {
       contender.row.memory = Memory{};
-      contender.fail(Disposition::incorrect,
-                     found.non_finite > 0
-                         ? fmt::format("{} elements of outputs and gradients are not finite", found.non_finite)
-                         : fmt::format("rel_err {:.2e} is above the tolerance {:.2e} (from {})", verification.rel_err,
-                                       verification.tolerance, verification.tolerance_from));
+      contender.fail(Disposition::incorrect, std::move(reason));
     }
   }
 
-  void prepare(Contender& contender) {
+  void prepare(StepContender& contender) {
     observer_.progress("preparing " + contender.row.name);
     const std::int64_t live_before = session_.live_bytes();
     const auto begin = std::chrono::steady_clock::now();
-    contender.step = networks_.prepare(group_, *contender.plan, training_run());
-    contender.step->run();  // libraries are slow at their first call; gradients and the optimizer's state come to be
+    contender.work = networks_.prepare(group_, *contender.plan, training_run());
+    contender.work->run();  // libraries are slow at their first call; gradients and the optimizer's state come to be
     session_.synchronize();
     contender.row.prepare_ms = seconds_since(begin) * 1e3;
-    contender.row.training = contender.step->problem();
+    contender.row.training = contender.work->problem();
 
     const std::int64_t live = session_.live_bytes();
     session_.reset_peak();
     const auto step_begin = std::chrono::steady_clock::now();
-    contender.step->run();
+    contender.work->run();
     session_.synchronize();
-    const double step_us = seconds_since(step_begin) * 1e6;
-    const TrainingMemory kept = contender.step->memory();
+    const double step_us = microseconds_since(step_begin);
+    const TrainingMemory kept = contender.work->memory();
     Memory memory{.weights = kept.weights, .input = kept.images, .output = kept.outputs};
     memory.prepared = std::max<std::int64_t>(live - live_before - memory.weights - memory.input, 0);
     memory.workspace = std::max<std::int64_t>(session_.peak_bytes() - live - memory.output, 0);
     contender.row.memory = memory;
-    contender.timer = session_.make_step_timer([step = contender.step.get()](std::int64_t, void*) { step->run(); }, step_us);
+    contender.timer = session_.make_step_timer([step = contender.work.get()](std::int64_t, void*) { step->run(); }, step_us);
   }
 
   void time_alternately() {
     observer_.progress("measuring " + group_.title());
     for (bool any = true; any;) {
       any = false;
-      for (Contender& contender : contenders_) {
+      for (StepContender& contender : contenders_) {
         if (!contender.alive() || contender.samples.enough(options_)) continue;
         any = true;
-        attempt(contender, [&] {
-          const auto begin = std::chrono::steady_clock::now();
-          const double us = contender.timer->sample();
-          contender.samples.add(us, seconds_since(begin), session_.read_clocks());
-        });
+        attempt(contender, [&] { contender.add_sample(session_, [&] { return contender.timer->sample(); }); });
       }
     }
-    for (Contender& contender : contenders_) {
+    for (StepContender& contender : contenders_) {
       if (!contender.alive()) continue;
       contender.row.timing = contender.samples.timing(options_, contender.timer->runs_per_sample());
       contender.row.clocks = contender.samples.clocks();
     }
   }
 
-  const Contender* fastest_baseline() const {
-    const Contender* fastest = nullptr;
-    for (const Contender& contender : contenders_) {
+  const StepContender* fastest_baseline() const {
+    const StepContender* fastest = nullptr;
+    for (const StepContender& contender : contenders_) {
       if (!contender.alive() || !contender.plan->is_baseline()) continue;
       if (fastest == nullptr || contender.row.timing->median_us < fastest->row.timing->median_us) fastest = &contender;
     }
@@ -170,7 +125,7 @@ class TrainingComparison {
   const TrainingGroup& group_;
   const MeasureOptions& options_;
   const Observer& observer_;
-  std::vector<Contender> contenders_;
+  std::vector<StepContender> contenders_;
 };
 
 }  // namespace

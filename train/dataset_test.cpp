@@ -15,10 +15,7 @@ namespace {
 
 class IdxDataset : public testing::Test {
  protected:
-  IdxDataset() {
-    write_idx_part(folder_ / "", "train", 20, 12);
-    write_idx_part(folder_ / "", "t10k", 10, 12);
-  }
+  IdxDataset() { write_idx_set(folder_ / "", 20, 10); }
   // What reading it throws, without the folder.
   std::string refusal() const {
     try {

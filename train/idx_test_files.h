@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -34,6 +35,13 @@ inline void write_idx_part(const std::string& folder, const std::string& part, s
   }
   write_bytes(folder + "/" + part + "-images-idx3-ubyte", idx_bytes({count, extent, extent}, pixels));
   write_bytes(folder + "/" + part + "-labels-idx1-ubyte", idx_bytes({count}, labels));
+}
+
+// Both parts of one, of 12x12 pixels, in a folder that is made where it is not there.
+inline void write_idx_set(const std::string& folder, std::uint32_t training, std::uint32_t validation) {
+  std::filesystem::create_directory(folder);
+  write_idx_part(folder, "train", training, 12);
+  write_idx_part(folder, "t10k", validation, 12);
 }
 
 }  // namespace lcnn::train

@@ -34,6 +34,7 @@ int run(const InferOptions& options) {
   const CheckpointSummary& summary = predictor.summary();
   const auto images = open_images(options, summary);
   const std::vector<Prediction> predictions = predict_all(images, predictor, options.batch);
+  warn_of_fallback("lcnn_infer", predictor);
   if (options.json) {
     std::puts(to_json(predictions, predictor, options).dump(2).c_str());
     return 0;

@@ -29,7 +29,8 @@ InferOptions parse_infer_options(const std::vector<std::string>& arguments) {
   add("--part", part, "validation, test: which images of the data set, as far as it has test images (celeba)")->default_val("validation")
       ->check(CLI::IsMember({"validation", "test"}));
   add("--subset", options.subset, "the first N images of the data set; 0: all")->check(CLI::Range(std::int64_t{0}, kMost));
-  add("--variant", options.variant, "what computes LookupConv2d: auto, the default, or another variant of lcnn_bench by name");
+  add("--variant", options.variant, "what computes LookupConv2d: auto, the default, or another variant of lcnn_bench by name, and auto where that does "
+                                    "not support a layer");
   std::string device;
   add("--device", device, "cpu, cuda")->default_val("cpu")->check(CLI::IsMember({"cpu", "cuda"}));
   add("--batch", options.batch, "images in a batch")->default_val(32)->check(CLI::Range(std::int64_t{1}, std::int64_t{1'000'000}));

@@ -12,6 +12,7 @@ namespace {
 int run(const InspectOptions& options) {
   Predictor predictor(options.checkpoint, options.variant, options.device, options.batch, options.threads);
   const std::vector<InspectedLayer> layers = predictor.inspect(options.runs);
+  warn_of_fallback("lcnn_inspect", predictor);
   if (!options.out.empty()) write_weights(layers, options);
   if (options.json) {
     std::puts(to_json(layers, predictor, options).dump(2).c_str());

@@ -17,7 +17,8 @@ InspectOptions parse_inspect_options(const std::vector<std::string>& arguments) 
   add("checkpoint", options.checkpoint, "a checkpoint of lcnn_train: best.safetensors, last.safetensors")->required();
   add("--out", options.out, "a folder for pictures (PNG) and weights (JSON) of each layer");
   add("--filters", options.filters, "rows and columns of a picture, and filters in a layer's JSON; 0: all")->default_val(64)->check(range(0));
-  add("--variant", options.variant, "what computes LookupConv2d: auto, the default, or another variant of lcnn_bench by name");
+  add("--variant", options.variant, "what computes LookupConv2d: auto, the default, or another variant of lcnn_bench by name, and auto where that does "
+                                    "not support a layer");
   std::string device;
   add("--device", device, "cpu, cuda")->default_val("cpu")->check(CLI::IsMember({"cpu", "cuda"}));
   add("--batch", options.batch, "images in a batch that is timed")->default_val(1)->check(range(1));

@@ -27,11 +27,7 @@ constexpr std::int64_t kImages = 50;
 
 class LcnnInfer : public testing::Test {
  protected:
-  LcnnInfer() {
-    fs::create_directory(data());
-    write_idx_part(data(), "train", 200, 12);
-    write_idx_part(data(), "t10k", kImages, 12);
-  }
+  LcnnInfer() { write_idx_set(data(), 200, kImages); }
   std::string data() const { return folder_ / "data"; }
   std::string checkpoint(const std::string& name = "out") const { return folder_ / name + "/last.safetensors"; }
   void train(std::vector<std::string> more, const std::string& name = "out") const {
@@ -79,36 +75,58 @@ void expect_same_predictions(const json& one, const json& other) {
   }
 }
 
-// Every variant of the CPU computes the same network, and that is the one that was trained.
+// Every variant computes the same network, and that is the one that was trained. Those that do not support a layer say so, and
+// `auto` computes it.
 TEST_F(LcnnInfer, EveryVariantPredictsWhatTheTrainingDid) {
+  const auto variants = [&](const std::string& device) {
+    const std::string line = refusal(infer({"--variant=unknown", device})), prefix = "--variant=unknown: ";
+    const std::size_t begin = line.find(prefix) + prefix.size();
+    std::istringstream list(line.substr(begin, line.find(" are accepted") - begin));
+    std::vector<std::string> names;
+    for (std::string name; std::getline(list >> std::ws, name, ',');) names.push_back(name);
+    EXPECT_GE(names.size(), 8u) << line;
+    EXPECT_NE(std::ranges::find(names, "auto"), names.end());
+    return names;
+  };
+  // Returns the layers that fell back.
+  const auto expect_predictions = [&](const json& expected, const std::vector<std::string>& arguments, const std::string& name) {
+    const Outcome outcome = infer(arguments, name);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    const json found = json::parse(outcome.out);
+    expect_same_predictions(expected, found);
+    std::vector<std::string> layers;
+    for (const json& layer : found["layers"]) {
+      if (layer.contains("fallback")) layers.push_back(layer["name"]);
+    }
+    EXPECT_EQ(std::ranges::count(outcome.err, '\n'), layers.empty() ? 0 : 1) << outcome.err;
+    for (const std::string& layer : layers) EXPECT_THAT(outcome.err, HasSubstr(layer));
+    return layers;
+  };
   train({"--convolution=pooled", "--epochs=1", "--lambda=0.01"});
-  const std::string line = refusal(infer({"--variant=unknown"})), prefix = "--variant=unknown: ";
-  ASSERT_THAT(line, HasSubstr(prefix));
-  const std::size_t begin = line.find(prefix) + prefix.size();
-  std::istringstream list(line.substr(begin, line.find(" are accepted") - begin));
-  std::vector<std::string> variants;
-  for (std::string name; std::getline(list >> std::ws, name, ',');) variants.push_back(name);
-  EXPECT_GE(variants.size(), 8u) << line;
-  EXPECT_NE(std::ranges::find(variants, "auto"), variants.end());
-
   train({"--convolution=fixed", "--model=resnet20", "--epochs=2"}, "residual");
   for (const std::string name : {"out", "residual"}) {
     const json expected = infer_json({}, name);
     EXPECT_EQ(expected["variant"], "auto");
     EXPECT_EQ(expected["accuracy"], last_metrics(name)["validation"]["accuracy"]);
     EXPECT_EQ(expected["validation_loss"], last_metrics(name)["validation"]["loss"]);
-    std::size_t computed = 0;
-    for (const std::string& variant : variants) {
+    for (const std::string& variant : variants("--device=cpu")) {
       SCOPED_TRACE(name + " " + variant);
-      const Outcome outcome = infer({"--variant=" + variant, "--json"}, name);
-      if (outcome.exit_code != 0) {
-        EXPECT_THAT(refusal(outcome), testing::ContainsRegex("--variant=" + variant + ": stage2_block1_conv1: .+ not supported"));
-        continue;
-      }
-      ++computed;
-      expect_same_predictions(expected, json::parse(outcome.out));
+      expect_predictions(expected, {"--variant=" + variant, "--json"}, name);
     }
-    EXPECT_GE(computed, name == "out" ? variants.size() : variants.size() - 3);
+  }
+  if (infer({"--device=cuda"}).exit_code != 0) {
+    EXPECT_THAT(refusal(infer({"--device=cuda"})), HasSubstr("--device=cuda: "));
+    return;
+  }
+  const json expected = infer_json({});
+  for (const std::string& variant : variants("--device=cuda")) {
+    SCOPED_TRACE("cuda " + variant);
+    const auto fell_back = expect_predictions(expected, {"--variant=" + variant, "--json", "--device=cuda"}, "out");
+    if (variant == "auto") {
+      EXPECT_THAT(fell_back, testing::IsEmpty());
+    } else if (variant == "baked_filter") {
+      EXPECT_THAT(fell_back, testing::Contains("conv2")) << "it is for dictionaries of filters";
+    }
   }
 }
 

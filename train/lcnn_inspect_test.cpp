@@ -22,11 +22,7 @@ namespace fs = std::filesystem;
 
 class LcnnInspect : public testing::Test {
  protected:
-  LcnnInspect() {
-    fs::create_directory(folder_ / "data");
-    write_idx_part(folder_ / "data", "train", 100, 12);
-    write_idx_part(folder_ / "data", "t10k", 20, 12);
-  }
+  LcnnInspect() { write_idx_set(folder_ / "data", 100, 20); }
   std::string checkpoint() const { return folder_ / "out/last.safetensors"; }
   std::string pictures() const { return folder_ / "pictures"; }
   void train(std::vector<std::string> more) const {

@@ -39,11 +39,7 @@ inline std::vector<json> metrics_of(const std::string& file) {
 
 class LcnnTrain : public testing::Test {
  protected:
-  LcnnTrain() {
-    fs::create_directory(data());
-    write_idx_part(data(), "train", 200, 12);
-    write_idx_part(data(), "t10k", 50, 12);
-  }
+  LcnnTrain() { write_idx_set(data(), 200, 50); }
   std::string data() const { return folder_ / "data"; }
   std::string out(const std::string& name = "out") const { return folder_ / name; }
   // The smallest training; later arguments add to it.

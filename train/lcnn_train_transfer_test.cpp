@@ -20,11 +20,7 @@ using testing::HasSubstr;
 
 class LcnnTrainTransfer : public testing::Test {
  protected:
-  LcnnTrainTransfer() {
-    fs::create_directory(folder_ / "data");
-    write_idx_part(folder_ / "data", "train", 200, 12);
-    write_idx_part(folder_ / "data", "t10k", 50, 12);
-  }
+  LcnnTrainTransfer() { write_idx_set(folder_ / "data", 200, 50); }
   Outcome run(std::vector<std::string> more, const std::string& out) const {
     more.insert(more.end(), {"--out=" + (folder_ / out), "--threads=1"});
     return Program(LCNN_TRAIN_PATH, more).wait();

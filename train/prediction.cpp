@@ -1,13 +1,16 @@
 #include "train/prediction.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "train/metrics.h"
 #include "variants/runtime.h"
+#include "variants/variant_table.h"
 
 namespace lcnn::train {
 namespace {
@@ -32,6 +35,24 @@ std::int64_t Prediction::best() const { return std::ranges::max_element(probabil
 std::string loaded_line(const CheckpointSummary& summary) {
   return fmt::format("Loaded {}model from epoch {} with validation loss: {}\n", summary.best ? "best " : "", summary.epoch,
                      summary.loss ? fmt::format("{:.4f}", *summary.loss) : "unknown");
+}
+
+std::string fallback_line(const std::string& variant, const std::vector<LayerChoice>& layers) {
+  std::vector<std::pair<std::string, std::vector<std::string>>> reasons;  // and their layers
+  for (const LayerChoice& layer : layers) {
+    if (layer.fallback.empty()) continue;
+    auto reason = std::ranges::find(reasons, layer.fallback, &decltype(reasons)::value_type::first);
+    if (reason == reasons.end()) reason = reasons.insert(reason, {layer.fallback, {}});
+    reason->second.push_back(layer.name);
+  }
+  if (reasons.empty()) return {};
+  std::vector<std::string> parts;
+  for (const auto& [reason, names] : reasons) parts.push_back(fmt::format("{} ({})", fmt::join(names, ", "), reason));
+  return fmt::format("--variant={}: {} computes what it does not support: {}", variant, kAutoVariant, fmt::join(parts, "; "));
+}
+
+void warn_of_fallback(const char* program, const Predictor& predictor) {
+  if (const std::string line = fallback_line(predictor.variant(), predictor.choices()); !line.empty()) std::fprintf(stderr, "%s: %s\n", program, line.c_str());
 }
 
 std::string lines_of(const Prediction& prediction, const Labels& labels, std::int64_t top) {
@@ -73,7 +94,8 @@ std::string closing_lines(const std::vector<Prediction>& predictions, const Pred
   if (!choices.empty()) text += fmt::format(", variant {}, prepared in {:.1f} ms", predictor.variant(), predictor.prepare_ms());
   text += "\n";
   for (const LayerChoice& layer : choices) {
-    if (!layer.choice.empty()) text += fmt::format("  {}: {}\n", layer.name, layer.choice);
+    const std::string by = layer.fallback.empty() ? "" : fmt::format("{}: ", kAutoVariant);
+    if (!by.empty() || !layer.choice.empty()) text += fmt::format("  {}: {}{}\n", layer.name, by, layer.choice);
   }
   return text;
 }
@@ -94,7 +116,10 @@ ordered_json to_json(const std::vector<Prediction>& predictions, const Predictor
     json["variant"] = predictor.variant();
     json["prepare_ms"] = predictor.prepare_ms();
     json["layers"] = ordered_json::array();
-    for (const LayerChoice& layer : choices) json["layers"].push_back({{"name", layer.name}, {"choice", layer.choice}});
+    for (const LayerChoice& layer : choices) {
+      ordered_json& entry = json["layers"].emplace_back(ordered_json{{"name", layer.name}, {"choice", layer.choice}});
+      if (!layer.fallback.empty()) entry["fallback"] = layer.fallback;
+    }
   }
   if (const auto accuracies = accuracies_of(predictions, summary.labels); !accuracies.empty()) {
     json.update(accuracies_to_json(accuracies, summary.labels));

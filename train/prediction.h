@@ -1,4 +1,4 @@
-// What lcnn_infer says of images: as text and as JSON.
+// What lcnn_infer, and in part lcnn_inspect, say: as text and as JSON.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +23,12 @@ struct Prediction {
 
 // The checkpoint's line: "Loaded best model from epoch 3 with validation loss: 0.4123".
 std::string loaded_line(const CheckpointSummary& summary);
+
+// What fell back, one line: "--variant=shared_tiled: auto computes what it does not support: conv2, conv3 (dilation is not
+// supported)"; empty when nothing did.
+std::string fallback_line(const std::string& variant, const std::vector<LayerChoice>& layers);
+// Says so on the standard error, if anything did.
+void warn_of_fallback(const char* program, const Predictor& predictor);
 
 // An image's lines: its name, then every attribute ("5_o_Clock_Shadow: False"), or the `top` likeliest classes with their
 // probabilities ("7: 0.9312").

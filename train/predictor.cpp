@@ -115,7 +115,7 @@ struct Predictor::State {
       return;
     }
     this->variant = variant.empty() ? std::string(kAutoVariant) : variant;
-    layers = std::make_unique<VariantLayers>(*model, variant_named(this->variant, device));
+    layers = std::make_unique<VariantLayers>(*model, variant_named(this->variant, device), variant_named(std::string(kAutoVariant), device));
   }
 
   // In milliseconds, what it enqueued done.

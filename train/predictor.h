@@ -30,6 +30,7 @@ struct CheckpointSummary {
 // How a LookupConv2d is computed.
 struct LayerChoice {
   std::string name, choice;  // what the variant chose
+  std::string fallback;      // why `auto` computes it in place of the variant that was asked for; empty: it does not
   double prepare_ms = 0;
 };
 
@@ -48,7 +49,8 @@ struct InspectedLayer {
 
 class Predictor {
  public:
-  // variant: of the LookupConv2d layers, by name; empty: auto. threads: 0 takes all cores. Throws std::invalid_argument or
+  // variant: of the LookupConv2d layers, by name; empty: auto, which also computes those that the variant does not support.
+  // threads: 0 takes all cores. Throws std::invalid_argument or
   // std::runtime_error, one line, for what cannot be used, as a variant for a network without LookupConv2d.
   Predictor(const std::filesystem::path& checkpoint, const std::string& variant, Device device, std::int64_t batch, int threads);
   ~Predictor();

@@ -4,6 +4,10 @@
 #include <torch/types.h>
 #include <torch/utils.h>
 
+#include <cmath>
+#include <optional>
+
+#include "train/loss_scaler.h"
 #include "train/model.h"
 #include "train/optimizer.h"
 #include "train/training_step.h"
@@ -21,15 +25,18 @@ std::int64_t usual_classes(const ImageShape& shape) { return shape.height > 100 
 struct SyntheticTraining::Parts {
   std::shared_ptr<Model> model;
   std::unique_ptr<torch::optim::Optimizer> optimizer;
+  std::optional<LossScaler> loss_scaler;
   torch::Tensor images, labels;
   double lambda = 0;
-  bool cuda = false;
+  Precision autocast = Precision::fp32;
+  bool cuda = false, updated = false;
 };
 
 SyntheticTraining::SyntheticTraining(const Options& options, bool channels_last) : parts_(std::make_unique<Parts>()) {
   torch::manual_seed(options.seed);
   parts_->cuda = options.device == Device::cuda;
   parts_->lambda = options.lambda;
+  parts_->autocast = options.autocast;
   const torch::Device device = parts_->cuda ? torch::kCUDA : torch::kCPU;
   const Architecture& architecture = options.architecture;
   parts_->model = make_model(architecture);
@@ -42,12 +49,19 @@ SyntheticTraining::SyntheticTraining(const Options& options, bool channels_last)
     parts_->model->to_channels_last();
   }
   parts_->optimizer = make_optimizer(options, parts_->model->parameters());
+  parts_->loss_scaler.emplace(options.autocast == Precision::fp16, device);
 }
 
 SyntheticTraining::~SyntheticTraining() = default;
 
 double SyntheticTraining::step() {
-  return training_step(*parts_->model, *parts_->optimizer, parts_->images, parts_->labels, parts_->lambda).loss;
+  Parts& parts = *parts_;
+  StepResult result;
+  do {
+    result = training_step(*parts.model, *parts.optimizer, *parts.loss_scaler, parts.images, parts.labels, parts.lambda, parts.autocast);
+    parts.updated = parts.updated || result.updated;
+  } while (!parts.updated && std::isfinite(result.loss) && parts.loss_scaler->scale() > 1);
+  return result.loss;
 }
 
 void SyntheticTraining::synchronize() {

@@ -22,7 +22,8 @@ class SyntheticTraining {
   SyntheticTraining(const SyntheticTraining&) = delete;
   SyntheticTraining& operator=(const SyntheticTraining&) = delete;
 
-  // Forward, backward, update; on CUDA the update may still run when it returns. Returns the loss.
+  // Forward, backward, update; on CUDA the update may still run when it returns. Returns the loss. The first call repeats steps
+  // until one has an update: those before found fp16's loss scale.
   double step();
   void synchronize();  // waits for it
 

@@ -43,13 +43,14 @@ StepResult add_gradients(Model& model, const torch::Tensor& images, const torch:
   return result;
 }
 
-StepResult training_step(Model& model, torch::optim::Optimizer& optimizer, const torch::Tensor& images, const torch::Tensor& targets,
-                         double lambda) {
+StepResult training_step(Model& model, torch::optim::Optimizer& optimizer, LossScaler& loss_scaler, const torch::Tensor& images,
+                         const torch::Tensor& targets, double lambda, Precision autocast) {
   optimizer.zero_grad();
-  StepResult result = add_gradients(model, images, targets, {.lambda = lambda}, 1);
-  if (!std::isfinite(result.loss)) return result;
+  StepResult result = add_gradients(model, images, targets, {.lambda = lambda, .autocast = autocast, .loss_scaler = &loss_scaler}, 1);
+  if (!std::isfinite(result.loss) || !loss_scaler.unscale(optimizer.param_groups().front().params())) return result;
   const Range range = Range::of<UpdateRange>();
   optimizer.step();
+  result.updated = true;
   return result;
 }
 

@@ -11,6 +11,7 @@ namespace lcnn::train {
 struct StepResult {
   torch::Tensor outputs;  // [batch, classes or attributes], of the parameters before the step
   double loss = 0;
+  bool updated = false;  // of training_step: whether there was an update
 };
 
 // What a step minimizes, and in which precision.
@@ -25,8 +26,8 @@ struct Objective {
 // backward as ranges for profilers, as training_step() marks its update.
 StepResult add_gradients(Model& model, const torch::Tensor& images, const torch::Tensor& targets, const Objective& objective, double weight);
 
-// Of a whole batch, in float32, and then the update. Where the loss is not finite there is no update.
-StepResult training_step(Model& model, torch::optim::Optimizer& optimizer, const torch::Tensor& images, const torch::Tensor& targets,
-                         double lambda);
+// Of a whole batch, and then the update. Where the loss or, after scaling, a gradient is not finite there is no update.
+StepResult training_step(Model& model, torch::optim::Optimizer& optimizer, LossScaler& loss_scaler, const torch::Tensor& images,
+                         const torch::Tensor& targets, double lambda, Precision autocast);
 
 }  // namespace lcnn::train

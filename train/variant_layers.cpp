@@ -35,8 +35,8 @@ const Variant& variant_named(const std::string& name, Device device) {
 
 class VariantLayers::PreparedLayer {
  public:
-  PreparedLayer(const ConvolutionLayer& layer, const Variant& variant, Allocator& allocator)
-      : choice_{.name = layer.name}, lookup_(layer.lookup), variant_(variant), allocator_(allocator) {}
+  PreparedLayer(const ConvolutionLayer& layer, const Variant& variant, const Variant& fallback, Allocator& allocator)
+      : choice_{.name = layer.name}, lookup_(layer.lookup), variant_(variant), fallback_(fallback), allocator_(allocator) {}
 
   torch::Tensor run(const torch::Tensor& input) {
     const torch::Tensor x = input.contiguous();
@@ -55,34 +55,41 @@ class VariantLayers::PreparedLayer {
 
  private:
   void prepare(const LookupProblem& problem) {
-    const auto refuse = [&](const std::string& why) {
-      throw std::invalid_argument("--variant=" + std::string(variant_.name) + ": " + choice_.name + ": " + why);
-    };
-    if (const std::string why = variant_.why_unsupported(problem, Precision::fp32, Layout::nchw); !why.empty()) refuse(why);
     const auto begin = std::chrono::steady_clock::now();
-    try {
-      prepared_ = variant_.prepare(problem, lookup_->weights(), Precision::fp32, Layout::nchw,
-                                   {.allocator = &allocator_, .stream = current_stream(variant_.device), .host_gemm = library_gemm});
-    } catch (const Unsupported& error) {
-      refuse(error.what());
+    choice_.fallback = why_not_by(variant_, problem);
+    if (!choice_.fallback.empty()) {
+      if (const std::string why = why_not_by(fallback_, problem); !why.empty()) {
+        throw std::invalid_argument("--variant=" + std::string(variant_.name) + ": " + choice_.name + ": " + why);
+      }
     }
     problem_ = problem;
     choice_.choice = prepared_->choice();
     choice_.prepare_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
   }
+  // Prepares the layer, or says why the variant does not support it.
+  std::string why_not_by(const Variant& variant, const LookupProblem& problem) {
+    if (std::string why = variant.why_unsupported(problem, Precision::fp32, Layout::nchw); !why.empty()) return why;
+    try {
+      prepared_ = variant.prepare(problem, lookup_->weights(), Precision::fp32, Layout::nchw,
+                                  {.allocator = &allocator_, .stream = current_stream(variant.device), .host_gemm = library_gemm});
+    } catch (const Unsupported& error) {
+      return error.what();
+    }
+    return {};
+  }
 
   LayerChoice choice_;
   LookupConv2d lookup_;
-  const Variant& variant_;
+  const Variant &variant_, &fallback_;
   Allocator& allocator_;
   LookupProblem problem_;
   std::unique_ptr<PreparedConvolution> prepared_;
 };
 
-VariantLayers::VariantLayers(Model& model, const Variant& variant) : allocator_(make_allocator(variant.device)) {
+VariantLayers::VariantLayers(Model& model, const Variant& variant, const Variant& fallback) : allocator_(make_allocator(variant.device)) {
   for (ConvolutionLayer& layer : model.convolutions()) {
     if (layer.lookup.is_empty()) continue;
-    const auto& prepared = layers_.emplace_back(std::make_unique<PreparedLayer>(layer, variant, *allocator_));
+    const auto& prepared = layers_.emplace_back(std::make_unique<PreparedLayer>(layer, variant, fallback, *allocator_));
     layer.evaluate = [runner = prepared.get()](const torch::Tensor& x) { return runner->run(x); };
   }
 }

@@ -16,11 +16,12 @@ namespace lcnn::train {
 // the layer.
 const Variant& variant_named(const std::string& name, Device device);
 
-// Has every LookupConv2d of a network, in fp32, computed by the variant. Each is prepared when it first runs, and again when its
+// Has every LookupConv2d of a network, in fp32, computed by the variant, or by `fallback` where that does not support it. Each is prepared when it first runs, and again when its
 // input is of another size. The network must not change meanwhile, nor run after this object's end.
 class VariantLayers {
  public:
-  VariantLayers(Model& model, const Variant& variant);
+  // Both are of one device. A layer that neither supports throws std::invalid_argument, one line, when it runs.
+  VariantLayers(Model& model, const Variant& variant, const Variant& fallback);
   ~VariantLayers();
 
   // Of the layers that have run, in the network's order.

@@ -82,7 +82,9 @@ TEST(World, SharesCoverEverythingOnce) {
         EXPECT_EQ(share.begin, end);
         EXPECT_LE(share.count(), (count + size - 1) / size);
         EXPECT_GE(share.count(), count / size);
-        if (rank == 0) EXPECT_EQ(share.count(), (count + size - 1) / size) << "rank 0 has an image where there is one";
+        if (rank == 0) {
+          EXPECT_EQ(share.count(), (count + size - 1) / size) << "rank 0 has an image where there is one";
+        }
         end = share.end;
       }
       EXPECT_EQ(end, count);

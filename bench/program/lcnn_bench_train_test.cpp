@@ -49,15 +49,24 @@ TEST(LcnnBenchTrain, OnlyAFilterThatNamesThemAsksForThem) {
                     HasSubstr("Train/conv2d/cnn/n32/fp32/nhwc\n"), Not(HasSubstr("Lookup/"))));
 }
 
-TEST(LcnnBenchTrain, PrecisionsThatAreNotTrainedInAreReportedWithTheReason) {
+TEST(LcnnBenchTrain, MixedPrecisionIsMeasuredAndTf32IsForCuda) {
   const TemporaryFolder folder;
   const std::string path = folder / "report.json";
-  ASSERT_EQ(run({"--device=cpu", "--benchmark_filter=Train/.*/lenet/", "--precision=tf32,bf16", "--report=" + path}).exit_code, 0);
+  ASSERT_EQ(run({"--device=cpu", "--threads=1", "--benchmark_filter=Train/.*/lenet/", "--benchmark_min_time=0.01", "--batch=4",
+                 "--precision=tf32,fp16,bf16", "--report=" + path})
+                .exit_code,
+            0);
   const json report = json::parse(read_text(path));
-  EXPECT_EQ(report["rows"].size(), 8u);
+  EXPECT_EQ(report["rows"].size(), 12u);
   for (const json& row : report["rows"]) {
-    EXPECT_EQ(row["disposition"], "unsupported") << row["name"];
-    EXPECT_THAT(row["reason"].get<std::string>(), HasSubstr(row["precision"] == "tf32" ? "tf32 is for CUDA" : "no mixed precision"));
+    if (row["precision"] == "tf32") {
+      EXPECT_EQ(row["disposition"], "unsupported") << row["name"];
+      EXPECT_THAT(row["reason"].get<std::string>(), HasSubstr("tf32 is for CUDA"));
+      continue;
+    }
+    ASSERT_EQ(row["disposition"], "measured") << row["name"] << ": " << row["reason"];
+    EXPECT_GT(row["verification"]["rel_err"].get<double>(), 1e-4) << row["name"] << ": its convolutions are none of " << row["precision"];
+    EXPECT_GT(row["memory"]["prepared_bytes"].get<std::int64_t>(), row["memory"]["weights_bytes"].get<std::int64_t>());
   }
   if (const auto violations = reports::schema_violations(report)) {
     EXPECT_THAT(*violations, testing::IsEmpty());

@@ -28,9 +28,6 @@ void configure_library(Precision precision) {
 }
 
 train::Options training_options(const TrainingGroup& group, const TrainingRowPlan& row, const TrainingRun& run) {
-  if (group.precision != Precision::fp32 && group.precision != Precision::tf32) {
-    throw Unsupported("training is measured in fp32 and tf32: the step knows no mixed precision");
-  }
   if (group.precision == Precision::tf32 && run.device == Device::cpu) throw Unsupported("tf32 is for CUDA");
   const train::ModelEntry& model = *train::find_model(group.network);
   train::Options options;
@@ -52,6 +49,7 @@ train::Options training_options(const TrainingGroup& group, const TrainingRowPla
   options.schedule.learning_rate = 1e-3;  // random labels have to be learnt for as long as it takes, without running away
   options.momentum = 0.9;
   options.weight_decay = 5e-4;
+  options.autocast = group.precision == Precision::tf32 ? Precision::fp32 : group.precision;
   options.batch = group.batch;
   options.seed = run.seed;
   options.device = run.device;

@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "train/loss_scaler.h"
 #include "train/model.h"
-#include "train/optimizer.h"
 #include "train/training_step.h"
 
 namespace lcnn::bench {
@@ -102,19 +102,20 @@ class LargestError {
   double largest_ = 0;
 };
 
-void compare(const Recorded& recorded, double lambda, LargestError& errors) {
+// loss_scale: by what the recorded gradients, but not those of the parameters, are too large.
+void compare(const Recorded& recorded, double lambda, double loss_scale, LargestError& errors) {
   const torch::Tensor x = recorded.x.to(torch::kDouble).requires_grad_();
   const auto* const lookup = recorded.exact->as<LookupConv2dImpl>();
   const torch::Tensor y = lookup != nullptr ? dense_forward(*lookup, x) : dense_forward(*recorded.exact->as<torch::nn::Conv2dImpl>(), x);
   errors.add({{recorded.y, y.detach()}});
-  const torch::Tensor grad_y = recorded.grad_y.to(torch::kDouble);
+  const torch::Tensor grad_y = recorded.grad_y.to(torch::kDouble) / loss_scale;
   torch::Tensor sum = (y * grad_y).sum();
   if (lookup != nullptr && lambda > 0) {
     const LookupProblem problem = lookup->problem(x.size(0), x.size(2), x.size(3));
     sum = sum + lambda * lookup->sparse_th() * dense_lookups(*lookup, problem.lookup_stage()).abs().sum();
   }
   sum.backward();
-  if (recorded.grad_x.defined()) errors.add({{recorded.grad_x, x.grad()}});
+  if (recorded.grad_x.defined()) errors.add({{recorded.grad_x.to(torch::kDouble) / loss_scale, x.grad()}});
   // A layer's gradient is one vector: by itself a bias's, or that of a dictionary of one number, may nearly cancel out.
   const auto expected = recorded.exact->named_parameters();
   Pairs gradients;
@@ -146,8 +147,16 @@ lcnn::Comparison step_error(const train::Options& options, train::Model& model, 
   }
   std::deque<Recorded> layers;
   for (train::ConvolutionLayer& layer : model.convolutions()) record(layer, layers.emplace_back());
-  const auto optimizer = train::make_optimizer(options, model.parameters());
-  const torch::Tensor outputs = train::training_step(model, *optimizer, images, labels, options.lambda).outputs;
+  train::LossScaler loss_scaler(options.autocast == Precision::fp16, device);
+  const train::Objective objective{.lambda = options.lambda, .autocast = options.autocast, .loss_scaler = &loss_scaler};
+  torch::Tensor outputs;
+  double loss_scale = 0;
+  // As in training, where a step whose scaled gradients overflow is left out and the next one scales by less.
+  do {
+    model.zero_grad();
+    outputs = train::add_gradients(model, images, labels, objective, 1).outputs;
+    loss_scale = loss_scaler.scale();
+  } while (!loss_scaler.unscale(model.parameters()) && loss_scale > 1);
 
   lcnn::Comparison comparison;
   const auto count_non_finite = [&](const torch::Tensor& values) {
@@ -156,7 +165,7 @@ lcnn::Comparison step_error(const train::Options& options, train::Model& model, 
   count_non_finite(outputs);
   for (const torch::Tensor& parameter : model.parameters()) count_non_finite(parameter.grad());
   LargestError errors;
-  for (const Recorded& layer : layers) compare(layer, options.lambda, errors);
+  for (const Recorded& layer : layers) compare(layer, options.lambda, loss_scale, errors);
   comparison.rel_err = errors.value();
   return comparison;
 }

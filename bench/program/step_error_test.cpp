@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "bench/verification.h"
 #include "train/model.h"
 
 namespace lcnn::bench {
@@ -32,6 +33,38 @@ TEST(StepError, EveryKindOfConvolutionIsNearFloat64) {
     }
   }
   EXPECT_LE(step_error(small_step("resnet20", ConvolutionKind::conv2d), /*channels_last=*/true).rel_err, 3e-6);
+}
+
+// In mixed precision the errors are those of its roundings: neither as small as float32's nor larger than the library's.
+TEST(StepError, MixedPrecisionIsAsFarFromFloat64AsTheLibrarysConv2d) {
+  for (const Precision precision : {Precision::bf16, Precision::fp16}) {
+    for (const char* model : {"lenet", "cnn", "resnet20"}) {
+      const auto error_of = [&](ConvolutionKind kind, double lambda) {
+        train::Options options = small_step(model, kind);
+        options.autocast = precision;
+        options.lambda = lambda;
+        const lcnn::Comparison found = step_error(options, /*channels_last=*/false);
+        EXPECT_EQ(found.non_finite, 0) << model << " " << to_string(kind) << " " << to_string(precision);
+        return found.rel_err;
+      };
+      const double library = error_of(ConvolutionKind::conv2d, 0);
+      EXPECT_GE(library, precision == Precision::bf16 ? 1e-3 : 1e-4) << model;
+      EXPECT_LE(library, library_tolerance(precision)) << model;
+      for (const double lambda : {0.0, 1e-3}) EXPECT_LE(error_of(ConvolutionKind::pooled, lambda), kErrorFactor * library) << model << " " << lambda;
+      EXPECT_LE(error_of(ConvolutionKind::fixed, 0), kErrorFactor * library) << model;
+    }
+  }
+}
+
+// The loss is scaled by 65536 at first: a gradient that overflows with that is none that has to be reported.
+TEST(StepError, LossesOfFp16AreScaledByLessWhereGradientsOverflow) {
+  train::Options options = small_step("lenet", ConvolutionKind::fixed);
+  options.autocast = Precision::fp16;
+  const auto model = train::make_model(options.architecture);
+  train::ConvolutionLayer& layer = model->convolutions().back();
+  // The same outputs with a gradient 64 times as large in front of the layer.
+  layer.evaluate = [lookup = layer.lookup](const torch::Tensor& x) mutable { return lookup->forward(x * 64 - x.detach() * 63); };
+  EXPECT_EQ(step_error(options, *model, /*channels_last=*/false).non_finite, 0);
 }
 
 // Faults in one layer of three, planted into its forward pass or its derivatives alone.

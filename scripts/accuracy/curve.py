@@ -5,18 +5,19 @@ Exit codes: 0 written, 1 a program failed, 2 the input cannot be used, 130 inter
 import argparse
 import json
 import pathlib
-import subprocess
 import sys
 
 from render.accuracy_picture import svg
+from render.chart_library import WHEEL
 from render.replace_file import replace_file
 from render.report import UnusableInput
 
-from .measure import Measuring, measure, show, summary
+from .devices import Dealer, device_name, devices
+from .measure import Measuring, measure, summary
 from .plan import CONV2D, DEFAULT_SETTINGS, parse_setting
 from .programs import INTERRUPTED, Failed, Programs
 from .table import table
-from .trainings import folder_of, train_all
+from .trainings import folder_of, side_by_side, train_all
 
 FAILED, UNUSABLE = 1, 2
 
@@ -50,7 +51,7 @@ def parse(arguments):
     add("--batch", type=count, default=64, help="of each training (64)")
     add("--learning-rate", type=float, default=0.03, help="the highest (0.03)")
     add("--subset", type=int, default=0, help="train on the first N images; 0, the default: all")
-    add("--device", choices=("cpu", "cuda"), default="cpu", help="that trains and is measured (cpu)")
+    add("--device", choices=("cpu", "cuda"), default="cpu", help="that trains and is measured (cpu); of several GPUs, those of CUDA_VISIBLE_DEVICES, all")
     add("--jobs", type=count, default=1, help="trainings side by side (1)")
     add("--threads", type=int, default=0, help="of each program on the CPU; 0, the default: all cores")
     add("--inference-batch", type=count, default=32, help="images in a batch that is timed (32)")
@@ -66,30 +67,25 @@ def training_arguments(options):
 
 
 def measure_all(programs, options, settings, seeds, how):
-    """The rows of the curve. Each network's numbers are kept beside it; none is measured twice in the same way."""
-    rows = []
-    for each in settings:
-        networks = []
-        for seed in seeds:
-            kept = folder_of(options.out, each, seed) / "measured.json"
-            key = vars(how)
-            before = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
-            if before.get("how") != key:
-                show(f"measuring {each.name()}, seed {seed}")
-                before = {"how": key, "network": measure(programs, options.out, each, CONV2D, seed, how)}
-                replace_file(kept, json.dumps(before, indent=1))
-            networks.append(before["network"])
-        rows.append(summary(each, networks))
-    show("")
-    return rows
+    """What measured each of the networks, by setting and seed. Each one's numbers are kept beside it; none is measured twice in
+    the same way. One network at a time is measured on a device."""
+    names = devices(options.device)
+    dealer = Dealer(names)
 
+    def measured(each):
+        setting, seed = each
+        kept = folder_of(options.out, setting, seed) / "measured.json"
+        key = vars(how)
+        before = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+        if before.get("how") != key or "device_name" not in before:
+            with dealer.device() as gpu:
+                network = measure(programs, options.out, setting, CONV2D, seed, how, gpu)
+            before = {"how": key, "device_name": device_name(options.device), "network": network}
+            replace_file(kept, json.dumps(before, indent=1))
+        return before
 
-def device_name(options):
-    if options.device == "cuda":
-        listed = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, check=False)
-        return (listed.stdout.splitlines() or ["a CUDA GPU"])[0]
-    lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    return next((line.split(": ", 1)[1] for line in lines if line.startswith("model name")), "a CPU")
+    todo = [(setting, seed) for setting in settings for seed in seeds]
+    return dict(zip(todo, side_by_side(programs, len(names), "measured", measured, todo)))
 
 
 def write_curve(options):
@@ -101,19 +97,24 @@ def write_curve(options):
     how = Measuring([f"--dataset={options.dataset}", *data], device, options.inference_batch, options.inference_images, options.rounds)
     arguments = training_arguments(options)
     try:
-        train_all(programs, options.out, settings, seeds, arguments, [*data, *device], options.jobs)
-        rows = measure_all(programs, options, settings, seeds, how)
+        train_all(programs, options.out, settings, seeds, arguments, [*data, *device], options.jobs, Dealer(devices(options.device)))
+        measured = measure_all(programs, options, settings, seeds, how)
     except KeyboardInterrupt:
         programs.stop()
         raise
+    rows = [summary(each, [measured[each, seed]["network"] for seed in seeds]) for each in settings]
     context = {"model": options.model, "dataset": options.dataset, "epochs": options.epochs, "seeds": options.seeds,
-               "subset": options.subset, "device": options.device, "device_name": device_name(options),
+               "subset": options.subset, "device": options.device,
+               "device_name": ", ".join(dict.fromkeys(each["device_name"] for each in measured.values())),
                "inference_batch": options.inference_batch, "training": arguments}
     curve = {"version": 1, "context": context, "rows": rows}
     replace_file(options.out / "curve.json", json.dumps(curve, indent=1))
     replace_file(options.out / "curve.md", table(curve))
-    replace_file(options.out / "curve.svg", svg(curve))
     print(table(curve), end="")
+    try:
+        replace_file(options.out / "curve.svg", svg(curve))
+    except ImportError:
+        print(f"accuracy_curve: curve.svg is not drawn: that needs {WHEEL}; the same command draws it then", file=sys.stderr)
 
 
 def main(arguments=None):

@@ -19,11 +19,11 @@ from render.chart_library import vl_convert
 
 # Calls are lines of calls.txt. A training is done when it has last.safetensors; LookupConv2d is twice as fast and less accurate.
 PROGRAM = """#!/usr/bin/env python3
-import json, pathlib, sys, time
+import json, os, pathlib, sys, time
 here = pathlib.Path(sys.argv[0]).parent
 name, arguments = pathlib.Path(sys.argv[0]).name, sys.argv[1:]
 with open(here / "calls.txt", "a") as calls:
-    calls.write(" ".join([name, *arguments]) + "\\n")
+    calls.write(" ".join([name, *arguments, "on GPU", os.environ.get("CUDA_VISIBLE_DEVICES", "?")]) + "\\n")
 if name == "lcnn_train":
     if (here / "fail").exists() and "--lambda=0.5" in arguments:
         sys.exit("lcnn_train: --lambda=0.5: not today")
@@ -90,6 +90,30 @@ class AccuracyCurveTest(unittest.TestCase):
         # Times are taken in turn.
         timed = [arguments[0].split("/")[-3] for arguments in self.calls("lcnn_infer") if any("--subset" in a for a in arguments)]
         self.assertEqual(timed[6 * 2 : 6 * 2 + 6], ["conv2d", "d1-8_lambda0.5"] * 3)
+
+    def test_trainings_and_measurements_are_dealt_to_all_gpus(self):
+        with unittest.mock.patch.dict(os.environ, {"CUDA_VISIBLE_DEVICES": "2,5"}):
+            self.assertEqual(self.run_curve("--device=cuda", "--jobs=4")[0], 0)
+        for name in ("lcnn_train", "lcnn_infer", "lcnn_inspect"):
+            self.assertEqual({call[-1] for call in self.calls(name)}, {"2", "5"}, name)
+        # A single device keeps the name by which the caller chose it.
+        (self.folder / "calls.txt").unlink()
+        with unittest.mock.patch.dict(os.environ, {"CUDA_VISIBLE_DEVICES": "7"}):
+            self.assertEqual(self.run_curve("--device=cuda", f"--out={self.folder / 'single'}")[0], 0)
+        self.assertEqual({call[-1] for call in self.calls("lcnn_train")}, {"7"})
+
+    def test_without_the_charts_library_the_picture_alone_is_left_out(self):
+        out = io.StringIO()
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(out):
+            with unittest.mock.patch.object(curve, "svg", side_effect=ImportError):
+                self.assertEqual(curve.main(self.arguments), 0)
+        self.assertEqual(out.getvalue().count("\n"), 1)
+        self.assertIn("curve.svg is not drawn", out.getvalue())
+        self.assertTrue((self.out / "curve.md").exists())
+        before = (self.out / "curve.json").read_text()
+        self.assertEqual(self.run_curve()[0], 0)
+        self.assertEqual((self.out / "curve.json").read_text(), before)
+        self.assertTrue((self.out / "curve.svg").exists())
 
     def test_what_is_finished_is_kept(self):
         self.run_curve("--seeds=1")

@@ -1,7 +1,6 @@
 """What one trained network is: accuracy, lookups, operations, bytes, and time beside Conv2d's."""
 import dataclasses
 import statistics
-import sys
 
 from .trainings import folder_of
 
@@ -22,20 +21,20 @@ def checkpoint(out, setting, seed):
     return folder_of(out, setting, seed) / "last.safetensors"
 
 
-def milliseconds(programs, path, how):
+def milliseconds(programs, path, how, gpu):
     arguments = [*how.source, *how.device, f"--batch={how.batch}", f"--subset={how.images}", "--top=1"]
-    return programs.json_of("lcnn_infer", path, *arguments)["milliseconds_per_image"]
+    return programs.json_of("lcnn_infer", path, *arguments, gpu=gpu)["milliseconds_per_image"]
 
 
-def measure(programs, out, setting, baseline, seed, how):
-    """One network. Its times and Conv2d's of the same seed are taken in turn."""
+def measure(programs, out, setting, baseline, seed, how, gpu):
+    """One network. Its times and Conv2d's of the same seed are taken in turn on the same device."""
     path = checkpoint(out, setting, seed)
-    result = programs.json_of("lcnn_infer", path, *how.source, *how.device, f"--batch={how.batch}", "--top=1")
-    counts = programs.json_of("lcnn_inspect", path, *how.device, "--runs=1")["all"]
+    result = programs.json_of("lcnn_infer", path, *how.source, *how.device, f"--batch={how.batch}", "--top=1", gpu=gpu)
+    counts = programs.json_of("lcnn_inspect", path, *how.device, "--runs=1", gpu=gpu)["all"]
     times, baseline_times = [], []
     for _ in range(how.rounds):
-        baseline_times.append(milliseconds(programs, checkpoint(out, baseline, seed), how))
-        times.append(milliseconds(programs, path, how))
+        baseline_times.append(milliseconds(programs, checkpoint(out, baseline, seed), how, gpu))
+        times.append(milliseconds(programs, path, how, gpu))
     return {
         "seed": seed,
         "accuracy": result["accuracy"],
@@ -69,8 +68,3 @@ def summary(setting, networks):
         "milliseconds_per_image": statistics.median(time for network in networks for time in network["milliseconds_per_image"]),
         "networks": networks,
     }
-
-
-def show(text):
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)

@@ -1,5 +1,6 @@
 """Runs lcnn_train, lcnn_infer and lcnn_inspect."""
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -23,14 +24,15 @@ class Programs:
             if not (self.folder / name).is_file():
                 raise Failed(f"--programs={folder}: there is no {name}; scripts/accuracy_curve builds it")
 
-    def run(self, name, *arguments):
-        """The program's standard output. Throws Failed with its last line on the standard error."""
+    def run(self, name, *arguments, gpu=None):
+        """The program's standard output; it sees `gpu` alone. Throws Failed with its last line on the standard error."""
+        environment = None if gpu is None else os.environ | {"CUDA_VISIBLE_DEVICES": gpu}
         with self.lock:
             if self.stopped:
                 raise Failed("interrupted")
             # A session of its own: Ctrl-C reaches it through stop() only, once.
             process = subprocess.Popen([self.folder / name, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                       stderr=subprocess.PIPE, text=True, start_new_session=True)
+                                       stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment)
             self.running.add(process)
         try:
             out, err = process.communicate()
@@ -43,8 +45,8 @@ class Programs:
             raise Failed(f"{name} ended with {process.returncode}: {(err.strip().splitlines() or ['it said nothing'])[-1]}")
         return out
 
-    def json_of(self, name, *arguments):
-        return json.loads(self.run(name, *arguments, "--json"))
+    def json_of(self, name, *arguments, gpu=None):
+        return json.loads(self.run(name, *arguments, "--json", gpu=gpu))
 
     def stop(self):
         with self.lock:
