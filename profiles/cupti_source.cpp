@@ -192,6 +192,7 @@ class Cupti final : public Source {
  public:
   // Throws std::runtime_error when CUPTI cannot be had.
   Cupti() {
+    turn_.emplace(kTurn);
     subscribe();
     try {
       check(cuptiSetThreadIdType(CUPTI_ACTIVITY_THREAD_ID_TYPE_SYSTEM), "cuptiSetThreadIdType");
@@ -200,6 +201,7 @@ class Cupti final : public Source {
             "cuptiActivityRegisterCallbacks");
       enable();  // what is not permitted shows now
     } catch (...) {
+      disable();
       cuptiUnsubscribe(subscriber_);
       throw;
     }
@@ -207,7 +209,15 @@ class Cupti final : public Source {
   }
   ~Cupti() override { cuptiUnsubscribe(subscriber_); }
 
-  void start() override { enable(); }
+  void start() override {
+    turn_.emplace(kTurn);
+    try {
+      enable();
+    } catch (...) {
+      disable();
+      throw;
+    }
+  }
   void stop() override {
     disable_calls();  // what follows is ours
     cudaDeviceSynchronize();
@@ -237,18 +247,12 @@ class Cupti final : public Source {
     check(result, "cuptiSubscribe");
   }
 
-  void enable() {
-    turn_.emplace("records");
-    try {
-      for (const CUpti_ActivityKind kind : kDeviceKinds)
-        check(cuptiActivityEnable(kind), "cuptiActivityEnable");
-      check(cuptiActivityEnable(CUPTI_ACTIVITY_KIND_RUNTIME), "cuptiActivityEnable");
-      for (const auto call : kDriverLaunches)
-        check(cuptiActivityEnableDriverApi(call, 1), "cuptiActivityEnableDriverApi");
-    } catch (...) {
-      disable();
-      throw;
-    }
+  void enable() const {
+    for (const CUpti_ActivityKind kind : kDeviceKinds)
+      check(cuptiActivityEnable(kind), "cuptiActivityEnable");
+    check(cuptiActivityEnable(CUPTI_ACTIVITY_KIND_RUNTIME), "cuptiActivityEnable");
+    for (const auto call : kDriverLaunches)
+      check(cuptiActivityEnableDriverApi(call, 1), "cuptiActivityEnableDriverApi");
   }
   void disable_calls() const {
     cuptiActivityDisable(CUPTI_ACTIVITY_KIND_RUNTIME);
@@ -260,7 +264,8 @@ class Cupti final : public Source {
     turn_.reset();
   }
 
-  std::optional<CuptiTurn> turn_;
+  static constexpr const char* kTurn = "activity records";
+  std::optional<CuptiTurn> turn_;  // while records are on
   CUpti_SubscriberHandle subscriber_ = nullptr;
 };
 

@@ -31,11 +31,9 @@ class ProfileSession {
   // What is said of a piece of work; there from the first call on.
   Counted& counted(const std::string& name) { return counted_[name]; }
 
-  // Stalls are sampled of kernels that were launched before, for the first time while this was true and nothing was recorded,
-  // counted or paused: CUPTI does not name others.
-  bool samples_stalls() const { return stalls_ != nullptr; }
-  // No sampling as long as the pause lives, where times are taken.
-  SamplingPause pause_sampling() const { return SamplingPause(stalls_); }
+  // Null where stalls are not sampled. CUPTI names the kernels that were first launched while sampling was on: when nothing was
+  // recorded or counted, and in none of its pauses. To be paused where times are taken.
+  const std::shared_ptr<StallSampler>& stall_sampler() const { return stalls_; }
 
   // Both are of `runs` different runs, where the options ask for them and they are to be had. run(i) enqueues run i, and may be
   // called often; what the device still does then is waited for.

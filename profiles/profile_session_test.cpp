@@ -119,6 +119,7 @@ TEST_F(ProfileSessionTest, OnAGpuKernelsCountersAndStallsAreTakenTogether) {
   session.write();
   const std::string text = session.text();
   std::printf("%s", text.c_str());
+  EXPECT_THAT(text, Not(HasSubstr("while it takes"))) << "nothing is in the way of another";
   EXPECT_EQ(session.why_incomplete(), "");
   EXPECT_THAT(text, HasSubstr("copy"));
   if (text.find("GPU counters: off") == std::string::npos) {
@@ -133,6 +134,8 @@ TEST_F(ProfileSessionTest, OnAGpuKernelsCountersAndStallsAreTakenTogether) {
   }
   if (text.find("stall reasons: off") == std::string::npos) {
     EXPECT_EQ(counted.stalls.kernels.size(), 2u) << "kernels are named";
+    session.sample_stalls("after it was counted", 2, run);
+    EXPECT_EQ(session.counted("after it was counted").stalls.kernels.size(), 2u);
   }
   cudaFree(from);
   cudaFree(to);

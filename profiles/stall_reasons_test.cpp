@@ -8,7 +8,13 @@
 #include <functional>
 #include <memory>
 #include <stdexcept>
+#include <string>
+#include <utility>
 #include <vector>
+
+#include "profiles/cupti_source.h"
+#include "profiles/range_counters.h"
+#include "profiles/sampling_pause.h"
 
 #if LCNN_HAS_CUDA
 #include <cuda_runtime_api.h>
@@ -63,10 +69,14 @@ TEST(StallSampler, IsThereOrSaysWhyNot) {
 // One sampler for all: it names kernels that are launched for the first time after it was made.
 class StallSamplerOnDevice : public testing::Test {
  protected:
-  static void SetUpTestSuite() { made_ = make_stall_sampler(); }
-  static void TearDownTestSuite() { made_.sampler.reset(); }
+  static void SetUpTestSuite() {
+    StallSamplerOrReason made = make_stall_sampler();
+    sampler_ = std::move(made.sampler);
+    why_not_ = made.why_not;
+  }
+  static void TearDownTestSuite() { sampler_.reset(); }
   void SetUp() override {
-    if (made_.sampler == nullptr) GTEST_SKIP() << made_.why_not;
+    if (sampler_ == nullptr) GTEST_SKIP() << why_not_;
     ASSERT_EQ(cudaMalloc(&memory_, kBytes), cudaSuccess);
     std::vector<std::uint32_t> next(kBytes / sizeof(std::uint32_t));
     for (std::size_t i = 0; i < next.size(); ++i) next[i] = static_cast<std::uint32_t>((i * 40503 + 12345) % next.size());
@@ -76,7 +86,7 @@ class StallSamplerOnDevice : public testing::Test {
 
   StallSamples sample(const std::function<void()>& work) {
     work();
-    StallSamples found = made_.sampler->sample(work);
+    StallSamples found = sampler_->sample(work);
     for (const KernelStalls& kernel : found.kernels) {
       std::printf("%s: %ld samples, %s\n", kernel.kernel.c_str(), static_cast<long>(kernel.samples), to_text(kernel, 5).c_str());
     }
@@ -85,7 +95,8 @@ class StallSamplerOnDevice : public testing::Test {
   }
 
   static constexpr std::size_t kBytes = std::size_t{512} << 20;
-  inline static StallSamplerOrReason made_;
+  inline static std::shared_ptr<StallSampler> sampler_;
+  inline static std::string why_not_;
   void* memory_ = nullptr;
 };
 
@@ -110,8 +121,34 @@ TEST_F(StallSamplerOnDevice, KernelsAreSampledApart) {
 }
 
 TEST_F(StallSamplerOnDevice, WhatTheWorkThrowsComesThroughAndSamplingGoesOn) {
-  EXPECT_THROW(made_.sampler->sample([] { throw std::invalid_argument("no"); }), std::invalid_argument);
+  EXPECT_THROW(sampler_->sample([] { throw std::invalid_argument("no"); }), std::invalid_argument);
   EXPECT_EQ(sample([&] { launch_fma_chains(100000, static_cast<float*>(memory_)); }).kernels.size(), 1u);
+}
+
+TEST_F(StallSamplerOnDevice, RecordsAndCountersAreRefusedInALineButInPausesAfterWhichNamesAreKnownStill) {
+  const auto work = [&] { launch_fma_chains(100000, static_cast<float*>(memory_)); };
+  work();
+  EXPECT_THAT(make_cupti_source().why_not, HasSubstr("CUPTI takes no activity records while it takes samples of stalls"));
+  EXPECT_THAT(make_range_counters().why_not, HasSubstr("CUPTI takes no counters of ranges while it takes samples of stalls"));
+  {
+    const SamplingPause pause(sampler_);
+    CuptiSource cupti = make_cupti_source();
+    ASSERT_EQ(cupti.why_not, "");
+    Recorder recorder;
+    recorder.add(std::move(cupti.source));
+    {
+      const Recording recording(&recorder);
+      work();
+    }
+    EXPECT_EQ(recorder.profile().device.size(), 1u);
+    const RangeCountersOrReason made = make_range_counters();
+    ASSERT_EQ(made.why_not, "");
+    EXPECT_TRUE(made.counters->count("paused", work).duration_ns);
+  }
+  const StallSamples found = sample(work);
+  ASSERT_EQ(found.kernels.size(), 1u);
+  EXPECT_THAT(found.kernels[0].kernel, HasSubstr("fma_chains"));
+  EXPECT_EQ(found.unnamed, 0);
 }
 
 #endif
