@@ -17,20 +17,20 @@ namespace {
 
 using Candidates = std::vector<const Variant*>;
 
-// What the kernels' ladder measured, as an order: lanes over images where there are few positions; lookups as data where images
+// What the kernels' ladder measured, as an order: channels last, both stages as products of warpgroups; else lanes over images where there are few positions; lookups as data where images
 // are small and code would be fetched for few pixels; the fused kernels where a launch and S's way through memory count for more
 // than S of the halo, computed twice.
 int expected_rank(const Variant& variant, const LookupProblem& problem, Precision precision) {
   const std::int64_t positions = problem.conv.out_height() * problem.conv.out_width();
   const auto order = [&]() -> std::vector<std::string_view> {
     if (variant.device == Device::cpu) return {"flat_gather", "shared_tiled", "precompute_gather", "naive_sparse"};
-    if (positions <= 2 * 2) return {"batch_gather", "compact_gather", "table_gather", "baked_gather", "precompute_gather", "shared_tiled", "naive_sparse"};
-    if (positions < 10 * 10) return {"compact_gather", "table_gather", "baked_gather", "baked_filter", "baked_fused", "precompute_gather", "shared_tiled", "naive_sparse"};
-    if (positions < 20 * 20) return {"table_gather", "compact_gather", "baked_gather", "baked_filter", "baked_fused", "precompute_gather", "shared_tiled", "naive_sparse"};
+    if (positions <= 2 * 2) return {"wgmma_fused", "batch_gather", "compact_gather", "table_gather", "baked_gather", "precompute_gather", "shared_tiled", "naive_sparse"};
+    if (positions < 10 * 10) return {"wgmma_fused", "compact_gather", "table_gather", "baked_gather", "baked_filter", "baked_fused", "precompute_gather", "shared_tiled", "naive_sparse"};
+    if (positions < 20 * 20) return {"wgmma_fused", "table_gather", "compact_gather", "baked_gather", "baked_filter", "baked_fused", "precompute_gather", "shared_tiled", "naive_sparse"};
     const bool half = element_bytes(precision) == 2;
-    if (half && positions < 40 * 40) return {"baked_filter", "compact_gather", "baked_fused", "baked_gather", "table_gather", "precompute_gather", "shared_tiled", "naive_sparse"};
-    if (half) return {"baked_filter", "baked_fused", "compact_gather", "baked_gather", "table_gather", "precompute_gather", "shared_tiled", "naive_sparse"};
-    return {"baked_filter", "baked_gather", "baked_fused", "table_gather", "precompute_gather", "shared_tiled", "naive_sparse"};
+    if (half && positions < 40 * 40) return {"wgmma_fused", "baked_filter", "compact_gather", "baked_fused", "baked_gather", "table_gather", "precompute_gather", "shared_tiled", "naive_sparse"};
+    if (half) return {"wgmma_fused", "baked_filter", "baked_fused", "compact_gather", "baked_gather", "table_gather", "precompute_gather", "shared_tiled", "naive_sparse"};
+    return {"wgmma_fused", "baked_filter", "baked_gather", "baked_fused", "table_gather", "precompute_gather", "shared_tiled", "naive_sparse"};
   }();
   return static_cast<int>(std::ranges::find(order, variant.name) - order.begin());
 }

@@ -27,6 +27,7 @@ std::span<const Variant* const> variant_table() {
       &cuda::table_gather,
       &cuda::compact_gather,
       &cuda::batch_gather,
+      &cuda::wgmma_fused,
       &cuda::auto_lookup,
       &cuda::conv2d_libtorch,
       &cuda::conv2d_cudnn,

@@ -14,6 +14,7 @@ extern const Variant baked_filter;
 extern const Variant table_gather;
 extern const Variant compact_gather;
 extern const Variant batch_gather;
+extern const Variant wgmma_fused;
 
 // Why fp32 kernels without matrix units do not run as tf32; empty for other precisions.
 inline std::string why_not_tf32(Precision precision) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <nvrtc.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -62,7 +63,8 @@ std::vector<char> nvrtc_compile(const std::string& source, const std::string& ta
     std::string log(size, '\0');
     nvrtcGetProgramLog(program, log.data());
     nvrtcDestroyProgram(&program);
-    throw std::runtime_error("run-time compilation failed: " + log.substr(0, log.find('\n')));
+    const std::size_t error = std::min(log.find("error"), log.size()), line = log.rfind('\n', error) + 1;  // warnings may come first
+    throw std::runtime_error("run-time compilation failed: " + log.substr(line, log.find('\n', error) - line));
   }
   std::size_t size = 0;
   check_nvrtc(nvrtcGetCUBINSize(program, &size), "nvrtcGetCUBINSize");

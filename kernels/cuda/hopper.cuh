@@ -1,0 +1,60 @@
+// What Hopper's asynchronous units take: barriers in shared memory, bulk and tiled copies, warpgroup products. Text for NVRTC,
+// behind dictionary_tile.cuh.
+// Source: PTX ISA 8.x, sections mbarrier, cp.async.bulk, cp.async.bulk.tensor and wgmma.mma_async (docs.nvidia.com/cuda/parallel-thread-execution).
+namespace lcnn_device {
+
+using u32 = unsigned;
+using u64 = unsigned long long;
+
+__device__ __forceinline__ u32 shared_address(const void* pointer) { return static_cast<u32>(__cvta_generic_to_shared(pointer)); }
+
+__device__ __forceinline__ void init_barrier(u32 barrier, int arrivals) {
+  asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
+}
+__device__ __forceinline__ void publish_barriers() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
+__device__ __forceinline__ void arrive(u32 barrier) {
+  asm volatile("mbarrier.arrive.shared.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
+__device__ __forceinline__ void arrive_expecting(u32 barrier, int bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
+}
+// Waits until the phase of this parity is over.
+__device__ __forceinline__ void wait_barrier(u32 barrier, int parity) {
+  asm volatile(
+      "{\n.reg .pred done;\nagain:\nmbarrier.try_wait.parity.shared.b64 done, [%0], %1;\n@done bra over;\nbra again;\nover:\n}" ::"r"(barrier), "r"(parity)
+      : "memory");
+}
+
+// What threads have written to shared memory is there for copies and products that follow a barrier.
+__device__ __forceinline__ void publish_to_async_units() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+
+// `bytes`, a multiple of 16, from memory to shared memory.
+__device__ __forceinline__ void bulk_copy(u32 to, const void* from, int bytes, u32 barrier) {
+  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to), "l"(from), "r"(bytes), "r"(barrier)
+               : "memory");
+}
+// A box of a tensor of four dimensions, the innermost first; what is beside the tensor comes as zeros.
+__device__ __forceinline__ void tiled_copy(u32 to, const void* map, int c0, int c1, int c2, int c3, u32 barrier) {
+  asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4, %5}], [%6];" ::"r"(to), "l"(map),
+               "r"(c0), "r"(c1), "r"(c2), "r"(c3), "r"(barrier)
+               : "memory");
+}
+
+__device__ __forceinline__ void prefetch_map(const void* map) { asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory"); }
+
+// Operands whose inner index lies in rows of 128 bytes, swizzled: `address` is a multiple of 1024 and up to 96 bytes.
+__device__ __forceinline__ u64 swizzled_operand(u32 address) { return static_cast<u64>(address >> 4) | 1ull << 16 | 64ull << 32 | 1ull << 62; }
+// Operands as [inner index / 16 bytes][row][16 bytes]: `block_bytes` between neighbours of the first. Rows may begin anywhere.
+__device__ __forceinline__ u64 blocked_operand(u32 address, int block_bytes) {
+  return static_cast<u64>(address >> 4) | static_cast<u64>(block_bytes >> 4) << 16 | 8ull << 32;
+}
+
+__device__ __forceinline__ void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+__device__ __forceinline__ void commit_products() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+// Waits until no more than kLeft committed groups are under way.
+template <int kLeft>
+__device__ __forceinline__ void wait_products() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kLeft) : "memory");
+}
+
+}  // namespace lcnn_device

@@ -1,0 +1,209 @@
+// wgmma_fused: one kernel; both stages as dense products of warpgroups, P written from its lookups into shared memory.
+//
+// Problem: any vector dictionary of at most 256 entries, stride 1, without groups, fp16, bf16 and tf32, channels last; a filter
+//          dictionary is written as a vector one first. Hopper only.
+// Idea:    a product of a warpgroup does 28 times what a gather does and takes its operands from shared memory at any position,
+//          so that a tap of S costs an address. P is too large to come from memory dense for every block: its lookups come, a
+//          hundredth of it, and are scattered into zeroed slots.
+// Bound:   bytes; on small images with many channels the products of P.
+#include <cudaTypedefs.h>
+#include <fmt/format.h>
+
+#include <array>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+#include "kernels/cuda/cuda_variants.h"
+#include "kernels/cuda/device_limits.h"
+#include "kernels/cuda/kernel_choice.h"
+#include "kernels/cuda/tile_sizes.h"
+#include "kernels/cuda/weights_upload.h"
+#include "kernels/cuda/wgmma_source.h"
+
+namespace lcnn::cuda {
+namespace {
+
+std::string word(const WgmmaTile& tile) {
+  return fmt::format("{}r{}c{}k{}w{}t{}x{}s", tile.rows, tile.columns, tile.block_channels, tile.output_groups, tile.group_tiles, tile.chunk_rows, tile.stages);
+}
+
+std::vector<WgmmaTile> tiles_for(const LookupProblem& problem, Precision precision, std::int64_t lookups) {
+  const DeviceLimits limits;
+  return wgmma_tiles(problem, precision, lookups, limits.shared_bytes, limits.multiprocessors);
+}
+
+// cuTensorMapEncodeTiled, by its address: the driver's library is not linked.
+PFN_cuTensorMapEncodeTiled_v12000 tensor_map_encoder() {
+  static const PFN_cuTensorMapEncodeTiled_v12000 encoder = [] {
+    void* address = nullptr;
+    cudaDriverEntryPointQueryResult result{};
+    check(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &address, 12000, cudaEnableDefault, &result), "finding cuTensorMapEncodeTiled");
+    if (result != cudaDriverEntryPointSuccess) throw std::runtime_error("the driver has no cuTensorMapEncodeTiled");
+    return reinterpret_cast<PFN_cuTensorMapEncodeTiled_v12000>(address);
+  }();
+  return encoder;
+}
+
+// X [batch][height][width][in_channels] in boxes of 128 bytes of channels x pitch x chunk_rows.
+CUtensorMap input_map(const Conv2dProblem& conv, Precision precision, const WgmmaTile& tile, const WgmmaLayout& layout, const void* x) {
+  const auto bytes = static_cast<cuuint64_t>(element_bytes(precision)), channels = static_cast<cuuint64_t>(conv.in_channels),
+             width = static_cast<cuuint64_t>(conv.width), height = static_cast<cuuint64_t>(conv.height);
+  const cuuint64_t extents[] = {channels, width, height, static_cast<cuuint64_t>(conv.batch)};
+  const cuuint64_t strides[] = {channels * bytes, width * channels * bytes, height * width * channels * bytes};
+  const cuuint32_t box[] = {static_cast<cuuint32_t>(128 / bytes), static_cast<cuuint32_t>(layout.pitch), static_cast<cuuint32_t>(tile.chunk_rows), 1};
+  const cuuint32_t steps[] = {1, 1, 1, 1};
+  const CUtensorMapDataType type = precision == Precision::fp16   ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
+                                   : precision == Precision::bf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
+                                                                  : CU_TENSOR_MAP_DATA_TYPE_TFLOAT32;
+  CUtensorMap map;
+  const CUresult result = tensor_map_encoder()(&map, type, 4, const_cast<void*>(x), extents, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                                               CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  if (result != CUDA_SUCCESS) throw std::runtime_error(fmt::format("cuTensorMapEncodeTiled: error {}", static_cast<int>(result)));
+  return map;
+}
+
+class WgmmaFused final : public PreparedConvolution {
+ public:
+  WgmmaFused(const LookupProblem& problem, const LookupWeights& weights, Precision precision, Layout, const Execution& execution)
+      : WgmmaFused(vector_form(problem, weights), precision, execution) {}
+
+  void run(const void* x, void* y, void* stream) override { launch(chosen_.kernel.candidate, chosen_.kernel.kernel, chosen_.tile, x, y, stream); }
+
+  std::int64_t code_bytes() const override { return chosen_.kernel.kernel.code_bytes(); }
+  std::string choice() const override {
+    const WgmmaTile& tile = tiles_[chosen_.kernel.candidate];
+    return fmt::format("{} x {} pixels x {} channels a block, {} warpgroups that sum {} x 64 positions, X in {}, {} of {} slots of P, {} registers, {} KiB shared, {}",
+                       tile.rows, tile.columns, tile.block_channels, tile.output_groups, tile.group_tiles,
+                       tile.stages > 0 ? fmt::format("{} stages", tile.stages) : fmt::format("{} rows at a time", tile.chunk_rows), chosen_.tile.ring,
+                       chosen_.tile.lookups->packed.most_slots, chosen_.kernel.kernel.registers(), chosen_.tile.shared_bytes / 1024, chosen_.kernel.how);
+  }
+
+ private:
+  // A record for each block of channels, on the device; tiles with the same places have the same.
+  struct DeviceRecords {
+    WgmmaLookups packed;
+    Buffer records;
+  };
+  // What a launch of a tile takes.
+  struct PreparedTile {
+    std::shared_ptr<const DeviceRecords> lookups;
+    WgmmaLayout layout;
+    int ring, shared_bytes;
+  };
+  struct Chosen {
+    KernelChoice kernel;
+    PreparedTile tile;
+  };
+
+  WgmmaFused(const VectorForm& form, Precision precision, const Execution& execution)
+      : problem_(form.problem),
+        precision_(precision),
+        shared_limit_(DeviceLimits().shared_bytes),
+        tiles_(tiles_for(form.problem, precision, form.weights.lookups.lookups())),
+        order_(entries_by_tap(form.weights.lookups)),
+        bias_(form.weights.bias),
+        dictionary_(upload(std::span<const std::uint32_t>(wgmma_dictionary(form.problem, form.weights.dictionary, order_, precision,
+                                                                           divide_up(form.problem.dictionary_size, 16) * 16)),
+                           MemoryKind::weights, execution)),
+        chosen_(choose(form, execution)) {}
+
+  void launch(std::size_t candidate, const NvrtcKernel& kernel, const PreparedTile& tile, const void* x, void* y, void* stream) const {
+    CUtensorMap map = input_map(problem_.conv, precision_, tiles_[candidate], tile.layout, x);
+    const void *dictionary = dictionary_.as<void>(), *records = tile.lookups->records.as<void>();
+    void* arguments[] = {&map, &dictionary, &records, &y};
+    kernel.launch(dim3(tile.layout.grid_x, tile.layout.grid_y, static_cast<unsigned>(problem_.conv.batch)),
+                  dim3(tile.layout.threads), arguments, /*overlap=*/true, as_stream(stream));
+  }
+
+  // The tiles of one choice, made when they are first asked for: sources are, by several threads.
+  class PreparedTiles {
+   public:
+    PreparedTiles(const WgmmaFused& owner, const LookupTable& lookups, const Execution& execution) : owner_(owner), lookups_(lookups), execution_(execution) {}
+
+    const PreparedTile& of(std::size_t candidate) {
+      const std::lock_guard lock(guard_);
+      const auto found = tiles_.find(candidate);
+      return found != tiles_.end() ? found->second : tiles_.emplace(candidate, make(candidate)).first->second;
+    }
+
+   private:
+    PreparedTile make(std::size_t candidate) {
+      const WgmmaTile& tile = owner_.tiles_[candidate];
+      const WgmmaLayout layout(owner_.problem_, owner_.precision_, tile);
+      std::shared_ptr<const DeviceRecords>& lookups = by_places_[{layout.positions, layout.pitch, tile.block_channels}];
+      if (lookups == nullptr) {
+        WgmmaLookups packed = wgmma_lookups(owner_.problem_.lookup_stage(), lookups_, owner_.bias_, owner_.order_, owner_.precision_, layout.places(),
+                                             tile.block_channels, layout.slot_steps);
+        Buffer records = upload(std::span<const std::uint32_t>(packed.records), MemoryKind::weights, execution_);
+        lookups = std::make_shared<const DeviceRecords>(DeviceRecords{std::move(packed), std::move(records)});
+      }
+      const WgmmaLookups& packed = lookups->packed;
+      const int ring = layout.ring(packed.most_slots, packed.record_bytes, owner_.shared_limit_), least = std::min(packed.most_slots, 2);
+      return {lookups, layout, ring, layout.shared_bytes(std::max(ring, least), packed.record_bytes)};
+    }
+
+    const WgmmaFused& owner_;
+    const LookupTable& lookups_;
+    const Execution& execution_;
+    std::mutex guard_;
+    std::map<std::size_t, PreparedTile> tiles_;
+    std::map<std::array<int, 3>, std::shared_ptr<const DeviceRecords>> by_places_;
+  };
+
+  Chosen choose(const VectorForm& form, const Execution& execution) const {
+    PreparedTiles prepared(*this, form.weights.lookups, execution);
+    KernelChoice choice = choose_kernel(
+        {.variant = "wgmma_fused", .problem = problem_, .precision = precision_, .lookups = form.weights.lookups.lookups(),
+         .kernel_name = "wgmma_fused", .candidates = tiles_.size(),
+         .tile = [&](std::size_t candidate) { return word(tiles_[candidate]); },
+         .source = [&](std::size_t candidate) {
+           const PreparedTile& tile = prepared.of(candidate);
+           return wgmma_source(problem_, precision_, tiles_[candidate], tile.layout, tile.lookups->packed, std::max(tile.ring, 1));
+         },
+         .shared_bytes = [&](std::size_t candidate) { return prepared.of(candidate).shared_bytes; },
+         .run = [&](std::size_t candidate, const NvrtcKernel& kernel, const void* x, void* y,
+                    void* stream) { launch(candidate, kernel, prepared.of(candidate), x, y, stream); },
+         .input = problem_.conv,
+         .input_precision = precision_,
+         .output_bytes = problem_.conv.output_elements() * element_bytes(precision_)},
+        execution);
+    PreparedTile tile = prepared.of(choice.candidate);
+    return {std::move(choice), std::move(tile)};
+  }
+
+  LookupProblem problem_;
+  Precision precision_;
+  int shared_limit_;
+  std::vector<WgmmaTile> tiles_;
+  std::vector<int> order_;
+  std::vector<float> bias_;
+  Buffer dictionary_;
+  Chosen chosen_;
+};
+
+std::string why_unsupported(const LookupProblem& problem, Precision precision, Layout layout) {
+  const Conv2dProblem& conv = problem.conv;
+  if (layout != Layout::nhwc) return "nchw is not supported, channels-last is";
+  if (precision == Precision::fp32) return "fp32 is not supported, tf32, fp16 and bf16 are";
+  if (conv.groups != 1) return fmt::format("groups {} are not supported, 1 is", conv.groups);
+  if (conv.stride != Pair{1, 1}) return fmt::format("stride {}x{} is not supported, 1x1 is", conv.stride[0], conv.stride[1]);
+  const auto piece = 16 / element_bytes(precision);
+  if (conv.in_channels % piece != 0 || conv.out_channels % piece != 0) return fmt::format("channels that are no multiple of {} are not supported", piece);
+  if (conv.batch > 65535) return "more than 65535 images are not supported";
+  if (device_attribute(cudaDevAttrComputeCapabilityMajor) != 9) return "devices other than Hopper (compute capability 9.0) are not supported";
+  if (tiles_for(vector_form(problem), precision, 0).empty()) return "a dictionary of more than 256 entries, or a row of the image too wide for a block's shared memory";
+  return {};
+}
+
+}  // namespace
+
+const Variant wgmma_fused{.name = "wgmma_fused",
+                          .device = Device::cuda,
+                          .why_unsupported = why_unsupported,
+                          .prepare = prepare_as<WgmmaFused>};
+
+}  // namespace lcnn::cuda

@@ -1,0 +1,146 @@
+#include "kernels/cuda/wgmma_lookups.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <map>
+#include <numeric>
+#include <utility>
+
+#include "kernels/cuda/tile_sizes.h"
+#include "kernels/weights.h"
+
+namespace lcnn::cuda {
+namespace {
+
+struct Element {
+  int channel, within;  // of the block, of the step's entries
+  float coefficient;
+};
+using Steps = std::map<std::pair<int, int>, std::vector<Element>>;  // by tap and block of entries
+
+std::uint32_t word_of(Precision precision, float value) {
+  return element_bytes(precision) == 2 ? bits_of(precision, value) : std::bit_cast<std::uint32_t>(round_to(precision, value));
+}
+
+Steps steps_of(const Conv2dProblem& stage, const LookupTable& lookups, std::span<const int> order, int step_entries, int first, int channels) {
+  Steps steps;
+  const auto taps = static_cast<int>(stage.taps());
+  for (int channel = 0; channel < channels; ++channel) {
+    for (int tap = 0; tap < taps; ++tap) {
+      const std::size_t row = static_cast<std::size_t>(first + channel) * taps + tap;
+      for (std::int32_t i = lookups.row_offsets[row]; i < lookups.row_offsets[row + 1]; ++i) {
+        if (lookups.coefficients[i] == 0.0f) continue;
+        const int entry = order[lookups.indices[i]];
+        steps[{tap, entry / step_entries}].push_back({channel, entry % step_entries, lookups.coefficients[i]});
+      }
+    }
+  }
+  return steps;
+}
+
+void append_lookups(const Conv2dProblem& stage, const Steps& steps, Precision precision, const WgmmaPlaces& places, int block_channels, int slot_steps,
+                    int most_slots, std::vector<std::uint32_t>& record) {
+  const auto bytes = static_cast<int>(element_bytes(precision)), kernel_w = static_cast<int>(stage.kernel[1]);
+  std::vector<std::uint32_t> place, first{0}, list;
+  std::uint32_t lookups = 0;
+  for (const auto& [key, elements] : steps) {
+    const auto [tap, block] = key;
+    const std::int64_t shift = tap / kernel_w * stage.dilation[0] * places.pitch + tap % kernel_w * stage.dilation[1];
+    const int step = static_cast<int>(place.size()) % slot_steps;
+    place.push_back(static_cast<std::uint32_t>(block * (kStepBytes / 16) * places.positions * 16 + shift * 16));
+    for (const Element& element : elements) {
+      const int byte = element.within * bytes;
+      const auto at = static_cast<std::uint32_t>(((step * (kStepBytes / 16) + byte / 16) * block_channels + element.channel) * 16 + byte % 16) / bytes;
+      const std::uint32_t value = word_of(precision, element.coefficient);
+      if (bytes == 2) {
+        list.push_back(at | value << 16);
+      } else {
+        list.insert(list.end(), {at, value});
+      }
+      ++lookups;
+    }
+    if (step == slot_steps - 1) first.push_back(lookups);
+  }
+  if (place.size() % slot_steps != 0 || place.empty()) first.push_back(lookups);
+  record.push_back(static_cast<std::uint32_t>(first.size() - 1));
+  place.resize(static_cast<std::size_t>(most_slots) * slot_steps);
+  first.resize(most_slots + 1, lookups);
+  record.insert(record.end(), place.begin(), place.end());
+  record.insert(record.end(), first.begin(), first.end());
+  record.insert(record.end(), list.begin(), list.end());
+}
+
+}  // namespace
+
+int wgmma_slot_steps(const LookupProblem& problem, Precision precision) {
+  const int steps = static_cast<int>(problem.conv.taps()) * divide_up(problem.dictionary_size, 16) * 16 * static_cast<int>(element_bytes(precision)) / kStepBytes;
+  const auto filled_up = [&](int slot_steps) { return divide_up(steps, slot_steps) * slot_steps; };
+  int best = 4;
+  for (const int other : {5, 3}) {
+    if (filled_up(other) < filled_up(best)) best = other;
+  }
+  return best;
+}
+
+WgmmaLookups wgmma_lookups(const Conv2dProblem& stage, const LookupTable& lookups, std::span<const float> bias, std::span<const int> order, Precision precision,
+                           const WgmmaPlaces& places, int block_channels, int slot_steps) {
+  const int step_entries = kStepBytes / static_cast<int>(element_bytes(precision)), out_channels = static_cast<int>(stage.out_channels);
+  std::vector<Steps> blocks;
+  WgmmaLookups packed{.slot_steps = slot_steps};
+  for (int first = 0; first < out_channels; first += block_channels) {
+    blocks.push_back(steps_of(stage, lookups, order, step_entries, first, std::min(block_channels, out_channels - first)));
+    packed.most_slots = std::max(packed.most_slots, divide_up(static_cast<std::int64_t>(blocks.back().size()), slot_steps));
+  }
+  std::vector<std::vector<std::uint32_t>> records;
+  std::size_t words = 0;
+  for (std::size_t block = 0; block < blocks.size(); ++block) {
+    std::vector<std::uint32_t>& record = records.emplace_back(block_channels);
+    for (std::size_t i = 0; i < record.size(); ++i) {
+      const std::size_t channel = block * block_channels + i;
+      record[i] = std::bit_cast<std::uint32_t>(channel < bias.size() ? bias[channel] : 0.0f);
+    }
+    append_lookups(stage, blocks[block], precision, places, block_channels, slot_steps, packed.most_slots, record);
+    words = std::max(words, record.size());
+  }
+  words = (words + 3) / 4 * 4;
+  packed.record_bytes = static_cast<int>(words * 4);
+  for (std::vector<std::uint32_t>& record : records) {
+    record.resize(words);
+    packed.records.insert(packed.records.end(), record.begin(), record.end());
+  }
+  return packed;
+}
+
+std::vector<int> entries_by_tap(const LookupTable& lookups) {
+  const auto taps = static_cast<std::size_t>(lookups.kernel[0] * lookups.kernel[1]);
+  std::vector<std::size_t> first_tap(lookups.dictionary_size, taps);
+  for (std::size_t row = 0; row + 1 < lookups.row_offsets.size(); ++row) {
+    for (std::int32_t i = lookups.row_offsets[row]; i < lookups.row_offsets[row + 1]; ++i) {
+      first_tap[lookups.indices[i]] = std::min(first_tap[lookups.indices[i]], row % taps);
+    }
+  }
+  std::vector<int> entry_at(first_tap.size()), order(first_tap.size());
+  std::iota(entry_at.begin(), entry_at.end(), 0);
+  std::ranges::stable_sort(entry_at, {}, [&](int entry) { return first_tap[entry]; });
+  for (std::size_t row = 0; row < entry_at.size(); ++row) order[entry_at[row]] = static_cast<int>(row);
+  return order;
+}
+
+std::vector<std::uint32_t> wgmma_dictionary(const LookupProblem& problem, std::span<const float> dictionary, std::span<const int> order,
+                                            Precision precision, int padded_entries) {
+  const auto bytes = static_cast<int>(element_bytes(precision)), channels = static_cast<int>(problem.conv.in_channels);
+  const int slice_channels = 128 / bytes, slices = divide_up(channels, slice_channels);
+  std::vector<std::uint32_t> packed(static_cast<std::size_t>(slices) * padded_entries * 32);
+  for (int entry = 0; entry < static_cast<int>(problem.dictionary_size); ++entry) {
+    const int row = order[entry];
+    for (int channel = 0; channel < channels; ++channel) {
+      const int byte = channel % slice_channels * bytes, swizzled = (byte / 16 ^ row % 8) * 16 + byte % 16;
+      std::uint32_t& word = packed[(static_cast<std::size_t>(channel / slice_channels) * padded_entries + row) * 32 + swizzled / 4];
+      word |= word_of(precision, dictionary[entry * channels + channel]) << swizzled % 4 * 8;
+    }
+  }
+  return packed;
+}
+
+}  // namespace lcnn::cuda

@@ -1,0 +1,51 @@
+// D and P as wgmma_kernel.cuh takes them: D as it lies in shared memory, P as the lookups of blocks of output channels, in
+// slots of dense P that the kernel writes them into.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kernels/lookup_table.h"
+#include "kernels/problem.h"
+
+namespace lcnn::cuda {
+
+inline constexpr int kStepBytes = 32;  // of the inner index that one product of a warpgroup takes
+
+// Where entries of S lie in a block's shared memory: [entry / 16 bytes][position][16 bytes].
+struct WgmmaPlaces {
+  int entries;    // of a padded dictionary
+  int positions;  // of S
+  int pitch;      // positions between rows
+};
+
+// A record for each block of channels, all of record_bytes: words of 32 bits
+//   bias[block_channels] as floats, slots, place[most_slots * slot_steps], first[most_slots + 1], lookups
+// A step is a tap and 32 bytes of entries at least one of whose elements the block's channels look up; its place is that of
+// these entries in S, in bytes from output position 0. slot_steps steps are a slot, and a record
+// has one at least, the last one filled up with steps that look nothing up: dense P of them lies as [step][16 bytes of entries][channel][16 bytes]. first[s] is slot s's first lookup: where in
+// the slot, in elements, and the coefficient; at 16 bits in one word (low, high), else in two.
+struct WgmmaLookups {
+  std::vector<std::uint32_t> records;
+  int record_bytes = 0, slot_steps = 1, most_slots = 1;
+};
+
+// Steps of a slot: of 3 to 5 what leaves the fewest to be filled up where every tap of a padded dictionary is looked up.
+int wgmma_slot_steps(const LookupProblem& problem, Precision precision);
+
+// `stage` is a lookup stage without groups of stride 1; `bias` is empty or has a value for each output channel; `order` gives
+// each dictionary entry its row of S.
+WgmmaLookups wgmma_lookups(const Conv2dProblem& stage, const LookupTable& lookups, std::span<const float> bias, std::span<const int> order, Precision precision,
+                           const WgmmaPlaces& places, int block_channels, int slot_steps);
+
+// The order in which entries that the same taps look up are neighbours, so that a filter dictionary's steps are few: by the
+// first tap that looks an entry up.
+std::vector<int> entries_by_tap(const LookupTable& lookups);
+
+// D [dictionary_size, in_channels] as [slice of 128 bytes of channels][entry of places.entries][128 bytes], the 16-byte
+// pieces of a row exchanged as the swizzle of 128 bytes does (PTX ISA, matrix descriptors); zeros where there is neither.
+std::vector<std::uint32_t> wgmma_dictionary(const LookupProblem& problem, std::span<const float> dictionary, std::span<const int> order,
+                                            Precision precision, int padded_entries);
+
+}  // namespace lcnn::cuda

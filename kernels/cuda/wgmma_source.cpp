@@ -1,0 +1,183 @@
+#include "kernels/cuda/wgmma_source.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "kernels/cuda/device_sources.h"
+#include "kernels/cuda/source_parts.h"
+
+namespace lcnn::cuda {
+namespace {
+
+constexpr std::size_t kMostTiles = 64;
+constexpr int kTilePositions = 64;  // of a warpgroup's product
+constexpr int kMostBox = 256;       // positions or rows that a tiled copy takes
+constexpr int kMostProduct = 256;   // columns of a warpgroup's product
+constexpr int kMostSums = 128;      // of a thread
+
+int round_up(std::int64_t value, int to) { return divide_up(value, to) * to; }
+
+int slice_channels(Precision precision) { return 128 / static_cast<int>(element_bytes(precision)); }
+
+// Struct Product<columns>: sums = A B^T for 64 rows of A and so many of B, a step of 32 bytes of their inner index; added to
+// what is there where `accumulate` is not 0. Sums are never set otherwise: the compiler would put barriers between the products.
+void write_product(SourceOut out, Precision precision, int columns) {
+  const bool narrow = element_bytes(precision) == 2;
+  const char* type = precision == Precision::fp16 ? "f16" : precision == Precision::bf16 ? "bf16" : "tf32";
+  const int sums = columns / 2;
+  fmt::format_to(out, "template <> struct Product<{}> {{\n  static __device__ __forceinline__ void add(float (&d)[{}], u64 a, u64 b, int accumulate) {{\n", columns, sums);
+  fmt::format_to(out, "    asm volatile(\"{{\\n.reg .pred p;\\nsetp.ne.b32 p, %{}, 0;\\nwgmma.mma_async.sync.aligned.m64n{}k{}.f32.{}.{} {{", sums + 2, columns, narrow ? 16 : 8, type, type);
+  for (int i = 0; i < sums; ++i) fmt::format_to(out, "{}%{}", i == 0 ? "" : ",", i);
+  fmt::format_to(out, "}}, %{}, %{}, p, 1, 1{};\\n}}\"\n        : ", sums, sums + 1, narrow ? ", 0, 0" : "");
+  for (int i = 0; i < sums; ++i) fmt::format_to(out, "{}\"+f\"(d[{}])", i == 0 ? "" : ", ", i);
+  fmt::format_to(out, "\n        : \"l\"(a), \"l\"(b), \"r\"(accumulate));\n  }}\n}};\n");
+}
+
+double expected_record_bytes(const LookupProblem& problem, Precision precision, std::int64_t lookups, const WgmmaTile& tile) {
+  const double share = static_cast<double>(tile.block_channels) / static_cast<double>(problem.conv.out_channels);
+  const double steps = static_cast<double>(problem.conv.taps() * problem.dictionary_size * element_bytes(precision)) / kStepBytes;
+  return static_cast<double>(lookups) * std::min(1.0, share) * (element_bytes(precision) == 2 ? 4 : 8) * 1.05 + steps * 5 + 64;
+}
+
+// What a tile is expected to cost, in cycles: X comes, its products and those of its lookups, Y goes, as far as blocks that
+// share a multiprocessor do not hide them from each other.
+double cost(const LookupProblem& problem, Precision precision, const WgmmaTile& tile, const WgmmaLayout& layout, int shared_bytes, int shared_limit, int multiprocessors) {
+  constexpr double kRound = 3000, kFill = 20, kDrain = 14, kTile = 500, kStep = 45;
+  const Conv2dProblem& conv = problem.conv;
+  const int resident = std::max(1, std::min(shared_limit / (shared_bytes + 1024), 2048 / layout.threads));
+  const double blocks = static_cast<double>(layout.grid_x) * layout.grid_y * static_cast<double>(conv.batch);
+  const double rounds = std::ceil(blocks / (static_cast<double>(multiprocessors) * resident));
+  const double sharing = std::min<double>(resident, std::ceil(blocks / multiprocessors));
+  const auto bytes = static_cast<double>(element_bytes(precision));
+  const double input = static_cast<double>(layout.input_rows) * layout.pitch * static_cast<double>(conv.in_channels) * bytes;
+  const double channel_steps = static_cast<double>(conv.in_channels) * bytes / kStepBytes;
+  const double steps = static_cast<double>(conv.taps()) * layout.entries * bytes / kStepBytes;
+  const double form = layout.input_tiles * channel_steps * layout.entries / 2.0;
+  const double look_up = layout.output_tiles * steps * tile.block_channels / 2.0;
+  // One warpgroup's own chain of waits, beside what all products of the multiprocessor take.
+  const double group_tiles = std::ceil(layout.output_tiles / static_cast<double>(tile.output_groups));
+  const double chain = group_tiles * (kTile + steps * std::max(kStep / tile.group_tiles, tile.block_channels / 2.0));
+  const double output = static_cast<double>(tile.rows * tile.columns) * tile.block_channels * bytes;
+  return rounds * (kRound + sharing * (input / kFill + output / kDrain) + std::max(sharing * (form + look_up), chain));
+}
+
+}  // namespace
+
+WgmmaLayout::WgmmaLayout(const LookupProblem& problem, Precision precision, const WgmmaTile& tile) {
+  const Conv2dProblem& conv = problem.conv;
+  const auto out_h = static_cast<int>(conv.out_height()), out_w = static_cast<int>(conv.out_width());
+  const auto bytes = static_cast<int>(element_bytes(precision));
+  const auto far_rows = static_cast<int>((conv.kernel[0] - 1) * conv.dilation[0]), far_columns = static_cast<int>((conv.kernel[1] - 1) * conv.dilation[1]);
+  const bool whole_rows = tile.rows >= out_h, whole_columns = tile.columns >= out_w;
+  // Zeros beside a row serve its neighbour, too, where a row is whole.
+  pitch = round_up(whole_columns ? std::max(conv.width + conv.padding[1], conv.out_width()) : tile.columns + far_columns, 8);
+  input_rows = whole_rows ? static_cast<int>(conv.height) : tile.rows + far_rows;
+  input_rows = round_up(input_rows, tile.chunk_rows);
+  row_shift = whole_rows ? static_cast<int>(conv.padding[0]) : 0;
+  entries = round_up(problem.dictionary_size, 16);
+  input_tiles = divide_up(input_rows * pitch, kTilePositions);
+  output_tiles = divide_up((tile.rows - 1) * pitch + tile.columns, kTilePositions);
+  const int farthest = far_rows * pitch + far_columns;
+  positions = std::max(output_tiles * kTilePositions + farthest, (row_shift + input_rows) * pitch);
+  form_tiles = std::min({4, input_tiles, std::max(1, kMostSums / (entries / 2)), std::max(1, tile.chunk_rows * pitch / kTilePositions)});
+  const int slices = divide_up(conv.in_channels, slice_channels(precision));
+  stage_bytes = (tile.stages > 0 ? tile.stages : slices) * (input_rows * pitch + entries) * 128;
+  entry_bytes = entries * bytes * positions;
+  slot_steps = wgmma_slot_steps(problem, precision);
+  slot_bytes = slot_steps * kStepBytes * tile.block_channels;
+  staging_bytes = tile.output_groups * 4 * 16 * 144;
+  threads = (tile.output_groups + 2) * 128;
+  barriers_besides_slots = 2 * (tile.stages > 0 ? tile.stages : input_rows / tile.chunk_rows) + input_tiles + 2;
+  channel_blocks = divide_up(conv.out_channels, tile.block_channels);
+  grid_x = divide_up(out_w, tile.columns) * channel_blocks;
+  grid_y = divide_up(out_h, tile.rows);
+}
+
+int WgmmaLayout::ring(int slots, int record_bytes, int shared_limit) const {
+  for (int ring = slots; ring > 0; --ring) {
+    if (shared_bytes(ring, record_bytes) <= shared_limit) return ring >= std::min(slots, 2) ? ring : 0;
+  }
+  return 0;
+}
+
+std::vector<WgmmaTile> wgmma_tiles(const LookupProblem& problem, Precision precision, std::int64_t lookups, int shared_limit, int multiprocessors) {
+  constexpr int kOtherRegisters = 36;
+  const Conv2dProblem& conv = problem.conv;
+  const auto out_h = static_cast<int>(conv.out_height()), out_w = static_cast<int>(conv.out_width());
+  const int slices = divide_up(conv.in_channels, slice_channels(precision));
+  std::vector<std::pair<double, WgmmaTile>> costs;
+  const auto consider = [&](const WgmmaTile& tile) {
+    const WgmmaLayout layout(problem, precision, tile);
+    if (layout.entries > kMostProduct || layout.pitch > kMostBox || layout.input_rows > kMostBox) return;
+    const int pass_tiles = tile.output_groups * tile.group_tiles;
+    if (pass_tiles >= 2 * layout.output_tiles && pass_tiles > 1) return;
+    const int form_sums = (tile.stages > 0 ? layout.input_tiles : layout.form_tiles) * layout.entries / 2;
+    if (std::max(form_sums, tile.group_tiles * tile.block_channels / 2) + kOtherRegisters > layout.most_registers()) return;
+    const auto record = static_cast<int>(expected_record_bytes(problem, precision, lookups, tile));
+    const int slots = divide_up(conv.taps() * layout.entries * element_bytes(precision), kStepBytes * layout.slot_steps);
+    const int ring = layout.ring(slots, record, shared_limit);
+    if (ring == 0) return;
+    costs.emplace_back(cost(problem, precision, tile, layout, layout.shared_bytes(ring, record), shared_limit, multiprocessors), tile);
+  };
+  std::set<int> rows, columns{out_w};
+  for (int strips = 1; strips <= out_h; ++strips) rows.insert(divide_up(out_h, strips));
+  for (int strips = 2; strips <= 8; ++strips) {
+    if (divide_up(out_w, strips) >= 16) columns.insert(divide_up(out_w, strips));
+  }
+  for (const int row_count : rows) {
+    for (const int column_count : columns) {
+      for (const int block_channels : {64, 128, 192, 256}) {
+        if (block_channels > 64 && block_channels >= 2 * conv.out_channels) break;
+        for (int output_groups = 1; output_groups <= 5; ++output_groups) {
+          for (const int group_tiles : {1, 2}) {
+            if (group_tiles * block_channels / 2 > kMostSums) continue;
+            WgmmaTile tile{row_count, column_count, block_channels, output_groups, group_tiles, 1, 0};
+            const int input_rows = WgmmaLayout(problem, precision, tile).input_rows;
+            for (const int chunks : {1, 4, 8}) {
+              if (chunks > input_rows) break;
+              tile.chunk_rows = divide_up(input_rows, chunks);
+              if (tile.chunk_rows <= kMostBox) consider(tile);
+            }
+            tile.chunk_rows = input_rows;
+            for (const int stages : std::set<int>{2, 4, slices}) {
+              tile.stages = stages;
+              if (slices > 1 && stages <= slices && input_rows <= kMostBox) consider(tile);
+            }
+          }
+        }
+      }
+    }
+  }
+  // Only the best few that differ in how they divide the same work.
+  constexpr int kMostAlike = 5;
+  std::map<std::array<int, 4>, int> alike;
+  std::vector<WgmmaTile> tiles = cheapest_tiles(std::move(costs));
+  std::erase_if(tiles, [&](const WgmmaTile& tile) { return ++alike[{tile.rows, tile.columns, tile.block_channels, tile.stages > 0}] > kMostAlike; });
+  tiles.resize(std::min(tiles.size(), kMostTiles));
+  return tiles;
+}
+
+std::string wgmma_source(const LookupProblem& problem, Precision precision, const WgmmaTile& tile, const WgmmaLayout& layout, const WgmmaLookups& lookups,
+                         int ring) {
+  const Conv2dProblem& conv = problem.conv;
+  std::string source = std::string(kDictionaryTileSource) + kHopperSource;
+  write_constants(SourceOut(source), precision,
+                  {{"ROWS", tile.rows}, {"COLUMNS", tile.columns}, {"BLOCK_CHANNELS", tile.block_channels}, {"OUTPUT_GROUPS", tile.output_groups},
+                   {"GROUP_TILES", tile.group_tiles}, {"CHUNK_ROWS", tile.chunk_rows}, {"STAGES", tile.stages}, {"PITCH", layout.pitch},
+                   {"INPUT_ROWS", layout.input_rows}, {"ROW_SHIFT", layout.row_shift}, {"ENTRIES", layout.entries}, {"POSITIONS", layout.positions},
+                   {"FORM_TILES", layout.form_tiles}, {"STAGE_BYTES", layout.stage_bytes}, {"CHANNEL_BLOCKS", layout.channel_blocks}, {"RING", ring},
+                   {"RESIDENT", ring >= lookups.most_slots}, {"SLOT_STEPS", lookups.slot_steps}, {"RECORD_BYTES", lookups.record_bytes},
+                   {"MOST_SLOTS", lookups.most_slots}, {"ELEMENT_BYTES", element_bytes(precision)},
+                   {"IN_CHANNELS", conv.in_channels}, {"OUT_CHANNELS", conv.out_channels}, {"OUT_HEIGHT", conv.out_height()},
+                   {"OUT_WIDTH", conv.out_width()}, {"KERNEL_H", conv.kernel[0]}, {"KERNEL_W", conv.kernel[1]}, {"PADDING_H", conv.padding[0]},
+                   {"PADDING_W", conv.padding[1]}, {"DILATION_H", conv.dilation[0]}, {"DILATION_W", conv.dilation[1]}});
+  source += "using lcnn_device::u64;\ntemplate <int kColumns> struct Product;\n";
+  for (const int columns : std::set<int>{layout.entries, tile.block_channels}) write_product(SourceOut(source), precision, columns);
+  return source + kWgmmaKernelSource;
+}
+
+}  // namespace lcnn::cuda

@@ -1,0 +1,58 @@
+// CUDA C++ source of the fused kernel whose stages are both dense products of warpgroups.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels/cuda/wgmma_lookups.h"
+#include "kernels/problem.h"
+
+namespace lcnn::cuda {
+
+struct WgmmaTile {
+  int rows = 1, columns = 1;  // output pixels of an image that a block computes
+  int block_channels = 64;    // of the output
+  int output_groups = 1;      // warpgroups that look up; one more forms S
+  int group_tiles = 1;        // of 64 positions that one of them sums at once
+  int chunk_rows = 1;         // of X that come at once
+  int stages = 0;             // slices of X and D in shared memory at a time; 0: all of them
+
+  bool operator==(const WgmmaTile&) const = default;
+};
+
+// Everything that follows from a problem and a tile.
+struct WgmmaLayout {
+  int pitch, input_rows, row_shift;  // positions between rows of X and S; rows of X; the row of S that its first lies under
+  int entries, positions;            // rows of D and positions of S in shared memory
+  int slot_steps;                    // of P
+  int input_tiles, output_tiles;     // of 64 positions
+  int form_tiles;                    // of S that are summed at once
+  int stage_bytes, entry_bytes, slot_bytes, staging_bytes, barriers_besides_slots;
+  int threads, grid_x, grid_y, channel_blocks;
+
+  WgmmaLayout(const LookupProblem& problem, Precision precision, const WgmmaTile& tile);
+
+  WgmmaPlaces places() const { return {entries, positions, pitch}; }
+  // Bytes of shared memory with `ring` slots and a record of `record_bytes`.
+  int shared_bytes(int ring, int record_bytes) const {
+    return stage_bytes + entry_bytes + ring * slot_bytes + record_bytes + staging_bytes + (barriers_besides_slots + 2 * ring) * 8;
+  }
+  // Registers that a thread can have.
+  int most_registers() const { return std::min(255, 65536 / threads / 8 * 8); }
+  // As many slots as fit, at most `slots`; 0 where fewer than two do and more are needed.
+  int ring(int slots, int record_bytes, int shared_limit) const;
+};
+
+// Tiles worth trying, best guess first; none where nothing fits. `problem` is a vector one without groups, of stride 1;
+// `lookups` is how many there are in all.
+std::vector<WgmmaTile> wgmma_tiles(const LookupProblem& problem, Precision precision, std::int64_t lookups, int shared_limit, int multiprocessors);
+
+// extern "C" __global__ void wgmma_fused(map of X, D as wgmma_dictionary() gives it, records of WgmmaLookups, Y* y),
+// a grid of grid_x x grid_y x batch blocks of `threads` threads: y = conv(conv(x, D), P) + bias, channels last,
+// in `precision`, summed in fp32; S is rounded to `precision` in between.
+std::string wgmma_source(const LookupProblem& problem, Precision precision, const WgmmaTile& tile, const WgmmaLayout& layout, const WgmmaLookups& lookups,
+                         int ring);
+
+}  // namespace lcnn::cuda

@@ -1,0 +1,66 @@
+// The source compiles for a GPU that need not be there; what it computes is tested through the variant table.
+#include "kernels/cuda/wgmma_source.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "kernels/cuda/nvrtc_kernel.h"
+#include "kernels/test_problems.h"
+
+namespace lcnn::cuda {
+namespace {
+
+constexpr int kSharedLimit = 232448, kMultiprocessors = 132;  // an H100's
+
+TestProblem unstrided_problem(std::uint64_t seed) {
+  TestProblem test = ungrouped_problem(seed);
+  Conv2dProblem& conv = test.problem.conv;
+  conv.stride = {1, 1};
+  conv.in_channels = (conv.in_channels + 7) / 8 * 8;
+  conv.out_channels = (conv.out_channels + 7) / 8 * 8;
+  return test;
+}
+
+std::vector<WgmmaTile> tiles_of(const VectorForm& form, Precision precision) {
+  return wgmma_tiles(form.problem, precision, form.weights.lookups.lookups(), kSharedLimit, kMultiprocessors);
+}
+
+TEST(WgmmaSource, CompilesForAwkwardProblemsInEveryPrecision) {
+  for (std::uint64_t seed = 0; seed < 9; ++seed) {
+    const TestProblem test = unstrided_problem(seed);
+    const Precision precision = std::array{Precision::fp16, Precision::bf16, Precision::tf32}[seed % 3];
+    const VectorForm form = vector_form(test.problem, test.weights(precision));
+    const std::vector<WgmmaTile> tiles = tiles_of(form, precision);
+    ASSERT_FALSE(tiles.empty()) << test;
+    const WgmmaTile& tile = tiles[seed % tiles.size()];
+    const WgmmaLayout layout(form.problem, precision, tile);
+    const WgmmaLookups lookups =
+        wgmma_lookups(form.problem.lookup_stage(), form.weights.lookups, form.weights.bias, entries_by_tap(form.weights.lookups), precision, layout.places(), tile.block_channels,
+                      layout.slot_steps);
+    const int ring = layout.ring(lookups.most_slots, lookups.record_bytes, kSharedLimit);
+    ASSERT_NO_THROW(nvrtc_compile(wgmma_source(form.problem, precision, tile, layout, lookups, std::max(ring, 1)), "sm_90a")) << test;
+  }
+}
+
+TEST(WgmmaSource, EveryTileCoversTheOutputAndHoldsThePositionsThatItReads) {
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    const TestProblem test = unstrided_problem(seed);
+    const VectorForm form = vector_form(test.problem, test.weights(Precision::fp16));
+    const Conv2dProblem stage = form.problem.lookup_stage();
+    for (const WgmmaTile& tile : tiles_of(form, Precision::fp16)) {
+      const WgmmaLayout layout(form.problem, Precision::fp16, tile);
+      EXPECT_GE(layout.grid_y * tile.rows, stage.out_height());
+      EXPECT_GE(layout.grid_x / layout.channel_blocks * tile.columns, stage.out_width());
+      EXPECT_GE(layout.channel_blocks * tile.block_channels, stage.out_channels);
+      EXPECT_EQ(layout.pitch % 8, 0);
+      EXPECT_GE(layout.pitch, std::min<std::int64_t>(tile.columns, stage.out_width()));
+      const std::int64_t farthest = (stage.kernel[0] - 1) * stage.dilation[0] * layout.pitch + (stage.kernel[1] - 1) * stage.dilation[1];
+      EXPECT_GE(layout.positions, layout.output_tiles * 64 + farthest) << test;
+      EXPECT_GE(layout.positions, (layout.row_shift + layout.input_rows) * layout.pitch) << test;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lcnn::cuda
