@@ -131,6 +131,16 @@ class Comparison {
     const auto prepare = [&] {
       return plan.variant->prepare(contender.row.problem, weights_[plan.dictionary], group_.precision, plan.layout, execution);
     };
+    const auto live_once = [&] {
+      contender.work->adopt_input(buffers_.at(plan.layout).x(0), stream());
+      contender.work->run(buffers_.at(plan.layout).x(0), buffers_.at(plan.layout).y(0), stream());
+      session_.synchronize();
+      contender.work.reset();
+    };
+    if (sampler() != nullptr) {
+      contender.work = prepare();  // kernels that are first launched while they are recorded could not be sampled later
+      live_once();
+    }
     {
       const RowPhase<profiles::PrepareRange> phase(options_.profiling, contender.row.name);
       const auto begin = std::chrono::steady_clock::now();
@@ -140,10 +150,7 @@ class Comparison {
     }
 
     // What a library allocates once for the process belongs to no row: it does so in a first life that is not counted.
-    contender.work->adopt_input(buffers_.at(plan.layout).x(0), stream());
-    contender.work->run(buffers_.at(plan.layout).x(0), buffers_.at(plan.layout).y(0), stream());
-    session_.synchronize();
-    contender.work.reset();
+    live_once();
     const std::int64_t live_before = session_.live_bytes();
     const std::array<std::int64_t, 3> counted_before = counted();
     contender.work = prepare();
@@ -260,6 +267,7 @@ class Comparison {
   void time_alternately() {
     observer_.progress("measuring " + group_.title());
     const Range range = Range::of<profiles::MeasureRowsRange>();
+    const profiles::SamplingPause pause(sampler());
     for (bool any = true; any;) {
       any = false;
       for (LayerContender& contender : contenders_) {
@@ -331,6 +339,9 @@ class Comparison {
   }
 
   void* stream() const { return session_.execution().stream; }
+  std::shared_ptr<profiles::StallSampler> sampler() const {
+    return options_.profiling != nullptr ? options_.profiling->session().stall_sampler() : nullptr;
+  }
 
   Session& session_;
   const Group& group_;

@@ -41,7 +41,9 @@ void Profiling::count(const Row& row, std::int64_t sets, const Run& run, void* s
                    .time_of = row.roofline->bound};
   counted.time_ns = row.profiled->unprofiled_median_us * 1e3;
   counted.overhead = row.profiled->overhead;
-  session_.count(row.name, sets, [&](std::int64_t set) { run(set, stream); });
+  const auto run_on = [&](std::int64_t set) { run(set, stream); };
+  session_.sample_stalls(row.name, sets, run_on);
+  session_.count(row.name, sets, run_on);
 }
 
 }  // namespace lcnn::bench

@@ -22,7 +22,8 @@ class Profiling {
   // Takes a sample of a row with the processor's counters running; microseconds of one run, as Timer::sample.
   double sample(const std::string& row, Timer& timer);
 
-  // Adds what a measured row needs at least and what it took, and the GPU's counters of its runs on `sets` buffer sets.
+  // Adds what a measured row needs at least and what it took, and the GPU's stalls and counters in its runs on `sets` buffer
+  // sets.
   void count(const Row& row, std::int64_t sets, const Run& run, void* stream);
 
  private:

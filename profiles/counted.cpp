@@ -83,6 +83,7 @@ std::string to_text(const std::string& name, const Counted& counted) {
     const auto stalls = std::ranges::find(counted.stalls.kernels, kernel.name, &KernelStalls::kernel);
     if (stalls != counted.stalls.kernels.end()) text += fmt::format("    waits for: {}\n", to_text(*stalls, kShownReasons));
   }
+  if (counted.stalls.unnamed > 0) text += fmt::format("  {} samples of stalls are of kernels that CUPTI does not name\n", counted.stalls.unnamed);
   if (counted.stalls.dropped > 0) text += fmt::format("  {} samples of stalls were dropped by the hardware\n", counted.stalls.dropped);
   if (longest.size() > kShownKernels) text += fmt::format("  ({} more kernels)\n", longest.size() - kShownKernels);
   return text;

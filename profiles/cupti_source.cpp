@@ -10,11 +10,13 @@
 #include <array>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <vector>
 
 #include "profiles/buffer_pool.h"
 #include "profiles/cupti_error.h"
+#include "profiles/cupti_turn.h"
 #include "profiles/demangle.h"
 
 namespace lcnn::profiles {
@@ -190,6 +192,7 @@ class Cupti final : public Source {
  public:
   // Throws std::runtime_error when CUPTI cannot be had.
   Cupti() {
+    turn_.emplace(kTurn);
     subscribe();
     try {
       check(cuptiSetThreadIdType(CUPTI_ACTIVITY_THREAD_ID_TYPE_SYSTEM), "cuptiSetThreadIdType");
@@ -207,6 +210,7 @@ class Cupti final : public Source {
   ~Cupti() override { cuptiUnsubscribe(subscriber_); }
 
   void start() override {
+    turn_.emplace(kTurn);
     try {
       enable();
     } catch (...) {
@@ -254,11 +258,14 @@ class Cupti final : public Source {
     cuptiActivityDisable(CUPTI_ACTIVITY_KIND_RUNTIME);
     for (const auto call : kDriverLaunches) cuptiActivityEnableDriverApi(call, 0);
   }
-  void disable() const {
+  void disable() {
     disable_calls();
     for (const CUpti_ActivityKind kind : kDeviceKinds) cuptiActivityDisable(kind);
+    turn_.reset();
   }
 
+  static constexpr const char* kTurn = "activity records";
+  std::optional<CuptiTurn> turn_;  // while records are on
   CUpti_SubscriberHandle subscriber_ = nullptr;
 };
 

@@ -16,7 +16,7 @@ struct CuptiSource {
 
 // Claims CUPTI for this process as long as the source lives: CUPTI serves one tool at a time. Another one (LibTorch's
 // profiler, Nsight, compute-sanitizer) is left alone and named in `why_not`. Where the source cannot start later on,
-// Recorder::start throws std::runtime_error.
+// as while stalls are sampled or counters are taken, Recorder::start throws std::runtime_error.
 CuptiSource make_cupti_source();
 
 }  // namespace lcnn::profiles

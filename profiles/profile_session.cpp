@@ -65,13 +65,15 @@ ProfileSession::ProfileSession(const ProfileOptions& options, bool cuda)
     if (gpu_counters_ != nullptr && !gpu_counters_->missing().empty()) {
       missing_.push_back(fmt::format("GPU counters that this chip does not have: {}", fmt::join(gpu_counters_->missing(), ", ")));
     }
-    StallSamplerOrReason sampler = make_stall_sampler();
-    if (!sampler.why_not.empty()) missing_.push_back(sampler.why_not);
-    stalls_ = std::move(sampler.sampler);
   }
   CuptiSource cupti = make_cupti_source();
   if (!cupti.why_not.empty()) missing_.push_back(cupti.why_not);
-  if (cupti.source != nullptr) recorder_.add(std::move(cupti.source));
+  if (options_.counters) {  // last: while sampling is on, the others cannot be tried
+    StallSamplerOrReason made = make_stall_sampler();
+    if (!made.why_not.empty()) missing_.push_back(made.why_not);
+    stalls_ = std::move(made.sampler);
+  }
+  if (cupti.source != nullptr) recorder_.add(std::make_unique<PausingSource>(std::move(cupti.source), stalls_));
 }
 
 void ProfileSession::write_after_crash(int signal) {
@@ -82,32 +84,36 @@ void ProfileSession::write_after_crash(int signal) {
              options_.trace.empty() ? options_.table : options_.trace);
 }
 
+void ProfileSession::sample_stalls(const std::string& name, std::int64_t runs, const std::function<void(std::int64_t)>& run) {
+  Counted& counted = counted_[name];
+  if (stalls_ == nullptr) return;
+  const double time_ns = std::max(counted.time_ns, 1e3);
+  const auto rounds = std::clamp<std::int64_t>(static_cast<std::int64_t>(kSampledNs / time_ns), 1, kMostSampledRuns);
+  try {
+    counted.stalls = stalls_->sample([&] {
+      for (std::int64_t i = 0; i < rounds; ++i) run(i % runs);
+    });
+  } catch (const std::runtime_error& error) {
+    missing_.push_back(fmt::format("stall reasons: off from {} on, {}", name, error.what()));
+    stalls_.reset();
+  }
+}
+
 void ProfileSession::count(const std::string& name, std::int64_t runs, const std::function<void(std::int64_t)>& run) {
   Counted& counted = counted_[name];
-  const auto all = [&] {
-    for (std::int64_t i = 0; i < runs; ++i) run(i);
-  };
-  const auto one = [&] { run(0); };
-  if (gpu_counters_ != nullptr) {
-    try {
-      counted.gpu = gpu_counters_->count(name, all).of_one(static_cast<double>(runs));
-      record_kernels(name, counted, one);
-    } catch (const std::runtime_error& error) {
-      missing_.push_back(fmt::format("GPU counters: off from {} on, {}", name, error.what()));
-      gpu_counters_.reset();
-    }
-  }
-  if (stalls_ != nullptr) {
-    const double time_ns = std::max(counted.time_ns, 1e3);
-    const auto rounds = std::clamp<std::int64_t>(static_cast<std::int64_t>(kSampledNs / time_ns), 1, kMostSampledRuns);
-    try {
-      counted.stalls = stalls_->sample([&] {
-        for (std::int64_t i = 0; i < rounds; ++i) run(i % runs);
-      });
-    } catch (const std::runtime_error& error) {
-      missing_.push_back(fmt::format("stall reasons: off from {} on, {}", name, error.what()));
-      stalls_.reset();
-    }
+  if (gpu_counters_ == nullptr) return;
+  const SamplingPause pause(stalls_);
+  try {
+    counted.gpu = gpu_counters_
+                      ->count(name,
+                              [&] {
+                                for (std::int64_t i = 0; i < runs; ++i) run(i);
+                              })
+                      .of_one(static_cast<double>(runs));
+    record_kernels(name, counted, [&] { run(0); });
+  } catch (const std::runtime_error& error) {
+    missing_.push_back(fmt::format("GPU counters: off from {} on, {}", name, error.what()));
+    gpu_counters_.reset();
   }
 }
 

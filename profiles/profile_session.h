@@ -14,6 +14,7 @@
 #include "profiles/profile_options.h"
 #include "profiles/range_counters.h"
 #include "profiles/recorder.h"
+#include "profiles/sampling_pause.h"
 #include "profiles/stall_reasons.h"
 
 namespace lcnn::profiles {
@@ -30,8 +31,13 @@ class ProfileSession {
   // What is said of a piece of work; there from the first call on.
   Counted& counted(const std::string& name) { return counted_[name]; }
 
-  // Takes the GPU's counters and stall reasons of `runs` different runs, where the options ask for them and they are to be had.
-  // run(i) enqueues run i, and may be called often; what the device still does then is waited for.
+  // Null where stalls are not sampled. CUPTI names the kernels that were first launched while sampling was on: when nothing was
+  // recorded or counted, and in none of its pauses. To be paused where times are taken.
+  const std::shared_ptr<StallSampler>& stall_sampler() const { return stalls_; }
+
+  // Both are of `runs` different runs, where the options ask for them and they are to be had. run(i) enqueues run i, and may be
+  // called often; what the device still does then is waited for.
+  void sample_stalls(const std::string& name, std::int64_t runs, const std::function<void(std::int64_t)>& run);
   void count(const std::string& name, std::int64_t runs, const std::function<void(std::int64_t)>& run);
 
   // Writes the table and the trace of all that was recorded so far. Throws std::runtime_error when it cannot.
@@ -50,7 +56,7 @@ class ProfileSession {
   Recorder recorder_;
   CpuCounters cpu_counters_;
   std::unique_ptr<RangeCounters> gpu_counters_;
-  std::unique_ptr<StallSampler> stalls_;
+  std::shared_ptr<StallSampler> stalls_;
   std::vector<std::string> missing_;  // one line each: what could not be recorded or counted, and why
   std::map<std::string, Counted> counted_;
   CrashWriter crash_writer_;  // the last member: it uses the others

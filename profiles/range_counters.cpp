@@ -14,6 +14,7 @@
 #include <stdexcept>
 
 #include "profiles/cupti_error.h"
+#include "profiles/cupti_turn.h"
 
 namespace lcnn::profiles {
 namespace {
@@ -268,6 +269,7 @@ void initialize_profiler() {
 class CuptiRangeCounters final : public RangeCounters {
  public:
   CuptiRangeCounters() {
+    const CuptiTurn turn(kTurn);
     initialize_profiler();
     context_ = current_context();
     require_supported(CUPTI_PROFILER_RANGE_PROFILING);
@@ -281,6 +283,7 @@ class CuptiRangeCounters final : public RangeCounters {
   }
 
   Counters count(const std::string& range, const std::function<void()>& work) override {
+    const CuptiTurn turn(kTurn);
     wait_for_device();
     Target target(context_, *host_, 1, CUPTI_UserRange, CUPTI_UserReplay);
     std::size_t done = 0;
@@ -305,6 +308,7 @@ class CuptiRangeCounters final : public RangeCounters {
   }
 
   std::vector<Counters> count_kernels(std::size_t most, const std::function<void()>& work) override {
+    const CuptiTurn turn(kTurn);
     wait_for_device();
     Target target(context_, *host_, most, CUPTI_AutoRange, CUPTI_KernelReplay);
     target.start();
@@ -329,6 +333,7 @@ class CuptiRangeCounters final : public RangeCounters {
   std::size_t passes() const override { return host_->passes(); }
 
  private:
+  static constexpr const char* kTurn = "counters of ranges";
   CUcontext context_ = nullptr;
   std::unique_ptr<HostProfiler> host_;
 };

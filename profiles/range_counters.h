@@ -13,7 +13,7 @@
 namespace lcnn::profiles {
 
 // Counters of the thread's current device. While it counts, kernels run one after another, so their times are no benchmark;
-// otherwise it costs nothing. Not while a Recorder records: CUPTI does one of both at a time.
+// otherwise it costs nothing. Not while a Recorder records or stalls are sampled: CUPTI does one of them at a time.
 class RangeCounters {
  public:
   virtual ~RangeCounters() = default;

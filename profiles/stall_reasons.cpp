@@ -5,9 +5,24 @@
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <utility>
 
 namespace lcnn::profiles {
+
+StallSamples StallSampler::sample(const std::function<void()>& work) {
+  if (pauses_ > 0) throw std::runtime_error("stalls are not sampled in a pause: something is recorded or counted");
+  return take(work);
+}
+
+void StallSampler::pause() {
+  if (pauses_ == 0) disable();
+  ++pauses_;
+}
+
+void StallSampler::resume() noexcept {
+  if (--pauses_ == 0) enable();
+}
 
 std::string stall_name(std::string_view cupti_name) {
   constexpr std::string_view kPrefix = "smsp__pcsamp_warps_issue_stalled_";
@@ -59,7 +74,7 @@ nlohmann::ordered_json to_json(const StallSamples& samples) {
     for (const StallReason& reason : kernel.reasons) reasons[reason.name] = reason.samples;
     kernels.push_back({{"kernel", kernel.kernel}, {"samples", kernel.samples}, {"stalled", reasons}});
   }
-  return {{"kernels", kernels}, {"dropped_samples", samples.dropped}};
+  return {{"kernels", kernels}, {"dropped_samples", samples.dropped}, {"unnamed_samples", samples.unnamed}};
 }
 
 }  // namespace lcnn::profiles

@@ -8,7 +8,13 @@
 #include <functional>
 #include <memory>
 #include <stdexcept>
+#include <string>
+#include <utility>
 #include <vector>
+
+#include "profiles/cupti_source.h"
+#include "profiles/range_counters.h"
+#include "profiles/sampling_pause.h"
 
 #if LCNN_HAS_CUDA
 #include <cuda_runtime_api.h>
@@ -40,8 +46,9 @@ TEST(KernelStalls, TextSaysWhatWarpsWaitFor) {
 }
 
 TEST(KernelStalls, JsonHasEveryReason) {
-  const nlohmann::ordered_json json = to_json(StallSamples{.kernels = {{.kernel = "k", .samples = 3, .reasons = {{"wait", 2}}}}, .dropped = 7});
+  const nlohmann::ordered_json json = to_json(StallSamples{.kernels = {{.kernel = "k", .samples = 3, .reasons = {{"wait", 2}}}}, .dropped = 7, .unnamed = 5});
   EXPECT_EQ(json["dropped_samples"], 7);
+  EXPECT_EQ(json["unnamed_samples"], 5);
   EXPECT_EQ(json["kernels"][0]["kernel"].get<std::string>(), "k");
   EXPECT_EQ(json["kernels"][0]["stalled"]["wait"], 2);
 }
@@ -59,12 +66,17 @@ TEST(StallSampler, IsThereOrSaysWhyNot) {
 
 #if LCNN_HAS_CUDA
 
+// One sampler for all: it names kernels that are launched for the first time after it was made.
 class StallSamplerOnDevice : public testing::Test {
  protected:
-  void SetUp() override {
+  static void SetUpTestSuite() {
     StallSamplerOrReason made = make_stall_sampler();
-    if (made.sampler == nullptr) GTEST_SKIP() << made.why_not;
     sampler_ = std::move(made.sampler);
+    why_not_ = made.why_not;
+  }
+  static void TearDownTestSuite() { sampler_.reset(); }
+  void SetUp() override {
+    if (sampler_ == nullptr) GTEST_SKIP() << why_not_;
     ASSERT_EQ(cudaMalloc(&memory_, kBytes), cudaSuccess);
     std::vector<std::uint32_t> next(kBytes / sizeof(std::uint32_t));
     for (std::size_t i = 0; i < next.size(); ++i) next[i] = static_cast<std::uint32_t>((i * 40503 + 12345) % next.size());
@@ -78,12 +90,13 @@ class StallSamplerOnDevice : public testing::Test {
     for (const KernelStalls& kernel : found.kernels) {
       std::printf("%s: %ld samples, %s\n", kernel.kernel.c_str(), static_cast<long>(kernel.samples), to_text(kernel, 5).c_str());
     }
-    std::printf("dropped: %ld\n", static_cast<long>(found.dropped));
+    std::printf("dropped: %ld, unnamed: %ld\n", static_cast<long>(found.dropped), static_cast<long>(found.unnamed));
     return found;
   }
 
   static constexpr std::size_t kBytes = std::size_t{512} << 20;
-  std::unique_ptr<StallSampler> sampler_;
+  inline static std::shared_ptr<StallSampler> sampler_;
+  inline static std::string why_not_;
   void* memory_ = nullptr;
 };
 
@@ -110,6 +123,32 @@ TEST_F(StallSamplerOnDevice, KernelsAreSampledApart) {
 TEST_F(StallSamplerOnDevice, WhatTheWorkThrowsComesThroughAndSamplingGoesOn) {
   EXPECT_THROW(sampler_->sample([] { throw std::invalid_argument("no"); }), std::invalid_argument);
   EXPECT_EQ(sample([&] { launch_fma_chains(100000, static_cast<float*>(memory_)); }).kernels.size(), 1u);
+}
+
+TEST_F(StallSamplerOnDevice, RecordsAndCountersAreRefusedInALineButInPausesAfterWhichNamesAreKnownStill) {
+  const auto work = [&] { launch_fma_chains(100000, static_cast<float*>(memory_)); };
+  work();
+  EXPECT_THAT(make_cupti_source().why_not, HasSubstr("CUPTI takes no activity records while it takes samples of stalls"));
+  EXPECT_THAT(make_range_counters().why_not, HasSubstr("CUPTI takes no counters of ranges while it takes samples of stalls"));
+  {
+    const SamplingPause pause(sampler_);
+    CuptiSource cupti = make_cupti_source();
+    ASSERT_EQ(cupti.why_not, "");
+    Recorder recorder;
+    recorder.add(std::move(cupti.source));
+    {
+      const Recording recording(&recorder);
+      work();
+    }
+    EXPECT_EQ(recorder.profile().device.size(), 1u);
+    const RangeCountersOrReason made = make_range_counters();
+    ASSERT_EQ(made.why_not, "");
+    EXPECT_TRUE(made.counters->count("paused", work).duration_ns);
+  }
+  const StallSamples found = sample(work);
+  ASSERT_EQ(found.kernels.size(), 1u);
+  EXPECT_THAT(found.kernels[0].kernel, HasSubstr("fma_chains"));
+  EXPECT_EQ(found.unnamed, 0);
 }
 
 #endif

@@ -10,10 +10,13 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <optional>
+#include <span>
 #include <stdexcept>
 #include <utility>
 
 #include "profiles/cupti_error.h"
+#include "profiles/cupti_turn.h"
 #include "profiles/demangle.h"
 
 namespace lcnn::profiles {
@@ -35,7 +38,7 @@ Parameters sized(std::size_t size, CUcontext context) {
 // Room for samples, which CUPTI fills.
 class PcBuffer {
  public:
-  explicit PcBuffer(std::size_t reasons) : stalls_(kPcs * reasons), pcs_(kPcs) {
+  explicit PcBuffer(std::size_t reasons) : reasons_(reasons), stalls_(kPcs * reasons), pcs_(kPcs) {
     for (std::size_t i = 0; i < kPcs; ++i) {
       pcs_[i].size = sizeof pcs_[i];
       pcs_[i].stallReason = stalls_.data() + i * reasons;
@@ -43,23 +46,27 @@ class PcBuffer {
     data_.size = sizeof data_;
     data_.collectNumPcs = kPcs;
     data_.pPcData = pcs_.data();
+    clear();
   }
   PcBuffer(const PcBuffer&) = delete;
   PcBuffer& operator=(const PcBuffer&) = delete;
 
   CUpti_PCSamplingData& data() { return data_; }
-  // Hands each program counter to `add` and empties the buffer. Functions' names stay: CUPTI's activity records share them.
-  template <typename Add>
-  void drain(const Add& add) {
-    for (std::size_t i = 0; i < filled(); ++i) add(pcs_[i]);
+  // Functions' names stay: CUPTI's activity records share them.
+  void clear() {
+    for (CUpti_PCSamplingPCData& pc : pcs_) pc.stallReasonCount = reasons_;  // CUPTI writes how many there are, reads how many fit
     data_.totalNumPcs = 0;
     data_.droppedSamples = 0;
     data_.totalSamples = 0;
     data_.nonUsrKernelsTotalSamples = 0;
   }
+  std::span<const CUpti_PCSamplingPCData> filled() const {
+    return std::span(pcs_).first(std::min<std::size_t>(data_.totalNumPcs, kPcs));
+  }
+  bool holds_more() const { return data_.totalNumPcs > 0 || data_.remainingNumPcs > 0; }
 
  private:
-  std::size_t filled() const { return std::min<std::size_t>(data_.totalNumPcs, kPcs); }
+  std::size_t reasons_;
   std::vector<CUpti_PCSamplingStallReason> stalls_;
   std::vector<CUpti_PCSamplingPCData> pcs_;
   CUpti_PCSamplingData data_{};
@@ -85,16 +92,56 @@ std::map<std::uint32_t, std::string> reason_names(CUcontext context) {
   return found;
 }
 
+// Samples as they come, added up kernel by kernel.
+class Sums {
+ public:
+  explicit Sums(const std::map<std::uint32_t, std::string>& names) : names_(names) {}
+
+  void add(PcBuffer& buffer) {
+    sums_.dropped += static_cast<std::int64_t>(buffer.data().droppedSamples);
+    sums_.unnamed += static_cast<std::int64_t>(buffer.data().nonUsrKernelsTotalSamples);
+    for (const CUpti_PCSamplingPCData& pc : buffer.filled()) {
+      auto& [samples, reasons] = kernels_[demangled(pc.functionName)];
+      for (std::size_t i = 0; i < pc.stallReasonCount; ++i) {
+        const auto name = names_.find(pc.stallReason[i].pcSamplingStallReasonIndex);
+        const std::string reason = name == names_.end() ? "" : stall_name(name->second);
+        if (reason.empty()) continue;
+        samples += pc.stallReason[i].samples;
+        if (reason != "selected") reasons[reason] += pc.stallReason[i].samples;  // those were issued
+      }
+    }
+  }
+
+  StallSamples result() const {
+    StallSamples found = sums_;
+    for (const auto& [name, kernel] : kernels_) {
+      KernelStalls& stalls = found.kernels.emplace_back(KernelStalls{.kernel = name, .samples = kernel.samples});
+      for (const auto& [reason, samples] : kernel.reasons) stalls.reasons.push_back({reason, samples});
+      std::ranges::stable_sort(stalls.reasons, std::greater{}, &StallReason::samples);
+    }
+    std::ranges::stable_sort(found.kernels, std::greater{}, &KernelStalls::samples);
+    return found;
+  }
+
+ private:
+  struct Kernel {
+    std::int64_t samples = 0;
+    std::map<std::string, std::int64_t> reasons;
+  };
+  const std::map<std::uint32_t, std::string>& names_;
+  std::map<std::string, Kernel> kernels_;
+  StallSamples sums_;
+};
+
 // Sampling of one context, enabled as long as it lives.
 class Sampling {
  public:
   explicit Sampling(CUcontext context) : context_(context) {
     auto enable = sized<CUpti_PCSamplingEnableParams>(CUpti_PCSamplingEnableParamsSize, context_);
     check(cuptiPCSamplingEnable(&enable), "cuptiPCSamplingEnable");
-    enabled_ = true;
     try {
       names_ = reason_names(context_);
-      rest_ = std::make_unique<PcBuffer>(names_.size());
+      configured_ = std::make_unique<PcBuffer>(names_.size());
       read_ = std::make_unique<PcBuffer>(names_.size());
       configure();
     } catch (...) {
@@ -110,28 +157,21 @@ class Sampling {
     auto parameters = sized<CUpti_PCSamplingStartParams>(CUpti_PCSamplingStartParamsSize, context_);
     check(cuptiPCSamplingStart(&parameters), "cuptiPCSamplingStart");
   }
-  void stop() const {
-    auto parameters = sized<CUpti_PCSamplingStopParams>(CUpti_PCSamplingStopParamsSize, context_);
-    check(cuptiPCSamplingStop(&parameters), "cuptiPCSamplingStop");
-  }
-  // After stop().
-  StallSamples collect() {
-    for (int reads = 0;; ++reads) {
-      auto parameters = sized<CUpti_PCSamplingGetDataParams>(CUpti_PCSamplingGetDataParamsSize, context_);
-      parameters.pcSamplingData = &read_->data();
-      check(cuptiPCSamplingGetData(&parameters), "cuptiPCSamplingGetData");
-      const bool empty = read_->data().totalNumPcs == 0;
-      const bool last = read_->data().remainingNumPcs == 0;
-      add(*read_);
-      if (last || empty || reads == kMostReads) break;
+  // The samples since start(): CUPTI hands in first what it put into the configured buffer, then what found no room there.
+  StallSamples stop() {
+    auto stop = sized<CUpti_PCSamplingStopParams>(CUpti_PCSamplingStopParamsSize, context_);
+    check(cuptiPCSamplingStop(&stop), "cuptiPCSamplingStop");
+    auto get = sized<CUpti_PCSamplingGetDataParams>(CUpti_PCSamplingGetDataParamsSize, context_);
+    get.pcSamplingData = &read_->data();
+    Sums sums(names_);
+    for (int reads = 0, empty = 0; reads < kMostReads && empty < 2; ++reads) {
+      read_->clear();
+      check(cuptiPCSamplingGetData(&get), "cuptiPCSamplingGetData");
+      sums.add(*read_);
+      empty = read_->filled().empty() ? empty + 1 : 0;
+      if (!read_->holds_more() && !configured_->holds_more()) break;
     }
-    disable();  // hands in what it held back
-    add(*rest_);
-    if (kernels_.empty() && taken_ > 0) {
-      throw std::runtime_error(fmt::format("CUPTI took {} samples and named no kernel for them ({} of kernels that it does not know)", taken_, unknown_));
-    }
-    if (kernels_.empty()) throw std::runtime_error("CUPTI took no sample");
-    return result();
+    return sums.result();
   }
 
  private:
@@ -142,7 +182,7 @@ class Sampling {
     attributes[1].attributeType = CUPTI_PC_SAMPLING_CONFIGURATION_ATTR_TYPE_ENABLE_START_STOP_CONTROL;
     attributes[1].attributeData.enableStartStopControlData.enableStartStopControl = 1;
     attributes[2].attributeType = CUPTI_PC_SAMPLING_CONFIGURATION_ATTR_TYPE_SAMPLING_DATA_BUFFER;
-    attributes[2].attributeData.samplingDataBufferData.samplingDataBuffer = &rest_->data();
+    attributes[2].attributeData.samplingDataBufferData.samplingDataBuffer = &configured_->data();
     attributes[3].attributeType = CUPTI_PC_SAMPLING_CONFIGURATION_ATTR_TYPE_SAMPLING_PERIOD;
     attributes[3].attributeData.samplingPeriodData.samplingPeriod = kPeriodExponent;
     auto parameters = sized<CUpti_PCSamplingConfigurationInfoParams>(CUpti_PCSamplingConfigurationInfoParamsSize, context_);
@@ -154,80 +194,56 @@ class Sampling {
     }
   }
 
-  void add(PcBuffer& buffer) {
-    dropped_ += static_cast<std::int64_t>(buffer.data().droppedSamples);
-    taken_ += buffer.data().totalSamples;
-    unknown_ += buffer.data().nonUsrKernelsTotalSamples;
-    buffer.drain([this](const CUpti_PCSamplingPCData& pc) {
-      auto& [samples, reasons] = kernels_[demangled(pc.functionName)];
-      for (std::size_t i = 0; i < pc.stallReasonCount; ++i) {
-        const std::string reason = stall_name(names_[pc.stallReason[i].pcSamplingStallReasonIndex]);
-        if (reason.empty()) continue;
-        samples += pc.stallReason[i].samples;
-        if (reason != "selected") reasons[reason] += pc.stallReason[i].samples;  // those were issued
-      }
-    });
-  }
-
-  StallSamples result() const {
-    StallSamples found{.dropped = dropped_};
-    for (const auto& [name, kernel] : kernels_) {
-      KernelStalls& stalls = found.kernels.emplace_back(KernelStalls{.kernel = name, .samples = kernel.samples});
-      for (const auto& [reason, samples] : kernel.reasons) stalls.reasons.push_back({reason, samples});
-      std::ranges::stable_sort(stalls.reasons, std::greater{}, &StallReason::samples);
-    }
-    std::ranges::stable_sort(found.kernels, std::greater{}, &KernelStalls::samples);
-    return found;
-  }
-
-  void disable() noexcept {
-    if (!std::exchange(enabled_, false)) return;
+  void disable() const noexcept {
     auto parameters = sized<CUpti_PCSamplingDisableParams>(CUpti_PCSamplingDisableParamsSize, context_);
     cuptiPCSamplingDisable(&parameters);
   }
 
-  struct Kernel {
-    std::int64_t samples = 0;
-    std::map<std::string, std::int64_t> reasons;
-  };
+  CuptiTurn turn_{"samples of stalls"};
   CUcontext context_;
-  bool enabled_ = false;
   std::map<std::uint32_t, std::string> names_;
-  std::unique_ptr<PcBuffer> rest_, read_;
-  std::map<std::string, Kernel> kernels_;
-  std::int64_t dropped_ = 0;
-  std::uint64_t taken_ = 0, unknown_ = 0;
+  std::unique_ptr<PcBuffer> configured_, read_;  // CUPTI's threads fill the one, GetData() empties it into the other
 };
 
 class CuptiStallSampler final : public StallSampler {
  public:
   CuptiStallSampler() : context_(current_context()) {
     require_supported(CUPTI_PROFILER_PC_SAMPLING);
-    const Sampling permitted(context_);
+    sampling_.emplace(context_);
   }
 
-  StallSamples sample(const std::function<void()>& work) override {
+ private:
+  StallSamples take(const std::function<void()>& work) override {
     wait();
-    Sampling sampling(context_);
-    sampling.start();
+    if (!sampling_) sampling_.emplace(context_);  // enable() could not
+    sampling_->start();
     try {
       work();
       wait();
     } catch (...) {
-      sampling.stop();
+      sampling_->stop();
       throw;
     }
-    sampling.stop();
-    return sampling.collect();
+    StallSamples found = sampling_->stop();
+    if (found.kernels.empty() && found.unnamed == 0) throw std::runtime_error("CUPTI took no sample");
+    return found;
   }
 
- private:
+  void disable() override { sampling_.reset(); }
+  void enable() noexcept override {
+    try {
+      sampling_.emplace(context_);
+    } catch (const std::runtime_error&) {
+    }
+  }
+
   static void wait() {
     if (const cudaError_t status = cudaDeviceSynchronize(); status != cudaSuccess) {
       throw std::runtime_error(fmt::format("cudaDeviceSynchronize: {}", cudaGetErrorString(status)));
     }
   }
   CUcontext context_;
+  std::optional<Sampling> sampling_;
 };
 
 }  // namespace

@@ -91,14 +91,25 @@ class OneRowTest(unittest.TestCase):
         self.assertEqual((outcome.returncode, outcome.stderr), (0, ""))
 
     def test_ncu_writes_a_summary_also_when_it_killed_the_program(self):
-        writes = """case $1 in
-          --import) echo "summary of $2" ;;
+        writes = """case "$*" in
+          *--page\ raw*) printf '  gather (1, 1, 1)\n    dram__bytes_read.sum Mbyte 3\n'
+            printf '    smsp__average_warps_issue_stalled_barrier_per_issue_active.ratio inst 1.25\n' ;;
+          *--import*) echo "details of $2" ;;
           *) while [[ $1 != --export ]]; do shift; done; echo x >"$2.ncu-rep"; exit 9 ;;
         esac\n"""
         outcome = self.run_script("ncu", LOOKUP, **self.tools("ncu", writes))
         self.assertEqual((outcome.returncode, outcome.stderr), (0, ""))
         name = "Lookup_baked_fused_resnet18_64_56_fast_n32_fp16_nhwc"
-        self.assertEqual((self.folder / f"{name}.ncu.txt").read_text(), f"summary of {name}.ncu-rep\n")
+        summary = (self.folder / f"{name}.ncu.txt").read_text()
+        self.assertIn(f"\ndetails of {name}.ncu-rep\n", summary)
+        self.assertIn("\nlcnn_bench --benchmark_filter=", summary)
+        self.assertTrue(summary.endswith("\n  gather (1, 1, 1)\n    barrier 1.25\n"), summary)
+        self.assertNotIn(str(self.folder), summary, "it is of any machine")
+
+    def test_a_report_of_an_earlier_run_does_not_pass_for_this_one(self):
+        (self.folder / "Lookup_baked_fused_resnet18_64_56_fast_n32_fp16_nhwc.ncu-rep").write_text("old")
+        outcome = self.run_script("ncu", LOOKUP, **self.tools("ncu", "exit 1\n"))
+        self.assertEqual(outcome.returncode, 1)
 
 
 if __name__ == "__main__":

@@ -95,6 +95,8 @@ TEST_F(LcnnProfile, OnAGpuKernelsAreThereAndCountersOrWhyNot) {
   const bool off = outcome.out.find("GPU counters: off") != std::string::npos;
   EXPECT_EQ(counted["gpu"]["dram_read_bytes"].is_null(), off);
   EXPECT_EQ(counted["kernels"].empty(), off);
+  EXPECT_EQ(counted["stalls"]["kernels"].empty(), outcome.out.find("stall reasons: off") != std::string::npos);
+  EXPECT_EQ(outcome.out.find("while it takes"), std::string::npos) << "records, counters and samples are never on together";
 }
 
 TEST_F(LcnnProfile, GzipCompressesTheTrace) {

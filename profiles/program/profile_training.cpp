@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -38,6 +40,13 @@ std::vector<double> time_steps(train::SyntheticTraining& model, std::int64_t ste
     times.push_back(static_cast<double>(now_ns() - begin_ns) / 1e3);
   }
   return times;
+}
+
+std::function<void(std::int64_t)> step_of(train::SyntheticTraining& model) {
+  return [&model](std::int64_t) {
+    model.step();
+    model.synchronize();
+  };
 }
 
 // "step of lenet, pooled, batch 64"
@@ -85,8 +94,16 @@ int profile_training(const TrainingProfileOptions& options) {
     show_progress("steps without the profiler");
     train::SyntheticTraining first(options.training);
     time_steps(first, kWarmUpSteps);
-    unprofiled = time_steps(first, options.steps);
+    {
+      const SamplingPause pause(session.stall_sampler());
+      unprofiled = time_steps(first, options.steps);
+    }
+    if (stop_requested == 0) {  // of this network: what the next one loads is recorded, and has no names in samples
+      session.counted(name).time_ns = bench::median(unprofiled) * 1e3;
+      session.sample_stalls(name, 1, step_of(first));
+    }
   }
+  const SamplingPause pause(session.stall_sampler());
   show_progress("steps under the profiler");
   std::optional<train::SyntheticTraining> model;
   const std::vector<double> profiled = record(session, options, name, model);
@@ -99,10 +116,7 @@ int profile_training(const TrainingProfileOptions& options) {
     counted.time_ns = bench::median(unprofiled) * 1e3;
     counted.overhead = bench::median(profiled) / bench::median(unprofiled) - 1;
   }
-  if (stop_requested == 0) session.count(name, 1, [&](std::int64_t) {
-      model->step();
-      model->synchronize();
-    });
+  if (stop_requested == 0) session.count(name, 1, step_of(*model));
 
   session.write();
   fmt::print("{}", session.text());
