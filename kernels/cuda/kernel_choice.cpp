@@ -20,7 +20,7 @@ namespace lcnn::cuda {
 namespace {
 
 constexpr std::size_t kMostGuesses = 13;  // compiled in search of one without spills
-constexpr std::size_t kMostTimed = 40;
+constexpr std::size_t kMostTimed = 24;
 constexpr const char* kNoneFits = "every tile needs more registers than a thread has, or more shared memory than a block has";
 
 // Compiling takes seconds a kernel: the binaries are made by as many threads as there are cores, then lie in the cache.
