@@ -28,11 +28,6 @@
 namespace lcnn::cuda {
 namespace {
 
-std::string word(const WgmmaTile& tile) {
-  return fmt::format("{}r{}c{}k{}w{}t{}x{}s{}b{}g", tile.rows, tile.columns, tile.block_channels, tile.output_groups, tile.group_tiles, tile.chunk_rows, tile.stages,
-                     tile.entry_buffers, tile.sets);
-}
-
 std::vector<WgmmaTile> tiles_for(const LookupProblem& problem, Precision precision, std::int64_t lookups) {
   const DeviceLimits limits;
   return wgmma_tiles(problem, precision, lookups, limits.shared_bytes, limits.multiprocessors);
@@ -175,7 +170,7 @@ class WgmmaFused final : public PreparedConvolution {
     KernelChoice choice = choose_kernel(
         {.variant = "wgmma_fused", .problem = problem_, .precision = precision_, .lookups = form.weights.lookups.lookups(),
          .kernel_name = "wgmma_fused", .candidates = tiles_.size(),
-         .tile = [&](std::size_t candidate) { return word(tiles_[candidate]); },
+         .tile = [&](std::size_t candidate) { return tile_name(tiles_[candidate]); },
          .source = [&](std::size_t candidate) {
            const PreparedTile& tile = prepared.of(candidate);
            return wgmma_source(problem_, precision_, tiles_[candidate], tile.layout, tile.lookups->packed, std::max(tile.ring, 1));

@@ -71,6 +71,11 @@ double cost(const LookupProblem& problem, Precision precision, const WgmmaTile& 
 
 }  // namespace
 
+std::string tile_name(const WgmmaTile& tile) {
+  return fmt::format("{}r{}c{}k{}w{}t{}x{}s{}b{}g", tile.rows, tile.columns, tile.block_channels, tile.output_groups, tile.group_tiles, tile.chunk_rows,
+                     tile.stages, tile.entry_buffers, tile.sets);
+}
+
 WgmmaLayout::WgmmaLayout(const LookupProblem& problem, Precision precision, const WgmmaTile& tile) {
   const Conv2dProblem& conv = problem.conv;
   const auto out_h = static_cast<int>(conv.out_height()), out_w = static_cast<int>(conv.out_width());

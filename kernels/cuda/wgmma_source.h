@@ -24,6 +24,9 @@ struct WgmmaTile {
   bool operator==(const WgmmaTile&) const = default;
 };
 
+// One word that tells a tile from all others, as the tuning cache keeps it.
+std::string tile_name(const WgmmaTile& tile);
+
 // Everything that follows from a problem and a tile.
 struct WgmmaLayout {
   int pitch, input_rows, row_shift;  // positions between rows of X and S; rows of X; the row of S that its first lies under
