@@ -1,18 +1,20 @@
-// flat_gather: S of a strip of rows lies flat in the cache, so that a tap is one constant offset and a lookup one stream.
+// flat_gather: X and S of a strip of rows lie flat in the cache, so that a tap is one constant offset and a lookup one stream.
 //
-// Idea:    rows of the S tile are `pitch` apart with the padding's zeros between them, sorted by their remainders modulo
-//          the stride; output pixels are computed in the same pitch. An output channel is then one list of (offset, coefficient), and each lookup one run of vector FMAs
-//          over registers of sums, whatever the row length; the few pixels in the gaps are computed and dropped.
-// Compute: the dictionary as a product of a few entries x a few vectors held in registers, straight from X; a
-//          kh x kw dictionary reads X from a tile that is padded and flat in the same way.
-//          The gather takes all channels of a run of pixels in turn, so that the S under them stays in the L1.
-// Threads: a strip each where there are enough of them, else all threads share one strip: entries, then channels.
-// Bound:   one load an FMA in the gather, from L1 or L2.
+// Idea:    rows of a tile are `pitch` apart with the padding's zeros between them, sorted by their remainders modulo the
+//          stride; output pixels are computed in the same pitch. An output channel is then one list of (offset, coefficient),
+//          and each lookup one run of vector FMAs over registers of sums, whatever the row length; the few pixels in the gaps
+//          are computed, and squeezed out of the registers before they are stored.
+// Compute: the dictionary as a product of a few entries x a few vectors held in registers, straight from X, whose next pixels
+//          are prefetched; S is then moved to its places by shuffles of whole vectors. A kh x kw dictionary reads X from a
+//          tile that is padded and flat in the same way. The gather takes all channels of a run of pixels in turn, so that the
+//          S under them stays in the L1; channels with as many lookups follow each other, so that loops end where expected.
+// Threads: a strip each where that keeps them about equally busy, else all threads share one strip after the other.
+// Bound:   one load an FMA in the gather, from L1 or L2: most taps are not aligned, so one a cycle.
 #include <omp.h>
 
 #include <algorithm>
 #include <array>
-#include <cstring>
+#include <numeric>
 
 #include "kernels/cpu/cpu_variants.h"
 #include "kernels/cpu/flat_gather_loops.h"
@@ -24,7 +26,7 @@ namespace {
 
 // Dictionary entries whose sums are in registers together.
 constexpr std::array kBlockSizes{8, 6, 5, 4};
-constexpr std::int64_t kTileBytes = 768 * 1024;  // of S: most of a core's L2
+constexpr std::int64_t kTileBytes = 768 * 1024;  // of X and S: most of a core's L2
 
 // The block size that computes the fewest entries that are not there, the larger one of equals.
 int block_size_for(std::int64_t entries) {
@@ -38,33 +40,74 @@ LookupProblem stride_first(LookupProblem problem) {
   return problem;
 }
 
+// Elements from plane to plane: a vector may be read and written beyond each, and an odd number of cache lines keeps planes
+// apart in the cache.
+std::int64_t plane_pitch(std::int64_t elements) { return ((elements + kBeyond + 15) / 16 | 1) * 16; }
+
 // Output rows whose S, and X where it is copied, take kTileBytes; all strips about even.
 std::int64_t strip_rows_for(const LookupProblem& problem) {
   const Conv2dProblem& conv = problem.conv;
-  const FlatLayout one(conv, 1);
-  const std::int64_t planes = problem.granularity == Granularity::filter ? problem.dictionary_size + conv.in_channels * one.phases()
-                                                                         : problem.dictionary_size * one.phases();
-  const std::int64_t halo = (conv.kernel[0] - 1) * conv.dilation[0] / conv.stride[0];
-  const std::int64_t most = std::clamp<std::int64_t>(kTileBytes / (planes * one.pitch() * 4) - halo, 1, conv.out_height());
+  const auto bytes = [&](std::int64_t rows) {
+    const FlatLayout layout(conv, rows);
+    const std::int64_t filters = plane_pitch(rows * layout.pitch()), vectors = 2 * plane_pitch(layout.plane());
+    if (problem.granularity == Granularity::filter) return (conv.in_channels * plane_pitch(layout.plane()) + problem.dictionary_size * filters) * 4;
+    return problem.dictionary_size * vectors * 4;
+  };
+  std::int64_t most = conv.out_height();
+  while (most > 1 && bytes(most) > kTileBytes) --most;
   const std::int64_t strips = (conv.out_height() + most - 1) / most;
   return (conv.out_height() + strips - 1) / strips;
 }
+
+// [part, part + 1) of `parts` about equal shares of `count`.
+std::int64_t share(std::int64_t count, int part, int parts) { return count * part / parts; }
+
+// [0, length) cut into blocks of at most `most` vectors, about even. Where blocks may not end beyond `length`, which is then a
+// vector at least, the last one is moved back: it computes some elements again.
+std::vector<FlatBlock> blocks_of(std::int64_t length, int lanes, int most, bool may_end_beyond) {
+  std::vector<FlatBlock> blocks;
+  const std::int64_t whole = may_end_beyond ? (length + lanes - 1) / lanes : length / lanes, count = (whole + most - 1) / most;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t first = whole * i / count, last = whole * (i + 1) / count;
+    blocks.push_back({first * lanes, static_cast<int>(last - first)});
+  }
+  if (whole * lanes < length) blocks.push_back({length - lanes, 1});
+  return blocks;
+}
+
+// Rows of one column phase and how they are placed.
+struct RowPlaces {
+  std::int64_t count;
+  std::vector<RowPlace> rows;
+};
+
+// What is done for one strip, whatever the image.
+struct StripPlan {
+  RowsUnder under;
+  std::vector<RowPlaces> rows;         // of X, or of S, to their places
+  std::vector<PlaneVector> plane;      // in place of rows where S is moved by whole vectors
+  std::vector<FlatBlock> form;         // that cover S
+  std::vector<FlatBlock> gather;       // that cover the output pixels
+  std::vector<std::int64_t> first_out;  // of each gather block its first in `out`
+  std::vector<OutVector> out;
+};
 
 class FlatGather final : public PreparedConvolution {
  public:
   FlatGather(const LookupProblem& problem, const LookupWeights& weights, Precision, Layout, const Execution& execution)
       : problem_(stride_first(problem)), weights_(weights, *execution.allocator) {
-    block_size_ = block_size_for(dictionary_.out_channels_per_group());
-    x_plane_ = from_tile_ ? layout_.plane() : 0;
-    s_plane_ = from_tile_ ? strip_rows_ * layout_.pitch() : layout_.plane();
-    const std::int64_t slack = layout_.slack() + kReadBeyond;
-    x_elements_ = round_up(conv_.in_channels * x_plane_ + slack);
-    tile_elements_ = x_elements_ + round_up(dictionary_.out_channels * s_plane_ + slack);
-    run_elements_ = round_up(from_tile_ ? s_plane_ : layout_.rows() * conv_.width);
-    scratch_elements_ = tile_elements_ + block_size_ * run_elements_;
+    const std::int64_t under = layout_.rows() * conv_.width;  // a strip's values of one channel
+    x_plane_ = plane_pitch(of_filters_ ? layout_.plane() : under);
+    s_plane_ = plane_pitch(of_filters_ ? strip_rows_ * layout_.pitch() : layout_.plane());
+    run_plane_ = of_filters_ ? 0 : plane_pitch(under);
+    const std::int64_t slack = layout_.slack() + layout_.plane() + kBeyond;  // taps of blocks that end beyond the last plane
+    x_elements_ = copies_x_ ? plane_pitch(conv_.in_channels * x_plane_ + slack) : 0;
+    s_elements_ = plane_pitch(dictionary_.out_channels * s_plane_ + slack);
+    scratch_elements_ = x_elements_ + s_elements_ + plane_pitch(dictionary_.out_channels * run_plane_ + kBeyond);
     tiles_ = Buffer(*execution.allocator, threads_ * scratch_elements_ * 4, MemoryKind::workspace);
     std::fill_n(tiles_.as<float>(), threads_ * scratch_elements_, 0.0f);
-    prepare_offsets(weights.lookups, execution);
+    for (std::int64_t strip = 0; strip < strips_; ++strip) plans_.push_back(plan_of(strip));
+    prepare_lookups(weights, execution);
     pack_dictionary(weights.dictionary, execution);
   }
 
@@ -72,12 +115,13 @@ class FlatGather final : public PreparedConvolution {
     const auto* in = static_cast<const float*>(x);
     auto* out = static_cast<float*>(y);
     const std::int64_t units = conv_.batch * strips_;
-    if (units >= threads_) {
+    if (strip_each_) {
 #pragma omp parallel for schedule(dynamic) num_threads(threads_)
       for (std::int64_t unit = 0; unit < units; ++unit) {
         float* tile = tile_of(omp_get_thread_num());
-        if (from_tile_) copy_input(in, unit, 0, 1, tile);
+        copy_input(in, unit, 0, 1, tile);
         form_input_dictionary(in, unit, 0, 1, tile);
+        place_input_dictionary(unit, 0, 1, tile);
         gather(unit, 0, 1, tile, out);
       }
       return;
@@ -85,12 +129,16 @@ class FlatGather final : public PreparedConvolution {
 #pragma omp parallel num_threads(threads_)
     for (std::int64_t unit = 0; unit < units; ++unit) {
       const int part = omp_get_thread_num(), parts = omp_get_num_threads();
-      if (from_tile_) {
+      if (copies_x_) {
         copy_input(in, unit, part, parts, tile_of(0));
 #pragma omp barrier
       }
       form_input_dictionary(in, unit, part, parts, tile_of(0));
 #pragma omp barrier
+      if (!of_filters_) {
+        place_input_dictionary(unit, part, parts, tile_of(0));
+#pragma omp barrier
+      }
       gather(unit, part, parts, tile_of(0), out);
 #pragma omp barrier
     }
@@ -99,29 +147,117 @@ class FlatGather final : public PreparedConvolution {
   std::string choice() const override { return "strips of " + std::to_string(strip_rows_) + " rows"; }
 
  private:
-  static std::int64_t round_up(std::int64_t elements) { return (elements + 63) / 64 * 64; }
   float* tile_of(int thread) const { return tiles_.as<float>() + thread * scratch_elements_; }
   float* s_of(float* tile) const { return tile + x_elements_; }
-  // Each thread's own, also where the tile is shared.
-  float* run_of_this_thread() const { return tile_of(omp_get_thread_num()) + tile_elements_; }
+  float* run_of(float* tile) const { return tile + x_elements_ + s_elements_; }  // S as it is formed, without padding
 
-  // A lookup's place in the S tile, and an inner index's (channel, r, s) place in X or its tile.
-  void prepare_offsets(const LookupTable& table, const Execution& execution) {
-    offsets_ = Buffer(*execution.allocator, std::max<std::int64_t>(table.lookups(), 1) * 4, MemoryKind::prepared);
-    for (std::int64_t row = 0; row < table.rows(); ++row) {
-      const std::int64_t tap = row % lookup_.taps();
-      for (std::int32_t i = table.row_offsets[row]; i < table.row_offsets[row + 1]; ++i) {
-        offsets_.as<std::int32_t>()[i] = static_cast<std::int32_t>(table.indices[i] * s_plane_ + tap_offset(lookup_, tap));
-      }
+  std::int64_t fewest_rows_under() const {
+    std::int64_t fewest = conv_.height;
+    for (std::int64_t strip = 0; strip < strips_; ++strip) {
+      const RowsUnder under = layout_.rows_under(strip * strip_rows_);
+      fewest = std::min(fewest, under.last - under.first);
     }
-    const std::int64_t x_plane = from_tile_ ? x_plane_ : conv_.height * conv_.width;
+    return fewest;
+  }
+
+  StripPlan plan_of(std::int64_t strip) const {
+    const auto [lanes, form_vectors, gather_vectors] = block_shape(block_size_);
+    StripPlan plan{.under = layout_.rows_under(strip * strip_rows_)};
+    const std::int64_t rows = std::min(strip_rows_, conv_.out_height() - strip * strip_rows_);
+    const std::int64_t pixels = (rows - 1) * layout_.pitch() + conv_.out_width();
+    if (of_filters_ || conv_.stride != Pair{1, 1}) plan.rows = row_places(plan.under);
+    else plan.plane = plane_vectors(plan.under, lanes);
+    plan.form = blocks_of(of_filters_ ? pixels : (plan.under.last - plan.under.first) * conv_.width, lanes, form_vectors, copies_x_);
+    plan.gather = blocks_of(pixels, lanes, gather_vectors, true);
+    for (const FlatBlock& block : plan.gather) {
+      plan.first_out.push_back(static_cast<std::int64_t>(plan.out.size()));
+      append_out_vectors(block, pixels, lanes, plan.out);
+    }
+    return plan;
+  }
+
+  std::vector<RowPlaces> row_places(const RowsUnder& under) const {
+    std::vector<RowPlaces> phases;
+    for (std::int64_t phase = 0; phase < layout_.column_phases(); ++phase) {
+      const auto [first, count, left] = layout_.columns_of(phase);
+      RowPlaces places{count, {}};
+      for (std::int64_t down = 0; down < layout_.rows(); ++down) {
+        const std::int64_t row = under.top + down, row_phase = down % conv_.stride[0];
+        if (row_phase >= layout_.row_phases()) continue;
+        const bool inside = row >= under.first && row < under.last;
+        places.rows.push_back({inside ? (row - under.first) * conv_.width + first : -1,
+                               layout_.phase_start(row_phase, phase) + down / conv_.stride[0] * layout_.pitch() + left});
+      }
+      phases.push_back(std::move(places));
+    }
+    return phases;
+  }
+
+  // Strides of 1: a plane's vectors in terms of contiguous rows.
+  std::vector<PlaneVector> plane_vectors(const RowsUnder& under, int lanes) const {
+    std::vector<PlaneVector> vectors(static_cast<std::size_t>((layout_.plane() + lanes - 1) / lanes));
+    std::int64_t element = 0;
+    for (PlaneVector& vector : vectors) {
+      vector = {.offset = -1};
+      for (int lane = 0; lane < lanes; ++lane, ++element) {
+        const std::int64_t row = under.top + element / layout_.pitch(), column = element % layout_.pitch() - conv_.padding[1];
+        if (row < under.first || row >= under.last || column < 0 || column >= conv_.width) continue;
+        const auto from = static_cast<std::int32_t>((row - under.first) * conv_.width + column);
+        if (vector.offset < 0) vector.offset = from;
+        vector.values[lane / 8] |= static_cast<std::uint8_t>(1 << (lane % 8));
+        vector.indices[lane] = from - vector.offset;
+      }
+      vector.offset = std::max(vector.offset, 0);
+    }
+    return vectors;
+  }
+
+  // A vector is stored whole where what lies behind its pixels is stored later in the same block.
+  void append_out_vectors(const FlatBlock& block, std::int64_t length, int lanes, std::vector<OutVector>& vectors) const {
+    const std::int64_t out_w = conv_.out_width(), pitch = layout_.pitch();
+    const auto pixels_before = [&](std::int64_t element) { return element / pitch * out_w + std::min(element % pitch, out_w); };
+    const std::int64_t block_end = pixels_before(std::min(block.start + block.vectors * lanes, length));
+    for (int v = 0; v < block.vectors; ++v) {
+      const std::int64_t start = block.start + v * lanes;
+      OutVector vector{.offset = static_cast<std::int32_t>(pixels_before(start))};
+      for (int lane = 0; lane < lanes; ++lane) {
+        const bool pixel = start + lane < length && (start + lane) % pitch < out_w;
+        vector.pixels[lane / 8] |= static_cast<std::uint8_t>(pixel << (lane % 8));
+      }
+      vector.stored = static_cast<std::int32_t>(std::min<std::int64_t>(lanes, block_end - vector.offset));
+      vectors.push_back(vector);
+    }
+  }
+
+  // Lookups channel by channel, those with fewest lookups first, and each inner index's (channel, r, s) place in the X tile.
+  void prepare_lookups(const LookupWeights& weights, const Execution& execution) {
+    const LookupTable& table = weights.lookups;
+    const std::int64_t taps = lookup_.taps();
+    lookups_ = Buffer(*execution.allocator, std::max<std::int64_t>(table.lookups(), 1) * static_cast<std::int64_t>(sizeof(FlatLookup)), MemoryKind::prepared);
+    channels_ = Buffer(*execution.allocator, conv_.out_channels * static_cast<std::int64_t>(sizeof(FlatChannel)), MemoryKind::prepared);
+    std::vector<std::int64_t> order(static_cast<std::size_t>(conv_.out_channels));
+    std::iota(order.begin(), order.end(), 0);
+    std::ranges::stable_sort(order, {}, [&](std::int64_t k) { return table.row_offsets[(k + 1) * taps] - table.row_offsets[k * taps]; });
+    std::int32_t at = 0;
+    FlatChannel* channel = channels_.as<FlatChannel>();
+    for (const std::int64_t k : order) {
+      *channel = {static_cast<std::int32_t>(k), at, at, weights_.bias(k)};
+      for (std::int64_t tap = 0; tap < taps; ++tap) {
+        for (std::int32_t i = table.row_offsets[k * taps + tap]; i < table.row_offsets[k * taps + tap + 1]; ++i) {
+          const auto offset = static_cast<std::int32_t>(table.indices[i] * s_plane_ + tap_offset(lookup_, tap));
+          lookups_.as<FlatLookup>()[at++] = {offset, table.coefficients[i]};
+        }
+      }
+      channel++->last = at;
+    }
     inner_offsets_ = Buffer(*execution.allocator, inner() * 8, MemoryKind::prepared);
     for (std::int64_t j = 0; j < inner(); ++j) {
-      inner_offsets_.as<std::int64_t>()[j] = j / dictionary_.taps() * x_plane + tap_offset(dictionary_, j % dictionary_.taps());
+      const std::int64_t plane = copies_x_ ? x_plane_ : conv_.height * conv_.width;
+      inner_offsets_.as<std::int64_t>()[j] = j / dictionary_.taps() * plane + tap_offset(dictionary_, j % dictionary_.taps());
     }
   }
   std::int64_t tap_offset(const Conv2dProblem& stage, std::int64_t tap) const {
-    return layout_.tap_offset(tap / stage.kernel[1], tap % stage.kernel[1]);
+    return stage.taps() == 1 ? 0 : layout_.tap_offset(tap / stage.kernel[1], tap % stage.kernel[1]);
   }
   std::int64_t inner() const { return dictionary_.in_channels_per_group() * dictionary_.taps(); }
 
@@ -139,59 +275,88 @@ class FlatGather final : public PreparedConvolution {
     }
   }
 
-  RowsUnder rows_under(std::int64_t unit) const { return layout_.rows_under(unit % strips_ * strip_rows_); }
+  const float* input_under(const float* x, std::int64_t unit) const {
+    return x + unit / strips_ * conv_.in_channels * conv_.height * conv_.width + plans_[unit % strips_].under.first * conv_.width;
+  }
 
-  // The unit's input, every parts-th channel.
+  // The unit's input, a share of its channels, where it is not read from its own place.
   void copy_input(const float* x, std::int64_t unit, int part, int parts, float* tile) const {
-    const RowsUnder rows = rows_under(unit);
-    for (std::int64_t c = part; c < conv_.in_channels; c += parts) {
-      const float* from = x + ((unit / strips_ * conv_.in_channels + c) * conv_.height + rows.first) * conv_.width;
-      layout_.place_rows(from, rows, tile + c * x_plane_);
+    if (!copies_x_) return;
+    const StripPlan& plan = plans_[unit % strips_];
+    const RowPlace together{0, 0};
+    for (std::int64_t c = share(conv_.in_channels, part, parts); c < share(conv_.in_channels, part + 1, parts); ++c) {
+      const float* from = input_under(x, unit) + c * conv_.height * conv_.width;
+      if (of_filters_) place(plan.rows, from, tile + c * x_plane_);
+      else place_rows(&together, 1, (plan.under.last - plan.under.first) * conv_.width, 1, from, tile + c * x_plane_);
+    }
+  }
+  void place(const std::vector<RowPlaces>& phases, const float* from, float* plane) const {
+    for (const RowPlaces& phase : phases) {
+      place_rows(phase.rows.data(), static_cast<std::int64_t>(phase.rows.size()), phase.count, conv_.stride[1], from, plane);
     }
   }
 
-  // S of the unit, every parts-th block of entries: [entry][tile row][padding, then width].
+  // S of the unit, a share of its blocks: all entries of some positions after those of others, so that X stays in the L1.
   void form_input_dictionary(const float* x, std::int64_t unit, int part, int parts, float* tile) const {
-    const RowsUnder rows = rows_under(unit);
-    const std::int64_t channels = conv_.in_channels_per_group(), per_group = dictionary_.out_channels_per_group();
-    const std::int64_t positions = from_tile_ ? s_plane_ : (rows.last - rows.first) * conv_.width;
-    float* run = run_of_this_thread();
-    for (std::int64_t block = part; block < conv_.groups * blocks_per_group_; block += parts) {
-      const std::int64_t group = block / blocks_per_group_, in_group = block % blocks_per_group_ * block_size_;
-      const float* in = from_tile_ ? tile + group * channels * x_plane_
-                                   : x + ((unit / strips_ * conv_.in_channels + group * channels) * conv_.height + rows.first) * conv_.width;
-      const DictionaryBlock entries{packed_.as<float>() + block * inner() * block_size_, block_size_, inner(),
+    const StripPlan& plan = plans_[unit % strips_];
+    const float* in = copies_x_ ? tile : input_under(x, unit);
+    const std::int64_t in_plane = copies_x_ ? x_plane_ : conv_.height * conv_.width, s_plane = of_filters_ ? s_plane_ : run_plane_;
+    const std::int64_t entry_blocks = conv_.groups * blocks_per_group_, blocks = static_cast<std::int64_t>(plan.form.size()) * entry_blocks;
+    for (std::int64_t block = share(blocks, part, parts); block < share(blocks, part + 1, parts); ++block) {
+      const std::int64_t entry_block = block % entry_blocks, group = entry_block / blocks_per_group_;
+      const std::int64_t in_group = entry_block % blocks_per_group_ * block_size_, per_group = dictionary_.out_channels_per_group();
+      const DictionaryBlock entries{packed_.as<float>() + entry_block * inner() * block_size_, block_size_, inner(),
                                     inner_offsets_.as<std::int64_t>()};
-      form_block(entries, in, positions, run, run_elements_);
-      for (std::int64_t e = 0; e < std::min<std::int64_t>(block_size_, per_group - in_group); ++e) {
-        float* plane = s_of(tile) + (group * per_group + in_group + e) * s_plane_;
-        if (from_tile_) std::memcpy(plane, run + e * run_elements_, static_cast<std::size_t>(positions) * 4);
-        else layout_.place_rows(run + e * run_elements_, rows, plane);
-      }
+      float* s = (of_filters_ ? s_of(tile) : run_of(tile)) + (group * per_group + in_group) * s_plane;
+      const bool fetch = !copies_x_ && entry_block % blocks_per_group_ == 0;
+      form_block(entries, plan.form[block / entry_blocks], fetch, in + group * conv_.in_channels_per_group() * in_plane,
+                 static_cast<int>(std::min<std::int64_t>(block_size_, per_group - in_group)), s, s_plane);
     }
   }
 
-  // Every parts-th output channel of the unit's rows.
+  // S to its places between the padding's zeros, a share of the entries.
+  void place_input_dictionary(std::int64_t unit, int part, int parts, float* tile) const {
+    if (of_filters_) return;
+    const StripPlan& plan = plans_[unit % strips_];
+    for (std::int64_t e = share(dictionary_.out_channels, part, parts); e < share(dictionary_.out_channels, part + 1, parts); ++e) {
+      const float* from = run_of(tile) + e * run_plane_;
+      float* plane = s_of(tile) + e * s_plane_;
+      if (plan.rows.empty()) place_vectors(plan.plane.data(), static_cast<std::int64_t>(plan.plane.size()), from, plane);
+      else place(plan.rows, from, plane);
+    }
+  }
+
+  // A share of the unit's blocks of output pixels, each for all output channels.
   void gather(std::int64_t unit, int part, int parts, float* tile, float* y) const {
-    const std::int64_t first = unit % strips_ * strip_rows_;
-    const std::int64_t out_w = conv_.out_width(), out_plane = conv_.out_height() * out_w;
-    const OutputRows rows{std::min(strip_rows_, conv_.out_height() - first), out_w, layout_.pitch()};
-    gather_rows(weights_, offsets_.as<std::int32_t>(), lookup_.taps(), s_of(tile), rows, {part, parts, conv_.out_channels},
-                y + unit / strips_ * conv_.out_channels * out_plane + first * out_w, out_plane);
+    const StripPlan& plan = plans_[unit % strips_];
+    const std::int64_t out_w = conv_.out_width(), out_plane = conv_.out_height() * out_w, channels = conv_.out_channels;
+    float* out = y + unit / strips_ * channels * out_plane + unit % strips_ * strip_rows_ * out_w;
+    const std::int64_t all = static_cast<std::int64_t>(plan.gather.size()) * channels, last = share(all, part + 1, parts);
+    for (std::int64_t at = share(all, part, parts); at < last;) {
+      const std::int64_t block = at / channels, first = at % channels, count = std::min(channels - first, last - at);
+      gather_block(channels_.as<FlatChannel>() + first, count, lookups_.as<FlatLookup>(), plan.gather[block], plan.out.data() + plan.first_out[block],
+                   s_of(tile), out, out_plane);
+      at += count;
+    }
   }
 
   LookupProblem problem_;
   Conv2dProblem conv_ = problem_.conv, dictionary_ = problem_.dictionary_stage(), lookup_ = problem_.lookup_stage();
-  bool from_tile_ = problem_.granularity == Granularity::filter;  // X is copied into a tile, laid out as S is elsewhere
-  int threads_ = omp_get_max_threads();                           // at preparation: each has its own scratch
+  bool of_filters_ = problem_.granularity == Granularity::filter;  // D has the taps, and S is laid out as the output is
+  int threads_ = omp_get_max_threads();                            // at preparation: each has its own scratch
   StoredWeights weights_;
   std::int64_t strip_rows_ = strip_rows_for(problem_);
   std::int64_t strips_ = (conv_.out_height() + strip_rows_ - 1) / strip_rows_;
+  bool strip_each_ = (conv_.batch * strips_ + threads_ - 1) / threads_ * threads_ * 3 <= conv_.batch * strips_ * 4;
+  int block_size_ = block_size_for(dictionary_.out_channels_per_group());
   FlatLayout layout_{conv_, strip_rows_};
-  std::int64_t x_plane_, s_plane_, x_elements_, tile_elements_, run_elements_, scratch_elements_, blocks_per_group_;
-  int block_size_;
-  Buffer tiles_;          // per thread: X tile, S tile, block_size_ runs of contiguous positions
-  Buffer offsets_;        // [lookups]
+  // X is padded first where D has the taps; few positions are copied so that vectors may end beyond them.
+  bool copies_x_ = of_filters_ || conv_.height * conv_.width < 3 * kBeyond || fewest_rows_under() * conv_.width < kBeyond;
+  std::int64_t x_plane_, s_plane_, run_plane_, x_elements_, s_elements_, scratch_elements_, blocks_per_group_;
+  std::vector<StripPlan> plans_;
+  Buffer tiles_;          // per thread: X tile where it is copied, S tile, S without padding
+  Buffer channels_;       // [out_channels]
+  Buffer lookups_;        // [lookups]
   Buffer inner_offsets_;  // [channels of a group * taps of the dictionary]
   Buffer packed_;         // D
 };
