@@ -285,14 +285,15 @@ class FlatGather final : public PreparedConvolution {
     const StripPlan& plan = plans_[unit % strips_];
     const RowPlace together{0, 0};
     for (std::int64_t c = share(conv_.in_channels, part, parts); c < share(conv_.in_channels, part + 1, parts); ++c) {
-      const float* from = input_under(x, unit) + c * conv_.height * conv_.width;
-      if (of_filters_) place(plan.rows, from, tile + c * x_plane_);
-      else place_rows(&together, 1, (plan.under.last - plan.under.first) * conv_.width, 1, from, tile + c * x_plane_);
+      const float *from = input_under(x, unit) + c * conv_.height * conv_.width, *next = from + conv_.height * conv_.width;
+      if (of_filters_) place(plan.rows, from, next, tile + c * x_plane_);
+      else place_rows(&together, 1, (plan.under.last - plan.under.first) * conv_.width, 1, from, next, tile + c * x_plane_);
     }
   }
-  void place(const std::vector<RowPlaces>& phases, const float* from, float* plane) const {
+  void place(const std::vector<RowPlaces>& phases, const float* from, const float* next, float* plane) const {
     for (const RowPlaces& phase : phases) {
-      place_rows(phase.rows.data(), static_cast<std::int64_t>(phase.rows.size()), phase.count, conv_.stride[1], from, plane);
+      place_rows(phase.rows.data(), static_cast<std::int64_t>(phase.rows.size()), phase.count, conv_.stride[1], from, next, plane);
+      next = nullptr;  // column phases share their lines
     }
   }
 
@@ -322,7 +323,7 @@ class FlatGather final : public PreparedConvolution {
       const float* from = run_of(tile) + e * run_plane_;
       float* plane = s_of(tile) + e * s_plane_;
       if (plan.rows.empty()) place_vectors(plan.plane.data(), static_cast<std::int64_t>(plan.plane.size()), from, plane);
-      else place(plan.rows, from, plane);
+      else place(plan.rows, from, nullptr, plane);
     }
   }
 

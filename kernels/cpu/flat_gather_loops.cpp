@@ -81,9 +81,13 @@ void form_block_of(const DictionaryBlock& dictionary, const FlatBlock& block, co
 
 BlockShape block_shape(int entries) { return {kLanes, vectors_for(entries), kGatherVectors}; }
 
-void place_rows(const RowPlace* rows, std::int64_t row_count, std::int64_t count, std::int64_t stride, const float* from, float* plane) {
+void place_rows(const RowPlace* rows, std::int64_t row_count, std::int64_t count, std::int64_t stride, const float* from, const float* next,
+                float* plane) {
   for (const RowPlace* row = rows; row < rows + row_count; ++row) {
     float* to = plane + row->to;
+    if (next != nullptr && row->from >= 0) {
+      for (std::int64_t i = 0; i < count * stride; i += 16) __builtin_prefetch(next + row->from + i);
+    }
     if (row->from < 0) std::fill_n(to, count, 0.0f);
     else if (stride == 1) copy_row(to, from + row->from, count);
     else simd::take_every(to, from + row->from, stride, count);
@@ -115,6 +119,9 @@ void gather_block(const FlatChannel* channels, std::int64_t channel_count, const
                   const OutVector* vectors, const float* s, float* out, std::int64_t out_plane) {
   with_vectors<kGatherVectors>(block.vectors, [&](auto count) HWY_ATTR {
     for (const FlatChannel* channel = channels; channel < channels + channel_count; ++channel) {
+      // Lines to be stored to are asked for two channels ahead: what waits for them is not the loop then.
+      const float* next = out + (channel + std::min<std::int64_t>(2, channels + channel_count - 1 - channel))->channel * out_plane + vectors->offset;
+      for (int v = 0; v < count(); ++v) __builtin_prefetch(next + v * kLanes, 1);
       Lanes sums[count()];
       for (Lanes& sum : sums) sum = broadcast(channel->bias);
       for (const FlatLookup* lookup = lookups + channel->first; lookup < lookups + channel->last; ++lookup) {
@@ -146,8 +153,9 @@ HWY_EXPORT(gather_block);
 
 BlockShape block_shape(int entries) { return HWY_DYNAMIC_DISPATCH(block_shape)(entries); }
 
-void place_rows(const RowPlace* rows, std::int64_t row_count, std::int64_t count, std::int64_t stride, const float* from, float* plane) {
-  HWY_DYNAMIC_DISPATCH(place_rows)(rows, row_count, count, stride, from, plane);
+void place_rows(const RowPlace* rows, std::int64_t row_count, std::int64_t count, std::int64_t stride, const float* from, const float* next,
+                float* plane) {
+  HWY_DYNAMIC_DISPATCH(place_rows)(rows, row_count, count, stride, from, next, plane);
 }
 
 void place_vectors(const PlaneVector* vectors, std::int64_t count, const float* from, float* plane) {

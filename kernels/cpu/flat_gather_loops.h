@@ -29,8 +29,10 @@ struct RowPlace {
   std::int64_t from, to;
 };
 
-// Every stride-th value of rows of `count` to their places in a plane.
-void place_rows(const RowPlace* rows, std::int64_t row_count, std::int64_t count, std::int64_t stride, const float* from, float* plane);
+// Every stride-th value of rows of `count` to their places in a plane. The rows of `next`, where it is not null, are asked for
+// meanwhile.
+void place_rows(const RowPlace* rows, std::int64_t row_count, std::int64_t count, std::int64_t stride, const float* from, const float* next,
+                float* plane);
 
 // One vector of a plane made of contiguous values: those from `offset` on, moved apart by the gaps between rows.
 struct PlaneVector {
