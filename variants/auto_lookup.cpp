@@ -23,8 +23,12 @@ using Candidates = std::vector<const Variant*>;
 int expected_rank(const Variant& variant, const LookupProblem& problem, Precision precision) {
   const std::int64_t positions = problem.conv.out_height() * problem.conv.out_width();
   const auto order = [&]() -> std::vector<std::string_view> {
-    if (variant.device == Device::cpu) return {"flat_gather", "shared_tiled", "precompute_gather", "naive_sparse"};
-    if (positions <= 2 * 2) return {"batch_gather", "compact_gather", "table_gather", "baked_gather", "precompute_gather", "shared_tiled", "naive_sparse"};
+    const bool few_positions = positions <= 2 * 2;
+    if (variant.device == Device::cpu) {
+      if (few_positions && problem.conv.batch >= 4) return {"batch_gather", "flat_gather", "shared_tiled", "precompute_gather", "naive_sparse"};
+      return {"flat_gather", "batch_gather", "shared_tiled", "precompute_gather", "naive_sparse"};
+    }
+    if (few_positions) return {"batch_gather", "compact_gather", "table_gather", "baked_gather", "precompute_gather", "shared_tiled", "naive_sparse"};
     if (positions < 10 * 10) return {"compact_gather", "table_gather", "baked_gather", "baked_filter", "baked_fused", "precompute_gather", "shared_tiled", "naive_sparse"};
     if (positions < 20 * 20) return {"table_gather", "compact_gather", "baked_gather", "baked_filter", "baked_fused", "precompute_gather", "shared_tiled", "naive_sparse"};
     const bool half = element_bytes(precision) == 2;

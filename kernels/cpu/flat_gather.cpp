@@ -19,6 +19,7 @@
 #include "kernels/cpu/cpu_variants.h"
 #include "kernels/cpu/flat_gather_loops.h"
 #include "kernels/cpu/flat_layout.h"
+#include "kernels/cpu/pixel_product.h"
 #include "kernels/cpu/weights_copy.h"
 
 namespace lcnn::cpu {
@@ -98,8 +99,8 @@ class FlatGather final : public PreparedConvolution {
       : problem_(stride_first(problem)), weights_(weights, *execution.allocator) {
     const std::int64_t under = layout_.rows() * conv_.width;  // a strip's values of one channel
     x_plane_ = plane_pitch(of_filters_ ? layout_.plane() : under);
-    s_plane_ = plane_pitch(of_filters_ ? strip_rows_ * layout_.pitch() : layout_.plane());
-    run_plane_ = of_filters_ ? 0 : plane_pitch(under);
+    s_plane_ = one_position_ ? 1 : plane_pitch(of_filters_ ? strip_rows_ * layout_.pitch() : layout_.plane());
+    run_plane_ = places_s_ ? plane_pitch(under) : 0;
     const std::int64_t slack = layout_.slack() + layout_.plane() + kBeyond;  // taps of blocks that end beyond the last plane
     x_elements_ = copies_x_ ? plane_pitch(conv_.in_channels * x_plane_ + slack) : 0;
     s_elements_ = plane_pitch(dictionary_.out_channels * s_plane_ + slack);
@@ -135,7 +136,7 @@ class FlatGather final : public PreparedConvolution {
       }
       form_input_dictionary(in, unit, part, parts, tile_of(0));
 #pragma omp barrier
-      if (!of_filters_) {
+      if (places_s_) {
         place_input_dictionary(unit, part, parts, tile_of(0));
 #pragma omp barrier
       }
@@ -299,25 +300,40 @@ class FlatGather final : public PreparedConvolution {
 
   // S of the unit, a share of its blocks: all entries of some positions after those of others, so that X stays in the L1.
   void form_input_dictionary(const float* x, std::int64_t unit, int part, int parts, float* tile) const {
+    if (one_position_) {
+      form_one_position(x, unit, part, parts, s_of(tile));
+      return;
+    }
     const StripPlan& plan = plans_[unit % strips_];
     const float* in = copies_x_ ? tile : input_under(x, unit);
-    const std::int64_t in_plane = copies_x_ ? x_plane_ : conv_.height * conv_.width, s_plane = of_filters_ ? s_plane_ : run_plane_;
+    const std::int64_t in_plane = copies_x_ ? x_plane_ : conv_.height * conv_.width, s_plane = places_s_ ? run_plane_ : s_plane_;
     const std::int64_t entry_blocks = conv_.groups * blocks_per_group_, blocks = static_cast<std::int64_t>(plan.form.size()) * entry_blocks;
     for (std::int64_t block = share(blocks, part, parts); block < share(blocks, part + 1, parts); ++block) {
       const std::int64_t entry_block = block % entry_blocks, group = entry_block / blocks_per_group_;
       const std::int64_t in_group = entry_block % blocks_per_group_ * block_size_, per_group = dictionary_.out_channels_per_group();
       const DictionaryBlock entries{packed_.as<float>() + entry_block * inner() * block_size_, block_size_, inner(),
                                     inner_offsets_.as<std::int64_t>()};
-      float* s = (of_filters_ ? s_of(tile) : run_of(tile)) + (group * per_group + in_group) * s_plane;
+      float* s = (places_s_ ? run_of(tile) : s_of(tile)) + (group * per_group + in_group) * s_plane;
       const bool fetch = !copies_x_ && entry_block % blocks_per_group_ == 0;
       form_block(entries, plan.form[block / entry_blocks], fetch, in + group * conv_.in_channels_per_group() * in_plane,
                  static_cast<int>(std::min<std::int64_t>(block_size_, per_group - in_group)), s, s_plane);
     }
   }
 
+  // A matrix by a vector, D read once as it is stored: a share of the entries.
+  void form_one_position(const float* x, std::int64_t unit, int part, int parts, float* s) const {
+    const std::int64_t per_group = dictionary_.out_channels_per_group();
+    for (std::int64_t group = 0; group < conv_.groups; ++group) {
+      const std::int64_t first = group * per_group + share(per_group, part, parts), last = group * per_group + share(per_group, part + 1, parts);
+      std::fill(s + first, s + last, 0.0f);
+      pixel_dot_products(last - first, std::int64_t{1}, inner(), weights_.dictionary() + first * inner(), inner(),
+                         input_under(x, unit) + group * inner(), inner(), s + first);
+    }
+  }
+
   // S to its places between the padding's zeros, a share of the entries.
   void place_input_dictionary(std::int64_t unit, int part, int parts, float* tile) const {
-    if (of_filters_) return;
+    if (!places_s_) return;
     const StripPlan& plan = plans_[unit % strips_];
     for (std::int64_t e = share(dictionary_.out_channels, part, parts); e < share(dictionary_.out_channels, part + 1, parts); ++e) {
       const float* from = run_of(tile) + e * run_plane_;
@@ -351,8 +367,11 @@ class FlatGather final : public PreparedConvolution {
   bool strip_each_ = (conv_.batch * strips_ + threads_ - 1) / threads_ * threads_ * 3 <= conv_.batch * strips_ * 4;
   int block_size_ = block_size_for(dictionary_.out_channels_per_group());
   FlatLayout layout_{conv_, strip_rows_};
+  bool one_position_ = !of_filters_ && conv_.height * conv_.width == 1 && conv_.padding == Pair{0, 0};
   // X is padded first where D has the taps; few positions are copied so that vectors may end beyond them.
-  bool copies_x_ = of_filters_ || conv_.height * conv_.width < 3 * kBeyond || fewest_rows_under() * conv_.width < kBeyond;
+  bool copies_x_ = !one_position_ && (of_filters_ || conv_.height * conv_.width < 3 * kBeyond || fewest_rows_under() * conv_.width < kBeyond);
+  // S is formed without padding, and moved to its places where there is some.
+  bool places_s_ = !of_filters_ && (conv_.padding != Pair{0, 0} || conv_.stride != Pair{1, 1});
   std::int64_t x_plane_, s_plane_, run_plane_, x_elements_, s_elements_, scratch_elements_, blocks_per_group_;
   std::vector<StripPlan> plans_;
   Buffer tiles_;          // per thread: X tile where it is copied, S tile, S without padding
