@@ -14,7 +14,6 @@
 
 #include <algorithm>
 #include <array>
-#include <numeric>
 
 #include "kernels/cpu/cpu_variants.h"
 #include "kernels/cpu/flat_gather_loops.h"
@@ -27,7 +26,12 @@ namespace {
 
 // Dictionary entries whose sums are in registers together.
 constexpr std::array kBlockSizes{8, 6, 5, 4};
-constexpr std::int64_t kTileBytes = 768 * 1024;  // of X and S: most of a core's L2
+// Of X and S of a strip. Most of it may lie beyond a core's L2: rows of S that two strips compute cost more.
+constexpr std::int64_t kTileBytes = 2400 * 1024;
+// Of the S that a gather block's lookups meet at a time: most of a core's L1.
+constexpr std::int64_t kGatherBytes = 32 * 1024;
+// Lookups of a channel that pay for keeping its sums in memory meanwhile.
+constexpr std::int64_t kLeastLookups = 16;
 
 // The block size that computes the fewest entries that are not there, the larger one of equals.
 int block_size_for(std::int64_t entries) {
@@ -45,14 +49,19 @@ LookupProblem stride_first(LookupProblem problem) {
 // apart in the cache.
 std::int64_t plane_pitch(std::int64_t elements) { return ((elements + kBeyond + 15) / 16 | 1) * 16; }
 
+// Whether X is padded and sorted in place of S: where D has the taps, and under strides where X is not more than S.
+bool pads_x(const LookupProblem& problem) {
+  const Conv2dProblem& conv = problem.conv;
+  return problem.granularity == Granularity::filter || (conv.stride != Pair{1, 1} && conv.in_channels <= problem.dictionary_size);
+}
+
 // Output rows whose S, and X where it is copied, take kTileBytes; all strips about even.
 std::int64_t strip_rows_for(const LookupProblem& problem) {
   const Conv2dProblem& conv = problem.conv;
   const auto bytes = [&](std::int64_t rows) {
     const FlatLayout layout(conv, rows);
-    const std::int64_t filters = plane_pitch(rows * layout.pitch()), vectors = 2 * plane_pitch(layout.plane());
-    if (problem.granularity == Granularity::filter) return (conv.in_channels * plane_pitch(layout.plane()) + problem.dictionary_size * filters) * 4;
-    return problem.dictionary_size * vectors * 4;
+    const std::int64_t plane = plane_pitch(layout.plane()), s_plane = problem.granularity == Granularity::filter ? plane_pitch(rows * layout.pitch()) : plane;
+    return (pads_x(problem) ? conv.in_channels * plane + problem.dictionary_size * s_plane : problem.dictionary_size * 2 * plane) * 4;
   };
   std::int64_t most = conv.out_height();
   while (most > 1 && bytes(most) > kTileBytes) --most;
@@ -60,7 +69,7 @@ std::int64_t strip_rows_for(const LookupProblem& problem) {
   return (conv.out_height() + strips - 1) / strips;
 }
 
-// [part, part + 1) of `parts` about equal shares of `count`.
+// Where share `part` of `parts` about equal ones of `count` begins.
 std::int64_t share(std::int64_t count, int part, int parts) { return count * part / parts; }
 
 // [0, length) cut into blocks of at most `most` vectors, about even. Where blocks may not end beyond `length`, which is then a
@@ -98,7 +107,7 @@ class FlatGather final : public PreparedConvolution {
   FlatGather(const LookupProblem& problem, const LookupWeights& weights, Precision, Layout, const Execution& execution)
       : problem_(stride_first(problem)), weights_(weights, *execution.allocator) {
     const std::int64_t under = layout_.rows() * conv_.width;  // a strip's values of one channel
-    x_plane_ = plane_pitch(of_filters_ ? layout_.plane() : under);
+    x_plane_ = plane_pitch(pads_x_ ? layout_.plane() : under);
     s_plane_ = one_position_ ? 1 : plane_pitch(of_filters_ ? strip_rows_ * layout_.pitch() : layout_.plane());
     run_plane_ = places_s_ ? plane_pitch(under) : 0;
     const std::int64_t slack = layout_.slack() + layout_.plane() + kBeyond;  // taps of blocks that end beyond the last plane
@@ -109,6 +118,7 @@ class FlatGather final : public PreparedConvolution {
     std::fill_n(tiles_.as<float>(), threads_ * scratch_elements_, 0.0f);
     for (std::int64_t strip = 0; strip < strips_; ++strip) plans_.push_back(plan_of(strip));
     prepare_lookups(weights, execution);
+    sums_ = Buffer(*execution.allocator, parts_ > 1 ? threads_ * conv_.out_channels * kMostGathered * 4 : 0, MemoryKind::workspace);
     pack_dictionary(weights.dictionary, execution);
   }
 
@@ -166,9 +176,10 @@ class FlatGather final : public PreparedConvolution {
     StripPlan plan{.under = layout_.rows_under(strip * strip_rows_)};
     const std::int64_t rows = std::min(strip_rows_, conv_.out_height() - strip * strip_rows_);
     const std::int64_t pixels = (rows - 1) * layout_.pitch() + conv_.out_width();
-    if (of_filters_ || conv_.stride != Pair{1, 1}) plan.rows = row_places(plan.under);
+    if (pads_x_ || conv_.stride != Pair{1, 1}) plan.rows = row_places(plan.under);
     else plan.plane = plane_vectors(plan.under, lanes);
-    plan.form = blocks_of(of_filters_ ? pixels : (plan.under.last - plan.under.first) * conv_.width, lanes, form_vectors, copies_x_);
+    const std::int64_t formed = of_filters_ ? pixels : pads_x_ ? layout_.plane() : (plan.under.last - plan.under.first) * conv_.width;
+    plan.form = blocks_of(formed, lanes, form_vectors, copies_x_);
     plan.gather = blocks_of(pixels, lanes, gather_vectors, true);
     for (const FlatBlock& block : plan.gather) {
       plan.first_out.push_back(static_cast<std::int64_t>(plan.out.size()));
@@ -230,26 +241,35 @@ class FlatGather final : public PreparedConvolution {
     }
   }
 
-  // Lookups channel by channel, those with fewest lookups first, and each inner index's (channel, r, s) place in the X tile.
+  // How many parts the dictionary is cut into, so that what a gather block's lookups meet of one part stays in the L1.
+  std::int64_t parts_for(const LookupTable& table) const {
+    const auto [lanes, form_vectors, gather_vectors] = block_shape(block_size_);
+    const std::int64_t rows_below = of_filters_ ? 0 : (lookup_.kernel[0] - 1) * lookup_.dilation[0] / lookup_.stride[0];
+    const std::int64_t phases = of_filters_ ? 1 : layout_.row_phases() * layout_.column_phases();
+    const std::int64_t met = std::min(gather_vectors * lanes + rows_below * layout_.pitch(), layout_.plane() / phases) * phases;
+    const std::int64_t wanted = (dictionary_.out_channels * met * 4 + kGatherBytes - 1) / kGatherBytes;
+    return std::clamp<std::int64_t>(table.lookups() / conv_.out_channels / kLeastLookups, 1, wanted);
+  }
+
+  // Lookups by slice of channels, part of the dictionary and channel, channels with fewest lookups of a part first; and each
+  // inner index's (channel, r, s) place in the input.
   void prepare_lookups(const LookupWeights& weights, const Execution& execution) {
     const LookupTable& table = weights.lookups;
-    const std::int64_t taps = lookup_.taps();
+    parts_ = parts_for(table);
     lookups_ = Buffer(*execution.allocator, std::max<std::int64_t>(table.lookups(), 1) * static_cast<std::int64_t>(sizeof(FlatLookup)), MemoryKind::prepared);
-    channels_ = Buffer(*execution.allocator, conv_.out_channels * static_cast<std::int64_t>(sizeof(FlatChannel)), MemoryKind::prepared);
-    std::vector<std::int64_t> order(static_cast<std::size_t>(conv_.out_channels));
-    std::iota(order.begin(), order.end(), 0);
-    std::ranges::stable_sort(order, {}, [&](std::int64_t k) { return table.row_offsets[(k + 1) * taps] - table.row_offsets[k * taps]; });
-    std::int32_t at = 0;
+    channels_ = Buffer(*execution.allocator, parts_ * conv_.out_channels * static_cast<std::int64_t>(sizeof(FlatChannel)), MemoryKind::prepared);
+    FlatLookup* lookup = lookups_.as<FlatLookup>();
     FlatChannel* channel = channels_.as<FlatChannel>();
-    for (const std::int64_t k : order) {
-      *channel = {static_cast<std::int32_t>(k), at, at, weights_.bias(k)};
-      for (std::int64_t tap = 0; tap < taps; ++tap) {
-        for (std::int32_t i = table.row_offsets[k * taps + tap]; i < table.row_offsets[k * taps + tap + 1]; ++i) {
-          const auto offset = static_cast<std::int32_t>(table.indices[i] * s_plane_ + tap_offset(lookup_, tap));
-          lookups_.as<FlatLookup>()[at++] = {offset, table.coefficients[i]};
+    for (std::int64_t slice = 0; slice < slices_; ++slice) {
+      for (std::int64_t part = 0; part < parts_; ++part) {
+        FlatChannel* const first = channel;
+        for (std::int64_t k = slice_start(slice); k < slice_start(slice + 1); ++k) {
+          const auto at = static_cast<std::int32_t>(lookup - lookups_.as<FlatLookup>());
+          lookup = append_lookups(table, k, part, lookup);
+          *channel++ = {static_cast<std::int32_t>(k), at, static_cast<std::int32_t>(lookup - lookups_.as<FlatLookup>()), weights_.bias(k)};
         }
+        std::stable_sort(first, channel, [](const FlatChannel& a, const FlatChannel& b) { return a.last - a.first < b.last - b.first; });
       }
-      channel++->last = at;
     }
     inner_offsets_ = Buffer(*execution.allocator, inner() * 8, MemoryKind::prepared);
     for (std::int64_t j = 0; j < inner(); ++j) {
@@ -257,6 +277,19 @@ class FlatGather final : public PreparedConvolution {
       inner_offsets_.as<std::int64_t>()[j] = j / dictionary_.taps() * plane + tap_offset(dictionary_, j % dictionary_.taps());
     }
   }
+  // Those of channel k whose entries belong to the part.
+  FlatLookup* append_lookups(const LookupTable& table, std::int64_t k, std::int64_t part, FlatLookup* lookup) const {
+    const std::int64_t first = share(dictionary_.out_channels, part, parts_), last = share(dictionary_.out_channels, part + 1, parts_);
+    for (std::int64_t row = k * lookup_.taps(); row < (k + 1) * lookup_.taps(); ++row) {
+      for (std::int32_t i = table.row_offsets[row]; i < table.row_offsets[row + 1]; ++i) {
+        if (table.indices[i] < first || table.indices[i] >= last) continue;
+        *lookup++ = {static_cast<std::int32_t>(table.indices[i] * s_plane_ + tap_offset(lookup_, row % lookup_.taps())), table.coefficients[i]};
+      }
+    }
+    return lookup;
+  }
+  // Slices of output channels, which threads take that share a strip.
+  std::int64_t slice_start(std::int64_t slice) const { return conv_.out_channels * slice / slices_; }
   std::int64_t tap_offset(const Conv2dProblem& stage, std::int64_t tap) const {
     return stage.taps() == 1 ? 0 : layout_.tap_offset(tap / stage.kernel[1], tap % stage.kernel[1]);
   }
@@ -287,7 +320,7 @@ class FlatGather final : public PreparedConvolution {
     const RowPlace together{0, 0};
     for (std::int64_t c = share(conv_.in_channels, part, parts); c < share(conv_.in_channels, part + 1, parts); ++c) {
       const float *from = input_under(x, unit) + c * conv_.height * conv_.width, *next = from + conv_.height * conv_.width;
-      if (of_filters_) place(plan.rows, from, next, tile + c * x_plane_);
+      if (pads_x_) place(plan.rows, from, next, tile + c * x_plane_);
       else place_rows(&together, 1, (plan.under.last - plan.under.first) * conv_.width, 1, from, next, tile + c * x_plane_);
     }
   }
@@ -343,17 +376,20 @@ class FlatGather final : public PreparedConvolution {
     }
   }
 
-  // A share of the unit's blocks of output pixels, each for all output channels.
+  // A share of the unit's blocks of output pixels and slices of channels, each for one part of the dictionary after the other.
   void gather(std::int64_t unit, int part, int parts, float* tile, float* y) const {
     const StripPlan& plan = plans_[unit % strips_];
-    const std::int64_t out_w = conv_.out_width(), out_plane = conv_.out_height() * out_w, channels = conv_.out_channels;
-    float* out = y + unit / strips_ * channels * out_plane + unit % strips_ * strip_rows_ * out_w;
-    const std::int64_t all = static_cast<std::int64_t>(plan.gather.size()) * channels, last = share(all, part + 1, parts);
-    for (std::int64_t at = share(all, part, parts); at < last;) {
-      const std::int64_t block = at / channels, first = at % channels, count = std::min(channels - first, last - at);
-      gather_block(channels_.as<FlatChannel>() + first, count, lookups_.as<FlatLookup>(), plan.gather[block], plan.out.data() + plan.first_out[block],
-                   s_of(tile), out, out_plane);
-      at += count;
+    const std::int64_t out_w = conv_.out_width(), out_plane = conv_.out_height() * out_w;
+    float* out = y + unit / strips_ * conv_.out_channels * out_plane + unit % strips_ * strip_rows_ * out_w;
+    float* sums = sums_.as<float>() + omp_get_thread_num() * conv_.out_channels * kMostGathered;
+    const std::int64_t all = static_cast<std::int64_t>(plan.gather.size()) * slices_, last = share(all, part + 1, parts);
+    for (std::int64_t at = share(all, part, parts); at < last; ++at) {
+      const std::int64_t block = at / slices_, slice = at % slices_, count = slice_start(slice + 1) - slice_start(slice);
+      const FlatChannel* channels = channels_.as<FlatChannel>() + slice_start(slice) * parts_;
+      for (std::int64_t of = 0; of < parts_; ++of, channels += count) {
+        gather_block({channels, count, lookups_.as<FlatLookup>()}, {of == 0, of == parts_ - 1, sums}, plan.gather[block],
+                     plan.out.data() + plan.first_out[block], s_of(tile), out, out_plane);
+      }
     }
   }
 
@@ -368,15 +404,18 @@ class FlatGather final : public PreparedConvolution {
   int block_size_ = block_size_for(dictionary_.out_channels_per_group());
   FlatLayout layout_{conv_, strip_rows_};
   bool one_position_ = !of_filters_ && conv_.height * conv_.width == 1 && conv_.padding == Pair{0, 0};
-  // X is padded first where D has the taps; few positions are copied so that vectors may end beyond them.
-  bool copies_x_ = !one_position_ && (of_filters_ || conv_.height * conv_.width < 3 * kBeyond || fewest_rows_under() * conv_.width < kBeyond);
+  bool pads_x_ = !one_position_ && pads_x(problem_);  // else S is
+  // Few positions are copied so that vectors may end beyond them.
+  bool copies_x_ = pads_x_ || (!one_position_ && (conv_.height * conv_.width < 3 * kBeyond || fewest_rows_under() * conv_.width < kBeyond));
   // S is formed without padding, and moved to its places where there is some.
-  bool places_s_ = !of_filters_ && (conv_.padding != Pair{0, 0} || conv_.stride != Pair{1, 1});
+  bool places_s_ = !pads_x_ && (conv_.padding != Pair{0, 0} || conv_.stride != Pair{1, 1});
   std::int64_t x_plane_, s_plane_, run_plane_, x_elements_, s_elements_, scratch_elements_, blocks_per_group_;
+  std::int64_t slices_ = strip_each_ ? 1 : std::min<std::int64_t>(threads_, conv_.out_channels), parts_ = 1;
   std::vector<StripPlan> plans_;
   Buffer tiles_;          // per thread: X tile where it is copied, S tile, S without padding
-  Buffer channels_;       // [out_channels]
-  Buffer lookups_;        // [lookups]
+  Buffer sums_;           // per thread: [out_channels][pixels of a gather block], where the dictionary is cut into parts
+  Buffer channels_;       // [slice of channels][part of the dictionary][channel of the slice]
+  Buffer lookups_;        // of these
   Buffer inner_offsets_;  // [channels of a group * taps of the dictionary]
   Buffer packed_;         // D
 };

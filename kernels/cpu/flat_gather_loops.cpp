@@ -22,6 +22,7 @@ constexpr int kLanes = simd::kLanes<float>;
 static_assert(kLanes <= kBeyond);
 
 constexpr int kGatherVectors = 8;  // vectors of output pixels whose sums are in registers
+static_assert(kGatherVectors * kLanes <= kMostGathered);
 // Vectors of positions whose sums are in registers for each of some entries, beside the pixels and one coefficient.
 constexpr int vectors_for(int entries) { return (simd::kRegisters - 1) / (entries + 1); }
 
@@ -115,26 +116,39 @@ void form_block(const DictionaryBlock& dictionary, const FlatBlock& block, bool 
   else form_block_of<false>(dictionary, block, in, count, s, s_plane);
 }
 
-void gather_block(const FlatChannel* channels, std::int64_t channel_count, const FlatLookup* lookups, const FlatBlock& block,
-                  const OutVector* vectors, const float* s, float* out, std::int64_t out_plane) {
+// The block's pixels without the gaps between them.
+template <int kVectors>
+HWY_INLINE void store_pixels(const Lanes* sums, const OutVector* vectors, float* out) {
+  for (int v = 0; v < kVectors; ++v) {
+    const Lanes pixels = simd::compress(sums[v], vectors[v].pixels);
+    if (vectors[v].stored == kLanes) store(out + vectors[v].offset, pixels);
+    else simd::store_first(out + vectors[v].offset, pixels, vectors[v].stored);
+  }
+}
+
+void gather_block(const FlatChannels& channels, const PartOfLookups& part, const FlatBlock& block, const OutVector* vectors, const float* s,
+                  float* out, std::int64_t out_plane) {
   with_vectors<kGatherVectors>(block.vectors, [&](auto count) HWY_ATTR {
-    for (const FlatChannel* channel = channels; channel < channels + channel_count; ++channel) {
-      // Lines to be stored to are asked for two channels ahead: what waits for them is not the loop then.
-      const float* next = out + (channel + std::min<std::int64_t>(2, channels + channel_count - 1 - channel))->channel * out_plane + vectors->offset;
-      for (int v = 0; v < count(); ++v) __builtin_prefetch(next + v * kLanes, 1);
+    for (std::int64_t i = 0; i < channels.count; ++i) {
+      const FlatChannel& channel = channels.channels[i];
+      if (part.last) {
+        // Lines to be stored to are asked for two channels ahead: the loop does not wait for them then.
+        const float* next = out + channels.channels[std::min(i + 2, channels.count - 1)].channel * out_plane + vectors->offset;
+        for (int v = 0; v < count(); ++v) __builtin_prefetch(next + v * kLanes, 1);
+      }
+      float* kept = part.sums + channel.channel * kMostGathered;
       Lanes sums[count()];
-      for (Lanes& sum : sums) sum = broadcast(channel->bias);
-      for (const FlatLookup* lookup = lookups + channel->first; lookup < lookups + channel->last; ++lookup) {
+      for (int v = 0; v < count(); ++v) sums[v] = part.first ? broadcast(channel.bias) : load(kept + v * kLanes);
+      for (const FlatLookup* lookup = channels.lookups + channel.first; lookup < channels.lookups + channel.last; ++lookup) {
         const Lanes coefficient = broadcast(lookup->coefficient);
         const float* from = s + lookup->offset + block.start;
         for (int v = 0; v < count(); ++v) sums[v] = multiply_add(coefficient, load(from + v * kLanes), sums[v]);
       }
-      float* to = out + channel->channel * out_plane;
-      for (int v = 0; v < count(); ++v) {
-        const Lanes pixels = simd::compress(sums[v], vectors[v].pixels);
-        if (vectors[v].stored == kLanes) store(to + vectors[v].offset, pixels);
-        else simd::store_first(to + vectors[v].offset, pixels, vectors[v].stored);
+      if (part.last) {
+        store_pixels<count()>(sums, vectors, out + channel.channel * out_plane);
+        continue;
       }
+      for (int v = 0; v < count(); ++v) store(kept + v * kLanes, sums[v]);
     }
   });
 }
@@ -166,9 +180,9 @@ void form_block(const DictionaryBlock& dictionary, const FlatBlock& block, bool 
   HWY_DYNAMIC_DISPATCH(form_block)(dictionary, block, fetch, in, count, s, s_plane);
 }
 
-void gather_block(const FlatChannel* channels, std::int64_t count, const FlatLookup* lookups, const FlatBlock& block, const OutVector* vectors,
-                  const float* s, float* out, std::int64_t out_plane) {
-  HWY_DYNAMIC_DISPATCH(gather_block)(channels, count, lookups, block, vectors, s, out, out_plane);
+void gather_block(const FlatChannels& channels, const PartOfLookups& part, const FlatBlock& block, const OutVector* vectors, const float* s,
+                  float* out, std::int64_t out_plane) {
+  HWY_DYNAMIC_DISPATCH(gather_block)(channels, part, block, vectors, s, out, out_plane);
 }
 
 }  // namespace lcnn::cpu

@@ -76,8 +76,24 @@ struct OutVector {
   std::int32_t offset, stored;
 };
 
-// out [channel][out_plane]: the block's output pixels of `channels` channels.
-void gather_block(const FlatChannel* channels, std::int64_t count, const FlatLookup* lookups, const FlatBlock& block, const OutVector* vectors,
-                  const float* s, float* out, std::int64_t out_plane);
+// Channels and the list that their lookups are in.
+struct FlatChannels {
+  const FlatChannel* channels;
+  std::int64_t count;
+  const FlatLookup* lookups;
+};
+
+// Most pixels of a gather block.
+inline constexpr std::int64_t kMostGathered = 8 * kBeyond;
+
+// Which part of a channel's lookups a list holds; between the parts sums are kept in `sums` [channel][kMostGathered].
+struct PartOfLookups {
+  bool first, last;
+  float* sums;
+};
+
+// out [channel][out_plane]: the block's output pixels of some channels.
+void gather_block(const FlatChannels& channels, const PartOfLookups& part, const FlatBlock& block, const OutVector* vectors, const float* s,
+                  float* out, std::int64_t out_plane);
 
 }  // namespace lcnn::cpu
