@@ -8,12 +8,14 @@
 //          are prefetched; S is then moved to its places by shuffles of whole vectors. A kh x kw dictionary reads X from a
 //          tile that is padded and flat in the same way. The gather takes all channels of a run of pixels in turn, so that the
 //          S under them stays in the L1; channels with as many lookups follow each other, so that loops end where expected.
+//          Where P is dense, four channels share each load of S, their lookups sorted by which of the four have them.
 // Threads: a strip each where that keeps them about equally busy, else all threads share one strip after the other.
 // Bound:   one load an FMA in the gather, from L1 or L2: most taps are not aligned, so one a cycle.
 #include <omp.h>
 
 #include <algorithm>
 #include <array>
+#include <map>
 
 #include "kernels/cpu/cpu_variants.h"
 #include "kernels/cpu/flat_gather_loops.h"
@@ -32,6 +34,8 @@ constexpr std::int64_t kTileBytes = 2400 * 1024;
 constexpr std::int64_t kGatherBytes = 32 * 1024;
 // Lookups of a channel that pay for keeping its sums in memory meanwhile.
 constexpr std::int64_t kLeastLookups = 16;
+// Of P that is not zero, so that channels in fours have enough in common.
+constexpr double kDenseLookups = 0.15;
 
 // The block size that computes the fewest entries that are not there, the larger one of equals.
 int block_size_for(std::int64_t entries) {
@@ -116,8 +120,12 @@ class FlatGather final : public PreparedConvolution {
     scratch_elements_ = x_elements_ + s_elements_ + plane_pitch(dictionary_.out_channels * run_plane_ + kBeyond);
     tiles_ = Buffer(*execution.allocator, threads_ * scratch_elements_ * 4, MemoryKind::workspace);
     std::fill_n(tiles_.as<float>(), threads_ * scratch_elements_, 0.0f);
+    const double places = static_cast<double>(conv_.out_channels * lookup_.taps() * dictionary_.out_channels_per_group());
+    in_quads_ = static_cast<double>(weights.lookups.lookups()) > kDenseLookups * places;
     for (std::int64_t strip = 0; strip < strips_; ++strip) plans_.push_back(plan_of(strip));
-    prepare_lookups(weights, execution);
+    if (in_quads_) prepare_quads(weights.lookups, execution);
+    else prepare_lookups(weights.lookups, execution);
+    prepare_inner_offsets(execution);
     sums_ = Buffer(*execution.allocator, parts_ > 1 ? threads_ * conv_.out_channels * kMostGathered * 4 : 0, MemoryKind::workspace);
     pack_dictionary(weights.dictionary, execution);
   }
@@ -172,7 +180,7 @@ class FlatGather final : public PreparedConvolution {
   }
 
   StripPlan plan_of(std::int64_t strip) const {
-    const auto [lanes, form_vectors, gather_vectors] = block_shape(block_size_);
+    const auto [lanes, form_vectors, gather_vectors, quad_vectors] = block_shape(block_size_);
     StripPlan plan{.under = layout_.rows_under(strip * strip_rows_)};
     const std::int64_t rows = std::min(strip_rows_, conv_.out_height() - strip * strip_rows_);
     const std::int64_t pixels = (rows - 1) * layout_.pitch() + conv_.out_width();
@@ -180,7 +188,7 @@ class FlatGather final : public PreparedConvolution {
     else plan.plane = plane_vectors(plan.under, lanes);
     const std::int64_t formed = of_filters_ ? pixels : pads_x_ ? layout_.plane() : (plan.under.last - plan.under.first) * conv_.width;
     plan.form = blocks_of(formed, lanes, form_vectors, copies_x_);
-    plan.gather = blocks_of(pixels, lanes, gather_vectors, true);
+    plan.gather = blocks_of(pixels, lanes, in_quads_ ? quad_vectors : gather_vectors, true);
     for (const FlatBlock& block : plan.gather) {
       plan.first_out.push_back(static_cast<std::int64_t>(plan.out.size()));
       append_out_vectors(block, pixels, lanes, plan.out);
@@ -243,18 +251,16 @@ class FlatGather final : public PreparedConvolution {
 
   // How many parts the dictionary is cut into, so that what a gather block's lookups meet of one part stays in the L1.
   std::int64_t parts_for(const LookupTable& table) const {
-    const auto [lanes, form_vectors, gather_vectors] = block_shape(block_size_);
+    const BlockShape shape = block_shape(block_size_);
     const std::int64_t rows_below = of_filters_ ? 0 : (lookup_.kernel[0] - 1) * lookup_.dilation[0] / lookup_.stride[0];
     const std::int64_t phases = of_filters_ ? 1 : layout_.row_phases() * layout_.column_phases();
-    const std::int64_t met = std::min(gather_vectors * lanes + rows_below * layout_.pitch(), layout_.plane() / phases) * phases;
+    const std::int64_t met = std::min(shape.gather_vectors * shape.lanes + rows_below * layout_.pitch(), layout_.plane() / phases) * phases;
     const std::int64_t wanted = (dictionary_.out_channels * met * 4 + kGatherBytes - 1) / kGatherBytes;
     return std::clamp<std::int64_t>(table.lookups() / conv_.out_channels / kLeastLookups, 1, wanted);
   }
 
-  // Lookups by slice of channels, part of the dictionary and channel, channels with fewest lookups of a part first; and each
-  // inner index's (channel, r, s) place in the input.
-  void prepare_lookups(const LookupWeights& weights, const Execution& execution) {
-    const LookupTable& table = weights.lookups;
+  // Lookups by slice of channels, part of the dictionary and channel, channels with fewest lookups of a part first.
+  void prepare_lookups(const LookupTable& table, const Execution& execution) {
     parts_ = parts_for(table);
     lookups_ = Buffer(*execution.allocator, std::max<std::int64_t>(table.lookups(), 1) * static_cast<std::int64_t>(sizeof(FlatLookup)), MemoryKind::prepared);
     channels_ = Buffer(*execution.allocator, parts_ * conv_.out_channels * static_cast<std::int64_t>(sizeof(FlatChannel)), MemoryKind::prepared);
@@ -271,6 +277,42 @@ class FlatGather final : public PreparedConvolution {
         std::stable_sort(first, channel, [](const FlatChannel& a, const FlatChannel& b) { return a.last - a.first < b.last - b.first; });
       }
     }
+  }
+
+  // Lookups by four channels and by which of the four have them.
+  void prepare_quads(const LookupTable& table, const Execution& execution) {
+    std::vector<QuadLookup> lookups;
+    quads_ = Buffer(*execution.allocator, quads() * static_cast<std::int64_t>(sizeof(ChannelQuad)), MemoryKind::prepared);
+    for (std::int64_t q = 0; q < quads(); ++q) {
+      ChannelQuad& quad = quads_.as<ChannelQuad>()[q] = {.channel = {-1, -1, -1, -1}};
+      std::map<std::int32_t, std::pair<int, std::array<float, 4>>> met;  // by offset: which channels, their coefficients
+      for (std::int64_t k = q * 4; k < std::min(q * 4 + 4, conv_.out_channels); ++k) {
+        quad.channel[k % 4] = static_cast<std::int32_t>(k);
+        quad.bias[k % 4] = weights_.bias(k);
+        for (std::int64_t row = k * lookup_.taps(); row < (k + 1) * lookup_.taps(); ++row) {
+          for (std::int32_t i = table.row_offsets[row]; i < table.row_offsets[row + 1]; ++i) {
+            auto& [mask, coefficients] = met[lookup_offset(table.indices[i], row)];
+            mask |= 1 << (k % 4);
+            coefficients[k % 4] = table.coefficients[i];
+          }
+        }
+      }
+      for (int mask = 0; mask < 16; ++mask) {
+        quad.first[mask] = static_cast<std::int32_t>(lookups.size());
+        for (const auto& [offset, lookup] : met) {
+          const auto& [a, b, c, d] = lookup.second;
+          if (lookup.first == mask) lookups.push_back({offset, {a, b, c, d}});
+        }
+      }
+      quad.first[16] = static_cast<std::int32_t>(lookups.size());
+    }
+    lookups_ = Buffer(*execution.allocator, std::max<std::int64_t>(std::ssize(lookups), 1) * static_cast<std::int64_t>(sizeof(QuadLookup)), MemoryKind::prepared);
+    std::ranges::copy(lookups, lookups_.as<QuadLookup>());
+  }
+  std::int64_t quads() const { return (conv_.out_channels + 3) / 4; }
+
+  // Each inner index's (channel, r, s) place in the input.
+  void prepare_inner_offsets(const Execution& execution) {
     inner_offsets_ = Buffer(*execution.allocator, inner() * 8, MemoryKind::prepared);
     for (std::int64_t j = 0; j < inner(); ++j) {
       const std::int64_t plane = copies_x_ ? x_plane_ : conv_.height * conv_.width;
@@ -283,10 +325,13 @@ class FlatGather final : public PreparedConvolution {
     for (std::int64_t row = k * lookup_.taps(); row < (k + 1) * lookup_.taps(); ++row) {
       for (std::int32_t i = table.row_offsets[row]; i < table.row_offsets[row + 1]; ++i) {
         if (table.indices[i] < first || table.indices[i] >= last) continue;
-        *lookup++ = {static_cast<std::int32_t>(table.indices[i] * s_plane_ + tap_offset(lookup_, row % lookup_.taps())), table.coefficients[i]};
+        *lookup++ = {lookup_offset(table.indices[i], row), table.coefficients[i]};
       }
     }
     return lookup;
+  }
+  std::int32_t lookup_offset(std::int64_t entry, std::int64_t row) const {
+    return static_cast<std::int32_t>(entry * s_plane_ + tap_offset(lookup_, row % lookup_.taps()));
   }
   // Slices of output channels, which threads take that share a strip.
   std::int64_t slice_start(std::int64_t slice) const { return conv_.out_channels * slice / slices_; }
@@ -381,6 +426,10 @@ class FlatGather final : public PreparedConvolution {
     const StripPlan& plan = plans_[unit % strips_];
     const std::int64_t out_w = conv_.out_width(), out_plane = conv_.out_height() * out_w;
     float* out = y + unit / strips_ * conv_.out_channels * out_plane + unit % strips_ * strip_rows_ * out_w;
+    if (in_quads_) {
+      gather_in_quads(plan, part, parts, s_of(tile), out);
+      return;
+    }
     float* sums = sums_.as<float>() + omp_get_thread_num() * conv_.out_channels * kMostGathered;
     const std::int64_t all = static_cast<std::int64_t>(plan.gather.size()) * slices_, last = share(all, part + 1, parts);
     for (std::int64_t at = share(all, part, parts); at < last; ++at) {
@@ -390,6 +439,16 @@ class FlatGather final : public PreparedConvolution {
         gather_block({channels, count, lookups_.as<FlatLookup>()}, {of == 0, of == parts_ - 1, sums}, plan.gather[block],
                      plan.out.data() + plan.first_out[block], s_of(tile), out, out_plane);
       }
+    }
+  }
+
+  void gather_in_quads(const StripPlan& plan, int part, int parts, const float* s, float* out) const {
+    const std::int64_t all = static_cast<std::int64_t>(plan.gather.size()) * quads(), last = share(all, part + 1, parts);
+    for (std::int64_t at = share(all, part, parts); at < last;) {
+      const std::int64_t block = at / quads(), first = at % quads(), count = std::min(quads() - first, last - at);
+      gather_quads(quads_.as<ChannelQuad>() + first, count, lookups_.as<QuadLookup>(), plan.gather[block], plan.out.data() + plan.first_out[block], s,
+                   out, conv_.out_height() * conv_.out_width());
+      at += count;
     }
   }
 
@@ -411,10 +470,12 @@ class FlatGather final : public PreparedConvolution {
   bool places_s_ = !pads_x_ && (conv_.padding != Pair{0, 0} || conv_.stride != Pair{1, 1});
   std::int64_t x_plane_, s_plane_, run_plane_, x_elements_, s_elements_, scratch_elements_, blocks_per_group_;
   std::int64_t slices_ = strip_each_ ? 1 : std::min<std::int64_t>(threads_, conv_.out_channels), parts_ = 1;
+  bool in_quads_ = false;
   std::vector<StripPlan> plans_;
   Buffer tiles_;          // per thread: X tile where it is copied, S tile, S without padding
   Buffer sums_;           // per thread: [out_channels][pixels of a gather block], where the dictionary is cut into parts
   Buffer channels_;       // [slice of channels][part of the dictionary][channel of the slice]
+  Buffer quads_;          // in place of channels where P is dense
   Buffer lookups_;        // of these
   Buffer inner_offsets_;  // [channels of a group * taps of the dictionary]
   Buffer packed_;         // D

@@ -23,6 +23,7 @@ static_assert(kLanes <= kBeyond);
 
 constexpr int kGatherVectors = 8;  // vectors of output pixels whose sums are in registers
 static_assert(kGatherVectors * kLanes <= kMostGathered);
+constexpr int kQuadVectors = simd::kRegisters == 32 ? 6 : 2;  // of four channels each, beside S and one coefficient
 // Vectors of positions whose sums are in registers for each of some entries, beside the pixels and one coefficient.
 constexpr int vectors_for(int entries) { return (simd::kRegisters - 1) / (entries + 1); }
 
@@ -80,7 +81,7 @@ void form_block_of(const DictionaryBlock& dictionary, const FlatBlock& block, co
 
 }  // namespace
 
-BlockShape block_shape(int entries) { return {kLanes, vectors_for(entries), kGatherVectors}; }
+BlockShape block_shape(int entries) { return {kLanes, vectors_for(entries), kGatherVectors, kQuadVectors}; }
 
 void place_rows(const RowPlace* rows, std::int64_t row_count, std::int64_t count, std::int64_t stride, const float* from, const float* next,
                 float* plane) {
@@ -153,6 +154,39 @@ void gather_block(const FlatChannels& channels, const PartOfLookups& part, const
   });
 }
 
+// Lookups of the channels whose bits are set in kMask, and of those of the masks behind it.
+template <int kMask, int kVectors>
+HWY_INLINE void gather_masks(const ChannelQuad& quad, const QuadLookup* lookups, const float* s, Lanes (*sums)[kVectors]) {
+  for (const QuadLookup* lookup = lookups + quad.first[kMask]; lookup < lookups + quad.first[kMask + 1]; ++lookup) {
+    const float* from = s + lookup->offset;
+    Lanes values[kVectors];
+    for (int v = 0; v < kVectors; ++v) values[v] = load(from + v * kLanes);
+    for (int c = 0; c < 4; ++c) {
+      if ((kMask >> c & 1) == 0) continue;
+      const Lanes coefficient = broadcast(lookup->coefficients[c]);
+      for (int v = 0; v < kVectors; ++v) sums[c][v] = multiply_add(coefficient, values[v], sums[c][v]);
+    }
+  }
+  if constexpr (kMask < 15) gather_masks<kMask + 1, kVectors>(quad, lookups, s, sums);
+}
+
+void gather_quads(const ChannelQuad* quads, std::int64_t quad_count, const QuadLookup* lookups, const FlatBlock& block,
+                  const OutVector* vectors, const float* s, float* out, std::int64_t out_plane) {
+  with_vectors<kQuadVectors>(block.vectors, [&](auto count) HWY_ATTR {
+    for (const ChannelQuad* quad = quads; quad < quads + quad_count; ++quad) {
+      Lanes sums[4][count()];
+      for (int c = 0; c < 4; ++c) {
+        if (quad->channel[c] >= 0) __builtin_prefetch(out + quad->channel[c] * out_plane + vectors->offset, 1);
+        for (Lanes& sum : sums[c]) sum = broadcast(quad->bias[c]);
+      }
+      gather_masks<1, count()>(*quad, lookups, s + block.start, sums);
+      for (int c = 0; c < 4; ++c) {
+        if (quad->channel[c] >= 0) store_pixels<count()>(sums[c], vectors, out + quad->channel[c] * out_plane);
+      }
+    }
+  });
+}
+
 }  // namespace lcnn::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -164,6 +198,7 @@ HWY_EXPORT(place_rows);
 HWY_EXPORT(place_vectors);
 HWY_EXPORT(form_block);
 HWY_EXPORT(gather_block);
+HWY_EXPORT(gather_quads);
 
 BlockShape block_shape(int entries) { return HWY_DYNAMIC_DISPATCH(block_shape)(entries); }
 
@@ -183,6 +218,11 @@ void form_block(const DictionaryBlock& dictionary, const FlatBlock& block, bool 
 void gather_block(const FlatChannels& channels, const PartOfLookups& part, const FlatBlock& block, const OutVector* vectors, const float* s,
                   float* out, std::int64_t out_plane) {
   HWY_DYNAMIC_DISPATCH(gather_block)(channels, part, block, vectors, s, out, out_plane);
+}
+
+void gather_quads(const ChannelQuad* quads, std::int64_t count, const QuadLookup* lookups, const FlatBlock& block, const OutVector* vectors,
+                  const float* s, float* out, std::int64_t out_plane) {
+  HWY_DYNAMIC_DISPATCH(gather_quads)(quads, count, lookups, block, vectors, s, out, out_plane);
 }
 
 }  // namespace lcnn::cpu

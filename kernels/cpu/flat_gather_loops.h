@@ -21,6 +21,7 @@ struct BlockShape {
   int lanes;           // floats of a vector
   int form_vectors;    // most vectors of form_block, for some entries
   int gather_vectors;  // most vectors of gather_block
+  int quad_vectors;    // most vectors of gather_quads
 };
 BlockShape block_shape(int entries);
 
@@ -95,5 +96,20 @@ struct PartOfLookups {
 // out [channel][out_plane]: the block's output pixels of some channels.
 void gather_block(const FlatChannels& channels, const PartOfLookups& part, const FlatBlock& block, const OutVector* vectors, const float* s,
                   float* out, std::int64_t out_plane);
+
+// Four output channels that look up S together: one load for all that read it. channel < 0: there are fewer than four.
+struct ChannelQuad {
+  std::int32_t channel[4];
+  float bias[4];
+  std::int32_t first[17];  // lookups of the channels whose bits are set in `mask`: [first[mask], first[mask + 1]) of a list
+};
+struct QuadLookup {
+  std::int32_t offset;
+  float coefficients[4];
+};
+
+// As gather_block, for quads.
+void gather_quads(const ChannelQuad* quads, std::int64_t count, const QuadLookup* lookups, const FlatBlock& block, const OutVector* vectors,
+                  const float* s, float* out, std::int64_t out_plane);
 
 }  // namespace lcnn::cpu
