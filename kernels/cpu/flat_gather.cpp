@@ -240,9 +240,8 @@ class FlatGather final : public PreparedConvolution {
     for (int v = 0; v < block.vectors; ++v) {
       const std::int64_t start = block.start + v * lanes;
       OutVector vector{.offset = static_cast<std::int32_t>(pixels_before(start))};
-      for (int lane = 0; lane < lanes; ++lane) {
-        const bool pixel = start + lane < length && (start + lane) % pitch < out_w;
-        vector.pixels[lane / 8] |= static_cast<std::uint8_t>(pixel << (lane % 8));
+      for (int lane = 0, pixels = 0; lane < lanes; ++lane) {
+        if (start + lane < length && (start + lane) % pitch < out_w) vector.pixels[pixels++] = lane;
       }
       vector.stored = static_cast<std::int32_t>(std::min<std::int64_t>(lanes, block_end - vector.offset));
       vectors.push_back(vector);

@@ -98,7 +98,7 @@ void place_rows(const RowPlace* rows, std::int64_t row_count, std::int64_t count
 
 void place_vectors(const PlaneVector* vectors, std::int64_t count, const float* from, float* plane) {
   for (std::int64_t v = 0; v < count; ++v) {
-    store(plane + v * kLanes, simd::arrange(load(from + vectors[v].offset), vectors[v].indices, vectors[v].values));
+    store(plane + v * kLanes, simd::only(simd::permute(load(from + vectors[v].offset), vectors[v].indices), vectors[v].values));
   }
 }
 
@@ -121,7 +121,7 @@ void form_block(const DictionaryBlock& dictionary, const FlatBlock& block, bool 
 template <int kVectors>
 HWY_INLINE void store_pixels(const Lanes* sums, const OutVector* vectors, float* out) {
   for (int v = 0; v < kVectors; ++v) {
-    const Lanes pixels = simd::compress(sums[v], vectors[v].pixels);
+    const Lanes pixels = simd::permute(sums[v], vectors[v].pixels);
     if (vectors[v].stored == kLanes) store(out + vectors[v].offset, pixels);
     else simd::store_first(out + vectors[v].offset, pixels, vectors[v].stored);
   }

@@ -70,10 +70,10 @@ struct FlatChannel {
   float bias;
 };
 
-// One vector of a gather block: the lanes that are output pixels (the others lie in the gaps between rows), where the first
-// of them is stored, and how many lanes may be stored there.
+// One vector of a gather block: which lanes are output pixels (the others lie in the gaps between rows), where the first of
+// them is stored, and how many lanes may be stored there.
 struct OutVector {
-  std::uint8_t pixels[8];
+  std::int32_t pixels[kBeyond];
   std::int32_t offset, stored;
 };
 

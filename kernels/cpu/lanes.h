@@ -45,15 +45,13 @@ template <typename Vector>
 HWY_INLINE Vector multiply_add(Vector a, Vector b, Vector c) {
   return hwy::HWY_NAMESPACE::MulAdd(a, b, c);
 }
-// The lanes whose bits are set, moved together to the front. 8 bytes of `bits` may be read.
-HWY_INLINE Lanes<float> compress(Lanes<float> lanes, const std::uint8_t* bits) {
-  return hwy::HWY_NAMESPACE::Compress(lanes, hwy::HWY_NAMESPACE::LoadMaskBits(Tag<float>(), bits));
+// Lane i = lane indices[i].
+HWY_INLINE Lanes<float> permute(Lanes<float> lanes, const std::int32_t* indices) {
+  return hwy::HWY_NAMESPACE::TableLookupLanes(lanes, hwy::HWY_NAMESPACE::SetTableIndices(Tag<float>(), indices));
 }
-// Lane i = lane indices[i] where bit i is set, else 0. 8 bytes of `bits` may be read.
-HWY_INLINE Lanes<float> arrange(Lanes<float> lanes, const std::int32_t* indices, const std::uint8_t* bits) {
-  namespace hn = hwy::HWY_NAMESPACE;
-  const Tag<float> tag;
-  return hn::IfThenElseZero(hn::LoadMaskBits(tag, bits), hn::TableLookupLanes(lanes, hn::SetTableIndices(tag, indices)));
+// The lanes whose bits are set, 0 elsewhere. 8 bytes of `bits` may be read.
+HWY_INLINE Lanes<float> only(Lanes<float> lanes, const std::uint8_t* bits) {
+  return hwy::HWY_NAMESPACE::IfThenElseZero(hwy::HWY_NAMESPACE::LoadMaskBits(Tag<float>(), bits), lanes);
 }
 
 #else
@@ -92,21 +90,18 @@ template <typename Vector>
 HWY_INLINE Vector multiply_add(Vector a, Vector b, Vector c) {
   return a * b + c;
 }
-// The lanes whose bits are set, moved together to the front.
-HWY_INLINE Lanes<float> compress(Lanes<float> lanes, const std::uint8_t* bits) {
-  Lanes<float> front{};
-  for (int lane = 0, at = 0; lane < static_cast<int>(sizeof lanes / sizeof(float)); ++lane) {
-    if (bits[lane / 8] >> (lane % 8) & 1) front[at++] = lanes[lane];
-  }
-  return front;
+// Lane i = lane indices[i].
+HWY_INLINE Lanes<float> permute(Lanes<float> lanes, const std::int32_t* indices) {
+  Lanes<float> permuted{};
+  for (int lane = 0; lane < static_cast<int>(sizeof lanes / sizeof(float)); ++lane) permuted[lane] = lanes[indices[lane]];
+  return permuted;
 }
-// Lane i = lane indices[i] where bit i is set, else 0.
-HWY_INLINE Lanes<float> arrange(Lanes<float> lanes, const std::int32_t* indices, const std::uint8_t* bits) {
-  Lanes<float> arranged{};
+// The lanes whose bits are set, 0 elsewhere.
+HWY_INLINE Lanes<float> only(Lanes<float> lanes, const std::uint8_t* bits) {
   for (int lane = 0; lane < static_cast<int>(sizeof lanes / sizeof(float)); ++lane) {
-    if (bits[lane / 8] >> (lane % 8) & 1) arranged[lane] = lanes[indices[lane]];
+    if ((bits[lane / 8] >> (lane % 8) & 1) == 0) lanes[lane] = 0.0f;
   }
-  return arranged;
+  return lanes;
 }
 
 #endif
