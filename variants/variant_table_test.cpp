@@ -8,8 +8,6 @@
 #include <set>
 #include <string>
 
-#include "kernels/cpu/cpu_variants.h"
-#include "kernels/cpu/simd_target.h"
 #include "kernels/reference.h"
 #include "kernels/test_problems.h"
 #include "variants/runtime.h"
@@ -150,62 +148,6 @@ TEST(VariantTable, EveryCpuVariantComputesTheSameWhenTuned) { check_tuned(Device
 TEST(VariantTable, EveryCudaVariantComputesTheSameWhenTuned) {
   if (const std::string reason = why_no_cuda(); !reason.empty()) GTEST_SKIP() << reason;
   check_tuned(Device::cuda, Precision::fp16);
-}
-
-// The variants whose loops are compiled for every instruction set, on problems that are awkward and on layers with large tiles.
-void check_flat_variants(TestDevice& device, const std::string& where) {
-  std::vector<TestProblem> tests = regular_problems();
-  for (std::uint64_t seed = 0; seed < 60; ++seed) tests.push_back(random_problem(seed));
-  for (const TestProblem& test : tests) {
-    const LookupWeights weights = test.weights(Precision::fp32);
-    std::vector<double> reference;
-    for (const Variant* variant : {&cpu::flat_gather, &cpu::batch_gather}) {
-      if (!variant->why_unsupported(test.problem, Precision::fp32, Layout::nchw).empty()) continue;
-      if (reference.empty()) reference = reference_for(*variant, test, weights, Precision::fp32);
-      const std::vector<float> y = device.run(*variant, test, weights, Precision::fp32, Layout::nchw);
-      EXPECT_TRUE(compare(y, reference).rel_err <= tolerance(Precision::fp32)) << variant->name << ", " << where << ": " << test;
-    }
-  }
-}
-
-TEST(VariantTable, FlatVariantsComputeTheSameWithEveryInstructionSet) {
-  TestDevice device(Device::cpu, Tuning::none);
-  cpu::with_each_simd_target([&] { check_flat_variants(device, cpu::simd_target()); });
-}
-
-TEST(VariantTable, FlatVariantsComputeTheSameWithAnyNumberOfThreads) {
-  const int before = threads();
-  for (const int count : {1, 3, 8}) {
-    set_threads(count);
-    TestDevice device(Device::cpu, Tuning::none);
-    check_flat_variants(device, std::to_string(count) + " threads");
-  }
-  set_threads(before);
-}
-
-// Dictionaries large enough to be cut into parts, tiles of several strips, rows that fill no vector, batches that fill no group.
-TEST(VariantTable, FlatVariantsComputeLargeLayers) {
-  struct Large {
-    Conv2dProblem conv;
-    std::int64_t dictionary_size;
-    double sparsity;
-  };
-  const std::vector<Large> layers{
-      {{.in_channels = 16, .height = 27, .width = 27, .out_channels = 24, .kernel = {5, 5}, .padding = {2, 2}}, 500, 10},
-      {{.in_channels = 24, .height = 113, .width = 97, .out_channels = 9, .kernel = {3, 3}, .padding = {1, 1}}, 96, 2},
-      {{.in_channels = 3, .height = 60, .width = 63, .out_channels = 14, .kernel = {7, 7}, .stride = {2, 2}, .padding = {3, 3}}, 3, 1},
-      {{.batch = 37, .in_channels = 40, .height = 3, .width = 3, .out_channels = 50, .kernel = {3, 3}}, 64, 2}};
-  TestDevice device(Device::cpu, Tuning::none);
-  for (const Large& layer : layers) {
-    const TestProblem test{.problem = {layer.conv, layer.dictionary_size, Granularity::vector}, .sparsity = layer.sparsity, .seed = 7};
-    const LookupWeights weights = test.weights(Precision::fp32);
-    const std::vector<double> reference = reference_for(cpu::flat_gather, test, weights, Precision::fp32);
-    for (const Variant* variant : {&cpu::flat_gather, &cpu::batch_gather}) {
-      if (!variant->why_unsupported(test.problem, Precision::fp32, Layout::nchw).empty()) continue;
-      const std::vector<float> y = device.run(*variant, test, weights, Precision::fp32, Layout::nchw);
-      EXPECT_TRUE(compare(y, reference).rel_err <= tolerance(Precision::fp32)) << variant->name << " " << test;
-    }
-  }
 }
 
 TEST(VariantTable, NamesAreUniquePerDeviceAndEveryEntryIsComplete) {

@@ -100,7 +100,8 @@ struct StripPlan {
   RowsUnder under;
   std::vector<RowPlaces> rows;         // of X, or of S, to their places
   std::vector<PlaneVector> plane;      // in place of rows where S is moved by whole vectors
-  std::vector<FlatBlock> form;         // that cover S
+  std::vector<FlatBlock> form;         // that cover S; those behind the first form_units go with the last of these
+  std::int64_t form_units;
   std::vector<FlatBlock> gather;       // that cover the output pixels
   std::vector<std::int64_t> first_out;  // of each gather block its first in `out`
   std::vector<OutVector> out;
@@ -188,6 +189,8 @@ class FlatGather final : public PreparedConvolution {
     else plan.plane = plane_vectors(plan.under, lanes);
     const std::int64_t formed = of_filters_ ? pixels : pads_x_ ? layout_.plane() : (plan.under.last - plan.under.first) * conv_.width;
     plan.form = blocks_of(formed, lanes, form_vectors, copies_x_);
+    // A block that was moved back writes elements of the one in front again: one thread takes both.
+    plan.form_units = std::ssize(plan.form) - (std::ssize(plan.form) > 1 && plan.form.back().start % lanes != 0);
     plan.gather = blocks_of(pixels, lanes, in_quads_ ? quad_vectors : gather_vectors, true);
     for (const FlatBlock& block : plan.gather) {
       plan.first_out.push_back(static_cast<std::int64_t>(plan.out.size()));
@@ -384,7 +387,7 @@ class FlatGather final : public PreparedConvolution {
     const StripPlan& plan = plans_[unit % strips_];
     const float* in = copies_x_ ? tile : input_under(x, unit);
     const std::int64_t in_plane = copies_x_ ? x_plane_ : conv_.height * conv_.width, s_plane = places_s_ ? run_plane_ : s_plane_;
-    const std::int64_t entry_blocks = conv_.groups * blocks_per_group_, blocks = static_cast<std::int64_t>(plan.form.size()) * entry_blocks;
+    const std::int64_t entry_blocks = conv_.groups * blocks_per_group_, blocks = plan.form_units * entry_blocks;
     for (std::int64_t block = share(blocks, part, parts); block < share(blocks, part + 1, parts); ++block) {
       const std::int64_t entry_block = block % entry_blocks, group = entry_block / blocks_per_group_;
       const std::int64_t in_group = entry_block % blocks_per_group_ * block_size_, per_group = dictionary_.out_channels_per_group();
@@ -392,8 +395,11 @@ class FlatGather final : public PreparedConvolution {
                                     inner_offsets_.as<std::int64_t>()};
       float* s = (places_s_ ? run_of(tile) : s_of(tile)) + (group * per_group + in_group) * s_plane;
       const bool fetch = !copies_x_ && entry_block % blocks_per_group_ == 0;
-      form_block(entries, plan.form[block / entry_blocks], fetch, in + group * conv_.in_channels_per_group() * in_plane,
-                 static_cast<int>(std::min<std::int64_t>(block_size_, per_group - in_group)), s, s_plane);
+      const std::int64_t first = block / entry_blocks, last = first + 1 == plan.form_units ? std::ssize(plan.form) : first + 1;
+      for (std::int64_t i = first; i < last; ++i) {
+        form_block(entries, plan.form[i], fetch, in + group * conv_.in_channels_per_group() * in_plane,
+                   static_cast<int>(std::min<std::int64_t>(block_size_, per_group - in_group)), s, s_plane);
+      }
     }
   }
 
