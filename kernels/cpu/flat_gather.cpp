@@ -74,13 +74,17 @@ class FlatGather final : public PreparedConvolution {
 #pragma omp barrier
       }
       form_input_dictionary(in, unit, part, parts, tile_of(0));
-#pragma omp barrier
       if (plan_.places_s) {
+        if (!forms_whole_entries(parts)) {
+#pragma omp barrier
+        }
         place_input_dictionary(unit, part, parts, tile_of(0));
+      }
+#pragma omp barrier
+      gather(unit, part, parts, tile_of(0), out);
+      if (unit + 1 < units) {
 #pragma omp barrier
       }
-      gather(unit, part, parts, tile_of(0), out);
-#pragma omp barrier
     }
   }
 
@@ -220,29 +224,47 @@ class FlatGather final : public PreparedConvolution {
     }
   }
 
+  std::int64_t entry_blocks() const { return conv_.groups * blocks_per_group_; }
+  // Whether a thread's share of S is whole entries, which it can place without waiting for others; else some positions.
+  bool forms_whole_entries(int parts) const { return entry_blocks() % parts == 0 || entry_blocks() >= 4 * parts; }
+
   // S of the unit, a share of its blocks: all entries of some positions after those of others, so that X stays in the L1.
   void form_input_dictionary(const float* x, std::int64_t unit, int part, int parts, float* tile) const {
     if (plan_.one_position) {
       form_one_position(x, unit, part, parts, s_of(tile));
       return;
     }
-    const StripPlan& plan = plan_.strip_plans[unit % plan_.strips];
     const float* in = plan_.copies_x ? tile : input_under(x, unit);
-    const std::int64_t in_plane = plan_.copies_x ? plan_.x_plane : conv_.height * conv_.width, s_plane = plan_.places_s ? plan_.run_plane : plan_.s_plane;
-    const std::int64_t entry_blocks = conv_.groups * blocks_per_group_, blocks = plan.form_units * entry_blocks;
-    for (std::int64_t block = share(blocks, part, parts); block < share(blocks, part + 1, parts); ++block) {
-      const std::int64_t entry_block = block % entry_blocks, group = entry_block / blocks_per_group_;
-      const std::int64_t in_group = entry_block % blocks_per_group_ * block_size_, per_group = dictionary_.out_channels_per_group();
-      const DictionaryBlock entries{packed_.as<float>() + entry_block * inner() * block_size_, block_size_, inner(),
-                                    inner_offsets_.as<std::int64_t>()};
-      float* s = (plan_.places_s ? run_of(tile) : s_of(tile)) + (group * per_group + in_group) * s_plane;
-      const bool fetch = !plan_.copies_x && entry_block % blocks_per_group_ == 0;
-      const std::int64_t first = block / entry_blocks, last = first + 1 == plan.form_units ? std::ssize(plan.form) : first + 1;
-      for (std::int64_t i = first; i < last; ++i) {
-        form_block(entries, plan.form[i], fetch, in + group * conv_.in_channels_per_group() * in_plane,
-                   static_cast<int>(std::min<std::int64_t>(block_size_, per_group - in_group)), s, s_plane);
+    const std::int64_t units = plan_.strip_plans[unit % plan_.strips].form_units;
+    if (forms_whole_entries(parts)) {
+      const std::int64_t first = share(entry_blocks(), part, parts), last = share(entry_blocks(), part + 1, parts);
+      for (std::int64_t position = 0; position < units; ++position) {
+        for (std::int64_t block = first; block < last; ++block) form(in, unit, position, block, block == first, tile);
       }
+      return;
     }
+    for (std::int64_t at = share(units * entry_blocks(), part, parts); at < share(units * entry_blocks(), part + 1, parts); ++at) {
+      form(in, unit, at / entry_blocks(), at % entry_blocks(), at % blocks_per_group_ == 0, tile);
+    }
+  }
+
+  // One block of entries at one unit of positions.
+  void form(const float* in, std::int64_t unit, std::int64_t position, std::int64_t block, bool first, float* tile) const {
+    const StripPlan& plan = plan_.strip_plans[unit % plan_.strips];
+    const std::int64_t in_plane = plan_.copies_x ? plan_.x_plane : conv_.height * conv_.width;
+    const std::int64_t s_plane = plan_.places_s ? plan_.run_plane : plan_.s_plane;
+    const DictionaryBlock entries{packed_.as<float>() + block * inner() * block_size_, block_size_, inner(), inner_offsets_.as<std::int64_t>()};
+    const std::int64_t end = position + 1 == plan.form_units ? std::ssize(plan.form) : position + 1;
+    for (std::int64_t i = position; i < end; ++i) {
+      form_block(entries, plan.form[i], first && !plan_.copies_x, in + block / blocks_per_group_ * conv_.in_channels_per_group() * in_plane,
+                 static_cast<int>(entries_of(block)), (plan_.places_s ? run_of(tile) : s_of(tile)) + first_entry(block) * s_plane, s_plane);
+    }
+  }
+  std::int64_t first_entry(std::int64_t block) const {
+    return block / blocks_per_group_ * dictionary_.out_channels_per_group() + block % blocks_per_group_ * block_size_;
+  }
+  std::int64_t entries_of(std::int64_t block) const {
+    return std::min<std::int64_t>(block_size_, dictionary_.out_channels_per_group() - block % blocks_per_group_ * block_size_);
   }
 
   // A matrix by a vector, D read once as it is stored: a share of the entries.
@@ -256,14 +278,17 @@ class FlatGather final : public PreparedConvolution {
     }
   }
 
-  // S to its places between the padding's zeros, a share of the entries.
+  // S to its places between the padding's zeros: the entries that the thread formed itself, or a share of all.
   void place_input_dictionary(std::int64_t unit, int part, int parts, float* tile) const {
     if (!plan_.places_s) return;
     const StripPlan& plan = plan_.strip_plans[unit % plan_.strips];
-    for (std::int64_t e = share(dictionary_.out_channels, part, parts); e < share(dictionary_.out_channels, part + 1, parts); ++e) {
+    const auto bound = [&](int of) {
+      return forms_whole_entries(parts) ? first_entry(share(entry_blocks(), of, parts)) : share(dictionary_.out_channels, of, parts);
+    };
+    for (std::int64_t e = bound(part); e < bound(part + 1); ++e) {
       const float* from = run_of(tile) + e * plan_.run_plane;
       float* plane = s_of(tile) + e * plan_.s_plane;
-      if (plan.rows.empty()) place_vectors(plan.plane.data(), static_cast<std::int64_t>(plan.plane.size()), from, plane);
+      if (plan.rows.empty()) place_vectors(plan.plane.data(), std::ssize(plan.plane), from, plane);
       else place(plan.rows, from, nullptr, plane);
     }
   }
