@@ -21,7 +21,7 @@ using Lanes = simd::Lanes<float>;
 constexpr int kLanes = simd::kLanes<float>;
 static_assert(kLanes <= kBeyond);
 
-constexpr int kGatherVectors = 8;  // vectors of output pixels whose sums are in registers
+constexpr int kGatherVectors = simd::kRegisters == 32 ? 14 : 8;  // vectors of output pixels whose sums are in registers
 static_assert(kGatherVectors * kLanes <= kMostGathered);
 constexpr int kQuadVectors = simd::kRegisters == 32 ? 6 : 2;  // of four channels each, beside S and one coefficient
 // Vectors of positions whose sums are in registers for each of some entries, beside the pixels and one coefficient.

@@ -85,7 +85,7 @@ struct FlatChannels {
 };
 
 // Most pixels of a gather block.
-inline constexpr std::int64_t kMostGathered = 8 * kBeyond;
+inline constexpr std::int64_t kMostGathered = 14 * kBeyond;
 
 // Which part of a channel's lookups a list holds; between the parts sums are kept in `sums` [channel][kMostGathered].
 struct PartOfLookups {
