@@ -76,7 +76,7 @@ double cpu_microseconds(PreparedConvolution& prepared, const Conv2dProblem& prob
   return least;
 }
 
-double microseconds_of(const Variant& variant, PreparedConvolution& prepared, const Conv2dProblem& problem, [[maybe_unused]] Precision precision,
+double microseconds_of([[maybe_unused]] const Variant& variant, PreparedConvolution& prepared, const Conv2dProblem& problem, [[maybe_unused]] Precision precision,
                        [[maybe_unused]] Layout layout, const Execution& execution) {
 #if LCNN_HAS_CUDA
   if (variant.device == Device::cuda) {
