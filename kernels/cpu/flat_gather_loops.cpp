@@ -160,10 +160,13 @@ HWY_INLINE void gather_masks(const ChannelQuad& quad, const QuadLookup* lookups,
   for (const QuadLookup* lookup = lookups + quad.first[kMask]; lookup < lookups + quad.first[kMask + 1]; ++lookup) {
     const float* from = s + lookup->offset;
     Lanes values[kVectors];
+#pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) values[v] = load(from + v * kLanes);
+#pragma GCC unroll 4  // else the sums are kept in memory
     for (int c = 0; c < 4; ++c) {
       if ((kMask >> c & 1) == 0) continue;
       const Lanes coefficient = broadcast(lookup->coefficients[c]);
+#pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) sums[c][v] = multiply_add(coefficient, values[v], sums[c][v]);
     }
   }
@@ -175,11 +178,14 @@ void gather_quads(const ChannelQuad* quads, std::int64_t quad_count, const QuadL
   with_vectors<kQuadVectors>(block.vectors, [&](auto count) HWY_ATTR {
     for (const ChannelQuad* quad = quads; quad < quads + quad_count; ++quad) {
       Lanes sums[4][count()];
+#pragma GCC unroll 4
       for (int c = 0; c < 4; ++c) {
         if (quad->channel[c] >= 0) __builtin_prefetch(out + quad->channel[c] * out_plane + vectors->offset, 1);
+#pragma GCC unroll 8
         for (Lanes& sum : sums[c]) sum = broadcast(quad->bias[c]);
       }
       gather_masks<1, count()>(*quad, lookups, s + block.start, sums);
+#pragma GCC unroll 4
       for (int c = 0; c < 4; ++c) {
         if (quad->channel[c] >= 0) store_pixels<count()>(sums[c], vectors, out + quad->channel[c] * out_plane);
       }
