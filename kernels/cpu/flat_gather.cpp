@@ -30,6 +30,8 @@ namespace {
 constexpr std::int64_t kGatherBytes = 32 * 1024;
 // Lookups of a channel that pay for keeping its sums in memory meanwhile.
 constexpr std::int64_t kLeastLookups = 16;
+// Of X that every thread may read in place of waiting for the others once.
+constexpr std::int64_t kReadByAll = 256 * 1024;
 // Of P that is not zero, so that channels in fours have enough in common.
 constexpr double kDenseLookups = 0.15;
 
@@ -225,8 +227,12 @@ class FlatGather final : public PreparedConvolution {
   }
 
   std::int64_t entry_blocks() const { return conv_.groups * blocks_per_group_; }
-  // Whether a thread's share of S is whole entries, which it can place without waiting for others; else some positions.
-  bool forms_whole_entries(int parts) const { return entry_blocks() % parts == 0 || entry_blocks() >= 4 * parts; }
+  // Whether a thread's share of S is whole entries, which it can place without waiting for others but for which it reads all of X;
+  // else some positions.
+  bool forms_whole_entries(int parts) const {
+    const bool even = entry_blocks() % parts == 0 || entry_blocks() >= 4 * parts;
+    return parts == 1 || (even && conv_.in_channels * plan_.layout.rows() * conv_.width * 4 <= kReadByAll);
+  }
 
   // S of the unit, a share of its blocks: all entries of some positions after those of others, so that X stays in the L1.
   void form_input_dictionary(const float* x, std::int64_t unit, int part, int parts, float* tile) const {
