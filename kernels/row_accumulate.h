@@ -52,7 +52,8 @@ void scatter_row(const Conv2dProblem& p, std::int64_t s, T coefficient, const T*
 // The derivative of accumulate_row by its coefficient: sum of in [width] * out [out_width] at kernel column s.
 template <typename T>
 T dot_row(const Conv2dProblem& p, std::int64_t s, const T* in, const T* out) {
-  const auto [first, last] = columns_inside(p, s);
+  const ColumnRange columns = columns_inside(p, s);
+  const std::int64_t first = columns.first, last = columns.last;  // clang's OpenMP takes no structured bindings
   const T* shifted = in + s * p.dilation[1] - p.padding[1];
   T sum = 0;
   if (p.stride[1] == 1) {

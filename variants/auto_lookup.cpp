@@ -23,8 +23,12 @@ using Candidates = std::vector<const Variant*>;
 int expected_rank(const Variant& variant, const LookupProblem& problem, Precision precision) {
   const std::int64_t positions = problem.conv.out_height() * problem.conv.out_width();
   const auto order = [&]() -> std::vector<std::string_view> {
-    if (variant.device == Device::cpu) return {"flat_gather", "shared_tiled", "precompute_gather", "naive_sparse"};
-    if (positions <= 2 * 2) return {"wgmma_fused", "batch_gather", "compact_gather", "table_gather", "baked_gather", "precompute_gather", "shared_tiled", "naive_sparse"};
+    const bool few_positions = positions <= 2 * 2;
+    if (variant.device == Device::cpu) {
+      if (few_positions && problem.conv.batch >= 4) return {"batch_gather", "flat_gather", "shared_tiled", "precompute_gather", "naive_sparse"};
+      return {"flat_gather", "batch_gather", "shared_tiled", "precompute_gather", "naive_sparse"};
+    }
+    if (few_positions) return {"wgmma_fused", "batch_gather", "compact_gather", "table_gather", "baked_gather", "precompute_gather", "shared_tiled", "naive_sparse"};
     if (positions < 10 * 10) return {"wgmma_fused", "compact_gather", "table_gather", "baked_gather", "baked_filter", "baked_fused", "precompute_gather", "shared_tiled", "naive_sparse"};
     if (positions < 20 * 20) return {"wgmma_fused", "table_gather", "compact_gather", "baked_gather", "baked_filter", "baked_fused", "precompute_gather", "shared_tiled", "naive_sparse"};
     const bool half = element_bytes(precision) == 2;
@@ -43,6 +47,8 @@ Candidates candidates_for(Device device, const LookupProblem& problem, Precision
     if (variant->why_unsupported(problem, precision, layout).empty()) candidates.push_back(variant);
   }
   std::ranges::stable_sort(candidates, {}, [&](const Variant* variant) { return expected_rank(*variant, problem, precision); });
+  // Minutes a run on large layers: on a CPU naive_sparse is for what nothing else supports.
+  if (device == Device::cpu && candidates.size() > 1 && candidates.back()->name == "naive_sparse") candidates.pop_back();
   return candidates;
 }
 
@@ -70,7 +76,7 @@ double cpu_microseconds(PreparedConvolution& prepared, const Conv2dProblem& prob
   return least;
 }
 
-double microseconds_of(const Variant& variant, PreparedConvolution& prepared, const Conv2dProblem& problem, [[maybe_unused]] Precision precision,
+double microseconds_of([[maybe_unused]] const Variant& variant, PreparedConvolution& prepared, const Conv2dProblem& problem, [[maybe_unused]] Precision precision,
                        [[maybe_unused]] Layout layout, const Execution& execution) {
 #if LCNN_HAS_CUDA
   if (variant.device == Device::cuda) {

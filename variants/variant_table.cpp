@@ -13,6 +13,7 @@ std::span<const Variant* const> variant_table() {
       &cpu::shared_tiled,
       &cpu::precompute_gather,
       &cpu::flat_gather,
+      &cpu::batch_gather,
       &cpu::auto_lookup,
       &cpu::conv2d_onednn,
       &cpu::conv2d_onednn_blocked,

@@ -8,8 +8,6 @@
 #include <set>
 #include <string>
 
-#include "kernels/cpu/cpu_variants.h"
-#include "kernels/cpu/simd_target.h"
 #include "kernels/reference.h"
 #include "kernels/test_problems.h"
 #include "variants/runtime.h"
@@ -150,21 +148,6 @@ TEST(VariantTable, EveryCpuVariantComputesTheSameWhenTuned) { check_tuned(Device
 TEST(VariantTable, EveryCudaVariantComputesTheSameWhenTuned) {
   if (const std::string reason = why_no_cuda(); !reason.empty()) GTEST_SKIP() << reason;
   check_tuned(Device::cuda, Precision::fp16);
-}
-
-TEST(VariantTable, FlatGatherComputesTheSameWithEveryInstructionSet) {
-  TestDevice device(Device::cpu, Tuning::none);
-  std::vector<TestProblem> tests = regular_problems();
-  for (std::uint64_t seed = 0; seed < 60; ++seed) tests.push_back(random_problem(seed));
-  cpu::with_each_simd_target([&] {
-    for (const TestProblem& test : tests) {
-      if (!cpu::flat_gather.why_unsupported(test.problem, Precision::fp32, Layout::nchw).empty()) continue;
-      const LookupWeights weights = test.weights(Precision::fp32);
-      const std::vector<float> y = device.run(cpu::flat_gather, test, weights, Precision::fp32, Layout::nchw);
-      EXPECT_TRUE(compare(y, reference_for(cpu::flat_gather, test, weights, Precision::fp32)).rel_err <= tolerance(Precision::fp32))
-          << cpu::simd_target() << " " << test;
-    }
-  });
 }
 
 TEST(VariantTable, NamesAreUniquePerDeviceAndEveryEntryIsComplete) {

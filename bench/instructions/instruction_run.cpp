@@ -32,7 +32,7 @@ LookupProblem layer(Granularity granularity) {
 }
 
 const Variant* const kVariants[] = {&cpu::naive_sparse, &cpu::shared_tiled, &cpu::precompute_gather,
-                                    &cpu::flat_gather};
+                                    &cpu::flat_gather,  &cpu::batch_gather};
 const std::map<std::string, Granularity> kGranularities{{"vector", Granularity::vector},
                                                         {"filter", Granularity::filter}};
 

@@ -9,5 +9,6 @@ extern const Variant naive_sparse;
 extern const Variant shared_tiled;
 extern const Variant precompute_gather;
 extern const Variant flat_gather;
+extern const Variant batch_gather;
 
 }  // namespace lcnn::cpu

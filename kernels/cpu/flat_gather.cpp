@@ -1,83 +1,69 @@
-// flat_gather: S of a strip of rows lies flat in the cache, so that a tap is one constant offset and a lookup one stream.
+// flat_gather: X and S of a strip of rows lie flat in the cache, so that a tap is one constant offset and a lookup one stream.
 //
-// Idea:    rows of the S tile are `pitch` apart with the padding's zeros between them, sorted by their remainders modulo
-//          the stride; output pixels are computed in the same pitch. An output channel is then one list of (offset, coefficient), and each lookup one run of vector FMAs
-//          over registers of sums, whatever the row length; the few pixels in the gaps are computed and dropped.
-// Compute: the dictionary as a product of a few entries x a few vectors held in registers, straight from X; a
-//          kh x kw dictionary reads X from a tile that is padded and flat in the same way.
-//          The gather takes all channels of a run of pixels in turn, so that the S under them stays in the L1.
-// Threads: a strip each where there are enough of them, else all threads share one strip: entries, then channels.
-// Bound:   one load an FMA in the gather, from L1 or L2.
+// Idea:    rows of a tile are `pitch` apart with the padding's zeros between them, sorted by their remainders modulo the
+//          stride; output pixels are computed in the same pitch. An output channel is then one list of (offset, coefficient),
+//          and each lookup one run of vector FMAs over registers of sums, whatever the row length; the few pixels in the gaps
+//          are computed, and squeezed out of the registers before they are stored.
+// Compute: the dictionary as a product of a few entries x a few vectors held in registers, straight from X, whose next pixels
+//          are prefetched; S is then moved to its places by shuffles of whole vectors. A kh x kw dictionary reads X from a
+//          tile that is padded and flat in the same way. The gather takes all channels of a run of pixels in turn, so that the
+//          S under them stays in the L1; channels with as many lookups follow each other, so that loops end where expected.
+//          Where P is dense, four channels share each load of S, their lookups sorted by which of the four have them.
+// Threads: a strip each where that keeps them about equally busy, else all threads share one strip after the other.
+// Bound:   one load an FMA in the gather, from L1 or L2: most taps are not aligned, so one a cycle.
 #include <omp.h>
 
 #include <algorithm>
 #include <array>
-#include <cstring>
+#include <map>
 
 #include "kernels/cpu/cpu_variants.h"
 #include "kernels/cpu/flat_gather_loops.h"
-#include "kernels/cpu/flat_layout.h"
+#include "kernels/cpu/flat_plan.h"
+#include "kernels/cpu/pixel_product.h"
 #include "kernels/cpu/weights_copy.h"
 
 namespace lcnn::cpu {
 namespace {
 
-// Dictionary entries whose sums are in registers together.
-constexpr std::array kBlockSizes{8, 6, 5, 4};
-constexpr std::int64_t kTileBytes = 768 * 1024;  // of S: most of a core's L2
-
-// The block size that computes the fewest entries that are not there, the larger one of equals.
-int block_size_for(std::int64_t entries) {
-  const auto computed = [&](int size) { return (entries + size - 1) / size * size; };
-  return *std::ranges::min_element(kBlockSizes, {}, computed);
-}
-
-// With a 1x1 kernel the two granularities are one; a filter's takes the stride before it forms S.
-LookupProblem stride_first(LookupProblem problem) {
-  if (problem.conv.kernel == Pair{1, 1} && problem.conv.stride != Pair{1, 1}) problem.granularity = Granularity::filter;
-  return problem;
-}
-
-// Output rows whose S, and X where it is copied, take kTileBytes; all strips about even.
-std::int64_t strip_rows_for(const LookupProblem& problem) {
-  const Conv2dProblem& conv = problem.conv;
-  const FlatLayout one(conv, 1);
-  const std::int64_t planes = problem.granularity == Granularity::filter ? problem.dictionary_size + conv.in_channels * one.phases()
-                                                                         : problem.dictionary_size * one.phases();
-  const std::int64_t halo = (conv.kernel[0] - 1) * conv.dilation[0] / conv.stride[0];
-  const std::int64_t most = std::clamp<std::int64_t>(kTileBytes / (planes * one.pitch() * 4) - halo, 1, conv.out_height());
-  const std::int64_t strips = (conv.out_height() + most - 1) / most;
-  return (conv.out_height() + strips - 1) / strips;
-}
+// Of the S that a gather block's lookups meet at a time: most of a core's L1.
+constexpr std::int64_t kGatherBytes = 32 * 1024;
+// Lookups of a channel that pay for keeping its sums in memory meanwhile.
+constexpr std::int64_t kLeastLookups = 16;
+// Of X that every thread may read in place of waiting for the others once.
+constexpr std::int64_t kReadByAll = 256 * 1024;
+// Of P that is not zero, so that channels in fours have enough in common.
+constexpr double kDenseLookups = 0.15;
 
 class FlatGather final : public PreparedConvolution {
  public:
   FlatGather(const LookupProblem& problem, const LookupWeights& weights, Precision, Layout, const Execution& execution)
-      : problem_(stride_first(problem)), weights_(weights, *execution.allocator) {
-    block_size_ = block_size_for(dictionary_.out_channels_per_group());
-    x_plane_ = from_tile_ ? layout_.plane() : 0;
-    s_plane_ = from_tile_ ? strip_rows_ * layout_.pitch() : layout_.plane();
-    const std::int64_t slack = layout_.slack() + kReadBeyond;
-    x_elements_ = round_up(conv_.in_channels * x_plane_ + slack);
-    tile_elements_ = x_elements_ + round_up(dictionary_.out_channels * s_plane_ + slack);
-    run_elements_ = round_up(from_tile_ ? s_plane_ : layout_.rows() * conv_.width);
-    scratch_elements_ = tile_elements_ + block_size_ * run_elements_;
+      : plan_(problem, omp_get_max_threads(), dense(problem, weights.lookups)), weights_(weights, *execution.allocator) {
+    const std::int64_t slack = plan_.layout.slack() + plan_.layout.plane() + kBeyond;  // taps of blocks that end beyond the last plane
+    x_elements_ = plan_.copies_x ? plane_pitch(conv_.in_channels * plan_.x_plane + slack) : 0;
+    s_elements_ = plane_pitch(dictionary_.out_channels * plan_.s_plane + slack);
+    scratch_elements_ = x_elements_ + s_elements_ + plane_pitch(dictionary_.out_channels * plan_.run_plane + kBeyond);
     tiles_ = Buffer(*execution.allocator, threads_ * scratch_elements_ * 4, MemoryKind::workspace);
     std::fill_n(tiles_.as<float>(), threads_ * scratch_elements_, 0.0f);
-    prepare_offsets(weights.lookups, execution);
+    in_quads_ = dense(problem, weights.lookups);
+    if (in_quads_) prepare_quads(weights.lookups, execution);
+    else prepare_lookups(weights.lookups, execution);
+    prepare_inner_offsets(execution);
+    sums_ = Buffer(*execution.allocator, parts_ > 1 ? threads_ * conv_.out_channels * kMostGathered * 4 : 0, MemoryKind::workspace);
     pack_dictionary(weights.dictionary, execution);
   }
 
   void run(const void* x, void* y, void*) override {
     const auto* in = static_cast<const float*>(x);
     auto* out = static_cast<float*>(y);
-    const std::int64_t units = conv_.batch * strips_;
-    if (units >= threads_) {
+    const std::int64_t units = conv_.batch * plan_.strips;
+    if (plan_.strip_each) {
 #pragma omp parallel for schedule(dynamic) num_threads(threads_)
       for (std::int64_t unit = 0; unit < units; ++unit) {
         float* tile = tile_of(omp_get_thread_num());
-        if (from_tile_) copy_input(in, unit, 0, 1, tile);
+        copy_input(in, unit, 0, 1, tile);
         form_input_dictionary(in, unit, 0, 1, tile);
+        place_input_dictionary(unit, 0, 1, tile);
         gather(unit, 0, 1, tile, out);
       }
       return;
@@ -85,44 +71,120 @@ class FlatGather final : public PreparedConvolution {
 #pragma omp parallel num_threads(threads_)
     for (std::int64_t unit = 0; unit < units; ++unit) {
       const int part = omp_get_thread_num(), parts = omp_get_num_threads();
-      if (from_tile_) {
+      if (plan_.copies_x) {
         copy_input(in, unit, part, parts, tile_of(0));
 #pragma omp barrier
       }
       form_input_dictionary(in, unit, part, parts, tile_of(0));
+      if (plan_.places_s) {
+        if (!forms_whole_entries(parts)) {
+#pragma omp barrier
+        }
+        place_input_dictionary(unit, part, parts, tile_of(0));
+      }
 #pragma omp barrier
       gather(unit, part, parts, tile_of(0), out);
+      if (unit + 1 < units) {
 #pragma omp barrier
-    }
-  }
-
-  std::string choice() const override { return "strips of " + std::to_string(strip_rows_) + " rows"; }
-
- private:
-  static std::int64_t round_up(std::int64_t elements) { return (elements + 63) / 64 * 64; }
-  float* tile_of(int thread) const { return tiles_.as<float>() + thread * scratch_elements_; }
-  float* s_of(float* tile) const { return tile + x_elements_; }
-  // Each thread's own, also where the tile is shared.
-  float* run_of_this_thread() const { return tile_of(omp_get_thread_num()) + tile_elements_; }
-
-  // A lookup's place in the S tile, and an inner index's (channel, r, s) place in X or its tile.
-  void prepare_offsets(const LookupTable& table, const Execution& execution) {
-    offsets_ = Buffer(*execution.allocator, std::max<std::int64_t>(table.lookups(), 1) * 4, MemoryKind::prepared);
-    for (std::int64_t row = 0; row < table.rows(); ++row) {
-      const std::int64_t tap = row % lookup_.taps();
-      for (std::int32_t i = table.row_offsets[row]; i < table.row_offsets[row + 1]; ++i) {
-        offsets_.as<std::int32_t>()[i] = static_cast<std::int32_t>(table.indices[i] * s_plane_ + tap_offset(lookup_, tap));
       }
     }
-    const std::int64_t x_plane = from_tile_ ? x_plane_ : conv_.height * conv_.width;
-    inner_offsets_ = Buffer(*execution.allocator, inner() * 8, MemoryKind::prepared);
-    for (std::int64_t j = 0; j < inner(); ++j) {
-      inner_offsets_.as<std::int64_t>()[j] = j / dictionary_.taps() * x_plane + tap_offset(dictionary_, j % dictionary_.taps());
+  }
+
+  std::string choice() const override { return "strips of " + std::to_string(plan_.strip_rows) + " rows"; }
+
+ private:
+  static bool dense(const LookupProblem& problem, const LookupTable& table) {
+    return static_cast<double>(table.lookups()) > kDenseLookups * static_cast<double>(table.rows() * problem.dictionary_size_per_group());
+  }
+  float* tile_of(int thread) const { return tiles_.as<float>() + thread * scratch_elements_; }
+  float* s_of(float* tile) const { return tile + x_elements_; }
+  float* run_of(float* tile) const { return tile + x_elements_ + s_elements_; }  // S as it is formed, without padding
+
+  // How many parts the dictionary is cut into, so that what a gather block's lookups meet of one part stays in the L1.
+  std::int64_t parts_for(const LookupTable& table) const {
+    const std::int64_t rows_below = plan_.of_filters ? 0 : (lookup_.kernel[0] - 1) * lookup_.dilation[0] / lookup_.stride[0];
+    const std::int64_t phases = plan_.of_filters ? 1 : plan_.layout.row_phases() * plan_.layout.column_phases();
+    const std::int64_t met = std::min(plan_.shape.gather_vectors * plan_.shape.lanes + rows_below * plan_.layout.pitch(), plan_.layout.plane() / phases) * phases;
+    const std::int64_t wanted = (dictionary_.out_channels * met * 4 + kGatherBytes - 1) / kGatherBytes;
+    return std::clamp<std::int64_t>(table.lookups() / conv_.out_channels / kLeastLookups, 1, wanted);
+  }
+
+  // Lookups by slice of channels, part of the dictionary and channel, channels with fewest lookups of a part first.
+  void prepare_lookups(const LookupTable& table, const Execution& execution) {
+    parts_ = parts_for(table);
+    lookups_ = Buffer(*execution.allocator, std::max<std::int64_t>(table.lookups(), 1) * static_cast<std::int64_t>(sizeof(FlatLookup)), MemoryKind::prepared);
+    channels_ = Buffer(*execution.allocator, parts_ * conv_.out_channels * static_cast<std::int64_t>(sizeof(FlatChannel)), MemoryKind::prepared);
+    FlatLookup* lookup = lookups_.as<FlatLookup>();
+    FlatChannel* channel = channels_.as<FlatChannel>();
+    for (std::int64_t slice = 0; slice < slices_; ++slice) {
+      for (std::int64_t part = 0; part < parts_; ++part) {
+        FlatChannel* const first = channel;
+        for (std::int64_t k = slice_start(slice); k < slice_start(slice + 1); ++k) {
+          const auto at = static_cast<std::int32_t>(lookup - lookups_.as<FlatLookup>());
+          lookup = append_lookups(table, k, part, lookup);
+          *channel++ = {static_cast<std::int32_t>(k), at, static_cast<std::int32_t>(lookup - lookups_.as<FlatLookup>()), weights_.bias(k)};
+        }
+        std::stable_sort(first, channel, [](const FlatChannel& a, const FlatChannel& b) { return a.last - a.first < b.last - b.first; });
+      }
     }
   }
-  std::int64_t tap_offset(const Conv2dProblem& stage, std::int64_t tap) const {
-    return layout_.tap_offset(tap / stage.kernel[1], tap % stage.kernel[1]);
+
+  // Lookups by four channels and by which of the four have them.
+  void prepare_quads(const LookupTable& table, const Execution& execution) {
+    std::vector<QuadLookup> lookups;
+    quads_ = Buffer(*execution.allocator, quads() * static_cast<std::int64_t>(sizeof(ChannelQuad)), MemoryKind::prepared);
+    for (std::int64_t q = 0; q < quads(); ++q) {
+      ChannelQuad& quad = quads_.as<ChannelQuad>()[q] = {.channel = {-1, -1, -1, -1}};
+      std::map<std::int32_t, std::pair<int, std::array<float, 4>>> met;  // by offset: which channels, their coefficients
+      for (std::int64_t k = q * 4; k < std::min(q * 4 + 4, conv_.out_channels); ++k) {
+        quad.channel[k % 4] = static_cast<std::int32_t>(k);
+        quad.bias[k % 4] = weights_.bias(k);
+        for (std::int64_t row = k * lookup_.taps(); row < (k + 1) * lookup_.taps(); ++row) {
+          for (std::int32_t i = table.row_offsets[row]; i < table.row_offsets[row + 1]; ++i) {
+            auto& [mask, coefficients] = met[lookup_offset(table.indices[i], row)];
+            mask |= 1 << (k % 4);
+            coefficients[k % 4] += table.coefficients[i];  // taps of narrow layers may share an element
+          }
+        }
+      }
+      for (int mask = 0; mask < 16; ++mask) {
+        quad.first[mask] = static_cast<std::int32_t>(lookups.size());
+        for (const auto& [offset, lookup] : met) {
+          const auto& [a, b, c, d] = lookup.second;
+          if (lookup.first == mask) lookups.push_back({offset, {a, b, c, d}});
+        }
+      }
+      quad.first[16] = static_cast<std::int32_t>(lookups.size());
+    }
+    lookups_ = Buffer(*execution.allocator, std::max<std::int64_t>(std::ssize(lookups), 1) * static_cast<std::int64_t>(sizeof(QuadLookup)), MemoryKind::prepared);
+    std::ranges::copy(lookups, lookups_.as<QuadLookup>());
   }
+  std::int64_t quads() const { return (conv_.out_channels + 3) / 4; }
+
+  // Each inner index's (channel, r, s) place in the input.
+  void prepare_inner_offsets(const Execution& execution) {
+    inner_offsets_ = Buffer(*execution.allocator, inner() * 8, MemoryKind::prepared);
+    for (std::int64_t j = 0; j < inner(); ++j) {
+      const std::int64_t plane = plan_.copies_x ? plan_.x_plane : conv_.height * conv_.width;
+      inner_offsets_.as<std::int64_t>()[j] = j / dictionary_.taps() * plane + plan_.tap_offset(dictionary_, j % dictionary_.taps());
+    }
+  }
+  // Those of channel k whose entries belong to the part.
+  FlatLookup* append_lookups(const LookupTable& table, std::int64_t k, std::int64_t part, FlatLookup* lookup) const {
+    const std::int64_t first = share(dictionary_.out_channels, part, parts_), last = share(dictionary_.out_channels, part + 1, parts_);
+    for (std::int64_t row = k * lookup_.taps(); row < (k + 1) * lookup_.taps(); ++row) {
+      for (std::int32_t i = table.row_offsets[row]; i < table.row_offsets[row + 1]; ++i) {
+        if (table.indices[i] < first || table.indices[i] >= last) continue;
+        *lookup++ = {lookup_offset(table.indices[i], row), table.coefficients[i]};
+      }
+    }
+    return lookup;
+  }
+  std::int32_t lookup_offset(std::int64_t entry, std::int64_t row) const {
+    return static_cast<std::int32_t>(entry * plan_.s_plane + plan_.tap_offset(lookup_, row % lookup_.taps()));
+  }
+  // Slices of output channels, which threads take that share a strip.
+  std::int64_t slice_start(std::int64_t slice) const { return conv_.out_channels * slice / slices_; }
   std::int64_t inner() const { return dictionary_.in_channels_per_group() * dictionary_.taps(); }
 
   // D as [block][inner index][entry of the block]; blocks do not straddle groups, entries beyond a group are zero.
@@ -139,59 +201,148 @@ class FlatGather final : public PreparedConvolution {
     }
   }
 
-  RowsUnder rows_under(std::int64_t unit) const { return layout_.rows_under(unit % strips_ * strip_rows_); }
+  // How far ahead rows are asked for: about a page of a stream, a channel where strides skip some.
+  std::int64_t ahead() const { return conv_.stride[0] == 1 ? std::max<std::int64_t>(1024 / conv_.width, 1) : conv_.height; }
 
-  // The unit's input, every parts-th channel.
+  const float* input_under(const float* x, std::int64_t unit) const {
+    return x + unit / plan_.strips * conv_.in_channels * conv_.height * conv_.width + plan_.strip_plans[unit % plan_.strips].under.first * conv_.width;
+  }
+
+  // The unit's input, a share of its channels, where it is not read from its own place.
   void copy_input(const float* x, std::int64_t unit, int part, int parts, float* tile) const {
-    const RowsUnder rows = rows_under(unit);
-    for (std::int64_t c = part; c < conv_.in_channels; c += parts) {
-      const float* from = x + ((unit / strips_ * conv_.in_channels + c) * conv_.height + rows.first) * conv_.width;
-      layout_.place_rows(from, rows, tile + c * x_plane_);
+    if (!plan_.copies_x) return;
+    const StripPlan& plan = plan_.strip_plans[unit % plan_.strips];
+    const RowPlace together{0, 0};
+    for (std::int64_t c = share(conv_.in_channels, part, parts); c < share(conv_.in_channels, part + 1, parts); ++c) {
+      const float *from = input_under(x, unit) + c * conv_.height * conv_.width, *next = from + ahead() * conv_.width;
+      if (plan_.pads_x) place(plan.rows, from, next, tile + c * plan_.x_plane);
+      else place_rows(&together, 1, (plan.under.last - plan.under.first) * conv_.width, 1, from, next, tile + c * plan_.x_plane);
+    }
+  }
+  void place(const std::vector<RowPlaces>& phases, const float* from, const float* next, float* plane) const {
+    for (const RowPlaces& phase : phases) {
+      place_rows(phase.rows.data(), static_cast<std::int64_t>(phase.rows.size()), phase.count, conv_.stride[1], from, next, plane);
+      next = nullptr;  // column phases share their lines
     }
   }
 
-  // S of the unit, every parts-th block of entries: [entry][tile row][padding, then width].
+  std::int64_t entry_blocks() const { return conv_.groups * blocks_per_group_; }
+  // Whether a thread's share of S is whole entries, which it can place without waiting for others but for which it reads all of X;
+  // else some positions.
+  bool forms_whole_entries(int parts) const {
+    const bool even = entry_blocks() % parts == 0 || entry_blocks() >= 4 * parts;
+    return parts == 1 || (even && conv_.in_channels * plan_.layout.rows() * conv_.width * 4 <= kReadByAll);
+  }
+
+  // S of the unit, a share of its blocks: all entries of some positions after those of others, so that X stays in the L1.
   void form_input_dictionary(const float* x, std::int64_t unit, int part, int parts, float* tile) const {
-    const RowsUnder rows = rows_under(unit);
-    const std::int64_t channels = conv_.in_channels_per_group(), per_group = dictionary_.out_channels_per_group();
-    const std::int64_t positions = from_tile_ ? s_plane_ : (rows.last - rows.first) * conv_.width;
-    float* run = run_of_this_thread();
-    for (std::int64_t block = part; block < conv_.groups * blocks_per_group_; block += parts) {
-      const std::int64_t group = block / blocks_per_group_, in_group = block % blocks_per_group_ * block_size_;
-      const float* in = from_tile_ ? tile + group * channels * x_plane_
-                                   : x + ((unit / strips_ * conv_.in_channels + group * channels) * conv_.height + rows.first) * conv_.width;
-      const DictionaryBlock entries{packed_.as<float>() + block * inner() * block_size_, block_size_, inner(),
-                                    inner_offsets_.as<std::int64_t>()};
-      form_block(entries, in, positions, run, run_elements_);
-      for (std::int64_t e = 0; e < std::min<std::int64_t>(block_size_, per_group - in_group); ++e) {
-        float* plane = s_of(tile) + (group * per_group + in_group + e) * s_plane_;
-        if (from_tile_) std::memcpy(plane, run + e * run_elements_, static_cast<std::size_t>(positions) * 4);
-        else layout_.place_rows(run + e * run_elements_, rows, plane);
+    if (plan_.one_position) {
+      form_one_position(x, unit, part, parts, s_of(tile));
+      return;
+    }
+    const float* in = plan_.copies_x ? tile : input_under(x, unit);
+    const std::int64_t units = plan_.strip_plans[unit % plan_.strips].form_units;
+    if (forms_whole_entries(parts)) {
+      const std::int64_t first = share(entry_blocks(), part, parts), last = share(entry_blocks(), part + 1, parts);
+      for (std::int64_t position = 0; position < units; ++position) {
+        for (std::int64_t block = first; block < last; ++block) form(in, unit, position, block, block == first, tile);
+      }
+      return;
+    }
+    for (std::int64_t at = share(units * entry_blocks(), part, parts); at < share(units * entry_blocks(), part + 1, parts); ++at) {
+      form(in, unit, at / entry_blocks(), at % entry_blocks(), at % blocks_per_group_ == 0, tile);
+    }
+  }
+
+  // One block of entries at one unit of positions.
+  void form(const float* in, std::int64_t unit, std::int64_t position, std::int64_t block, bool first, float* tile) const {
+    const StripPlan& plan = plan_.strip_plans[unit % plan_.strips];
+    const std::int64_t in_plane = plan_.copies_x ? plan_.x_plane : conv_.height * conv_.width;
+    const std::int64_t s_plane = plan_.places_s ? plan_.run_plane : plan_.s_plane;
+    const DictionaryBlock entries{packed_.as<float>() + block * inner() * block_size_, block_size_, inner(), inner_offsets_.as<std::int64_t>()};
+    const std::int64_t end = position + 1 == plan.form_units ? std::ssize(plan.form) : position + 1;
+    for (std::int64_t i = position; i < end; ++i) {
+      form_block(entries, plan.form[i], first && !plan_.copies_x, in + block / blocks_per_group_ * conv_.in_channels_per_group() * in_plane,
+                 static_cast<int>(entries_of(block)), (plan_.places_s ? run_of(tile) : s_of(tile)) + first_entry(block) * s_plane, s_plane);
+    }
+  }
+  std::int64_t first_entry(std::int64_t block) const {
+    return block / blocks_per_group_ * dictionary_.out_channels_per_group() + block % blocks_per_group_ * block_size_;
+  }
+  std::int64_t entries_of(std::int64_t block) const {
+    return std::min<std::int64_t>(block_size_, dictionary_.out_channels_per_group() - block % blocks_per_group_ * block_size_);
+  }
+
+  // A matrix by a vector, D read once as it is stored: a share of the entries.
+  void form_one_position(const float* x, std::int64_t unit, int part, int parts, float* s) const {
+    const std::int64_t per_group = dictionary_.out_channels_per_group();
+    for (std::int64_t group = 0; group < conv_.groups; ++group) {
+      const std::int64_t first = group * per_group + share(per_group, part, parts), last = group * per_group + share(per_group, part + 1, parts);
+      std::fill(s + first, s + last, 0.0f);
+      pixel_dot_products(last - first, std::int64_t{1}, inner(), weights_.dictionary() + first * inner(), inner(),
+                         input_under(x, unit) + group * inner(), inner(), s + first);
+    }
+  }
+
+  // S to its places between the padding's zeros: the entries that the thread formed itself, or a share of all.
+  void place_input_dictionary(std::int64_t unit, int part, int parts, float* tile) const {
+    if (!plan_.places_s) return;
+    const StripPlan& plan = plan_.strip_plans[unit % plan_.strips];
+    const auto bound = [&](int of) {
+      return forms_whole_entries(parts) ? first_entry(share(entry_blocks(), of, parts)) : share(dictionary_.out_channels, of, parts);
+    };
+    for (std::int64_t e = bound(part); e < bound(part + 1); ++e) {
+      const float* from = run_of(tile) + e * plan_.run_plane;
+      float* plane = s_of(tile) + e * plan_.s_plane;
+      if (plan.rows.empty()) place_vectors(plan.plane.data(), std::ssize(plan.plane), from, plane);
+      else place(plan.rows, from, nullptr, plane);
+    }
+  }
+
+  // A share of the unit's blocks of output pixels and slices of channels, each for one part of the dictionary after the other.
+  void gather(std::int64_t unit, int part, int parts, float* tile, float* y) const {
+    const StripPlan& plan = plan_.strip_plans[unit % plan_.strips];
+    const std::int64_t out_w = conv_.out_width(), out_plane = conv_.out_height() * out_w;
+    float* out = y + unit / plan_.strips * conv_.out_channels * out_plane + unit % plan_.strips * plan_.strip_rows * out_w;
+    if (in_quads_) {
+      gather_in_quads(plan, part, parts, s_of(tile), out);
+      return;
+    }
+    float* sums = sums_.as<float>() + omp_get_thread_num() * conv_.out_channels * kMostGathered;
+    const std::int64_t all = static_cast<std::int64_t>(plan.gather.size()) * slices_, last = share(all, part + 1, parts);
+    for (std::int64_t at = share(all, part, parts); at < last; ++at) {
+      const std::int64_t block = at / slices_, slice = at % slices_, count = slice_start(slice + 1) - slice_start(slice);
+      const FlatChannel* channels = channels_.as<FlatChannel>() + slice_start(slice) * parts_;
+      for (std::int64_t of = 0; of < parts_; ++of, channels += count) {
+        gather_block({channels, count, lookups_.as<FlatLookup>()}, {of == 0, of == parts_ - 1, sums}, plan.gather[block],
+                     plan.out.data() + plan.first_out[block], s_of(tile), out, out_plane);
       }
     }
   }
 
-  // Every parts-th output channel of the unit's rows.
-  void gather(std::int64_t unit, int part, int parts, float* tile, float* y) const {
-    const std::int64_t first = unit % strips_ * strip_rows_;
-    const std::int64_t out_w = conv_.out_width(), out_plane = conv_.out_height() * out_w;
-    const OutputRows rows{std::min(strip_rows_, conv_.out_height() - first), out_w, layout_.pitch()};
-    gather_rows(weights_, offsets_.as<std::int32_t>(), lookup_.taps(), s_of(tile), rows, {part, parts, conv_.out_channels},
-                y + unit / strips_ * conv_.out_channels * out_plane + first * out_w, out_plane);
+  void gather_in_quads(const StripPlan& plan, int part, int parts, const float* s, float* out) const {
+    const std::int64_t all = static_cast<std::int64_t>(plan.gather.size()) * quads(), last = share(all, part + 1, parts);
+    for (std::int64_t at = share(all, part, parts); at < last;) {
+      const std::int64_t block = at / quads(), first = at % quads(), count = std::min(quads() - first, last - at);
+      gather_quads(quads_.as<ChannelQuad>() + first, count, lookups_.as<QuadLookup>(), plan.gather[block], plan.out.data() + plan.first_out[block], s,
+                   out, conv_.out_height() * conv_.out_width());
+      at += count;
+    }
   }
 
-  LookupProblem problem_;
-  Conv2dProblem conv_ = problem_.conv, dictionary_ = problem_.dictionary_stage(), lookup_ = problem_.lookup_stage();
-  bool from_tile_ = problem_.granularity == Granularity::filter;  // X is copied into a tile, laid out as S is elsewhere
-  int threads_ = omp_get_max_threads();                           // at preparation: each has its own scratch
+  const FlatPlan plan_;
+  const Conv2dProblem conv_ = plan_.problem.conv, dictionary_ = plan_.problem.dictionary_stage(), lookup_ = plan_.problem.lookup_stage();
+  const int threads_ = omp_get_max_threads();  // at preparation: each has its own scratch
+  const int block_size_ = plan_.block_size;
   StoredWeights weights_;
-  std::int64_t strip_rows_ = strip_rows_for(problem_);
-  std::int64_t strips_ = (conv_.out_height() + strip_rows_ - 1) / strip_rows_;
-  FlatLayout layout_{conv_, strip_rows_};
-  std::int64_t x_plane_, s_plane_, x_elements_, tile_elements_, run_elements_, scratch_elements_, blocks_per_group_;
-  int block_size_;
-  Buffer tiles_;          // per thread: X tile, S tile, block_size_ runs of contiguous positions
-  Buffer offsets_;        // [lookups]
+  std::int64_t slices_ = plan_.strip_each ? 1 : std::min<std::int64_t>(threads_, conv_.out_channels), parts_ = 1;
+  std::int64_t x_elements_, s_elements_, scratch_elements_, blocks_per_group_;
+  bool in_quads_;
+  Buffer tiles_;          // per thread: X tile where it is copied, S tile, S without padding
+  Buffer sums_;           // per thread: [out_channels][pixels of a gather block], where the dictionary is cut into parts
+  Buffer channels_;       // [slice of channels][part of the dictionary][channel of the slice]
+  Buffer quads_;          // in place of channels where P is dense
+  Buffer lookups_;        // of these
   Buffer inner_offsets_;  // [channels of a group * taps of the dictionary]
   Buffer packed_;         // D
 };

@@ -14,43 +14,58 @@ namespace lcnn::cpu::HWY_NAMESPACE {
 namespace {
 
 using simd::broadcast;
-using simd::for_each_block;
 using simd::load;
 using simd::multiply_add;
 using simd::store;
 using Lanes = simd::Lanes<float>;
 constexpr int kLanes = simd::kLanes<float>;
-static_assert(kLanes <= kReadBeyond);
+static_assert(kLanes <= kBeyond);
 
-constexpr int kGatherVectors = 8;  // vectors of output pixels whose sums are in registers
+constexpr int kGatherVectors = simd::kRegisters == 32 ? 14 : 8;  // vectors of output pixels whose sums are in registers
+static_assert(kGatherVectors * kLanes <= kMostGathered);
+constexpr int kQuadVectors = simd::kRegisters == 32 ? 6 : 2;  // of four channels each, beside S and one coefficient
 // Vectors of positions whose sums are in registers for each of some entries, beside the pixels and one coefficient.
 constexpr int vectors_for(int entries) { return (simd::kRegisters - 1) / (entries + 1); }
 
-void form_short_block(const DictionaryBlock& block, const float* in, std::int64_t positions, float* s, std::int64_t s_pitch) {
-  for (std::int64_t e = 0; e < block.entries; ++e) {
-    for (std::int64_t p = 0; p < positions; ++p) {
-      float sum = 0.0f;
-      for (std::int64_t j = 0; j < block.inner; ++j) sum += block.values[j * block.entries + e] * in[block.offsets[j] + p];
-      s[e * s_pitch + p] = sum;
-    }
+// function(integral_constant<vectors>) for vectors in 1 .. kMost.
+template <int kMost, typename Function>
+HWY_INLINE void with_vectors(int vectors, const Function& function) {
+  if constexpr (kMost > 1) {
+    if (vectors < kMost) return with_vectors<kMost - 1>(vectors, function);
   }
+  function(std::integral_constant<int, kMost>{});
 }
 
-template <int kEntries>
-void form_block_of(const DictionaryBlock& block, const float* in, std::int64_t positions, float* s, std::int64_t s_pitch) {
-  for_each_block<float, vectors_for(kEntries)>(positions, [&](std::int64_t start, auto count) HWY_ATTR {
+// Pieces of fixed sizes, the last one moved back: the compiler makes one load and one store of each.
+template <std::int64_t kPiece>
+HWY_INLINE void copy_pieces(float* to, const float* from, std::int64_t count) {
+  for (std::int64_t i = 0; i + kPiece <= count; i += kPiece) std::memcpy(to + i, from + i, kPiece * sizeof(float));
+  std::memcpy(to + count - kPiece, from + count - kPiece, kPiece * sizeof(float));
+}
+
+HWY_INLINE void copy_row(float* to, const float* from, std::int64_t count) {
+  if (count >= kLanes) return copy_pieces<kLanes>(to, from, count);
+  if (count >= 8) return copy_pieces<8>(to, from, count);
+  if (count >= 4) return copy_pieces<4>(to, from, count);
+  for (std::int64_t i = 0; i < count; ++i) to[i] = from[i];
+}
+
+template <int kEntries, bool kFetch>
+void form_block_of(const DictionaryBlock& dictionary, const FlatBlock& block, const float* in, int entries, float* s, std::int64_t s_plane) {
+  with_vectors<vectors_for(kEntries)>(block.vectors, [&](auto count) HWY_ATTR {
     Lanes sums[kEntries][count()];
     for (auto& row : sums) {
       for (Lanes& sum : row) sum = broadcast(0.0f);
     }
-    const float* values = block.values;
-    for (std::int64_t j = 0; j < block.inner; ++j, values += kEntries) {
-      const float* pixels = in + block.offsets[j] + start;
+    const float* values = dictionary.values;
+    const float* from = in + block.start;
+    for (std::int64_t j = 0; j < dictionary.inner; ++j, values += kEntries) {
+      const float* pixels = from + dictionary.offsets[j];
       Lanes x[count()];
       for (int v = 0; v < count(); ++v) {
         x[v] = load(pixels + v * kLanes);
-        // As many streams as channels are too many for the hardware: the next block's pixels are asked for here.
-        __builtin_prefetch(pixels + (count() + v) * kLanes);
+        // As many streams as channels are too many for the hardware.
+        if constexpr (kFetch) __builtin_prefetch(pixels + (count() + v) * kLanes);
       }
       for (int e = 0; e < kEntries; ++e) {
         const Lanes value = broadcast(values[e]);
@@ -58,48 +73,122 @@ void form_block_of(const DictionaryBlock& block, const float* in, std::int64_t p
       }
     }
     for (int e = 0; e < kEntries; ++e) {
-      for (int v = 0; v < count(); ++v) store(s + e * s_pitch + start + v * kLanes, sums[e][v]);
+      if (e == entries) break;
+      for (int v = 0; v < count(); ++v) store(s + e * s_plane + block.start + v * kLanes, sums[e][v]);
     }
   });
 }
 
-// Pixels start .. end in S's pitch to rows of the output, without the gaps between them.
-void write_rows(const OutputRows& rows, const float* pixels, std::int64_t start, std::int64_t end, float* out) {
-  std::int64_t row = start / rows.pitch, column = start % rows.pitch;
-  for (std::int64_t at = start; at < end; at += rows.pitch - column, column = 0, ++row) {
-    const std::int64_t count = std::min(rows.width - column, end - at);
-    if (count > 0) std::memcpy(out + row * rows.width + column, pixels + (at - start), static_cast<std::size_t>(count) * 4);
-  }
-}
-
 }  // namespace
 
-void form_block(const DictionaryBlock& block, const float* in, std::int64_t positions, float* s, std::int64_t s_pitch) {
-  if (positions < kLanes) return form_short_block(block, in, positions, s, s_pitch);
-  switch (block.entries) {
-    case 8: return form_block_of<8>(block, in, positions, s, s_pitch);
-    case 6: return form_block_of<6>(block, in, positions, s, s_pitch);
-    case 5: return form_block_of<5>(block, in, positions, s, s_pitch);
-    default: return form_block_of<4>(block, in, positions, s, s_pitch);
+BlockShape block_shape(int entries) { return {kLanes, vectors_for(entries), kGatherVectors, kQuadVectors}; }
+
+void place_rows(const RowPlace* rows, std::int64_t row_count, std::int64_t count, std::int64_t stride, const float* from, const float* next,
+                float* plane) {
+  for (const RowPlace* row = rows; row < rows + row_count; ++row) {
+    float* to = plane + row->to;
+    if (next != nullptr && row->from >= 0) {
+      for (std::int64_t i = 0; i < count * stride; i += 16) __builtin_prefetch(next + row->from + i);
+    }
+    if (row->from < 0) std::fill_n(to, count, 0.0f);
+    else if (stride == 1) copy_row(to, from + row->from, count);
+    else simd::take_every(to, from + row->from, stride, count);
   }
 }
 
-void gather_rows(const StoredWeights& weights, const std::int32_t* offsets, std::int64_t taps, const float* s,
-                 const OutputRows& rows, const ChannelShare& share, float* out, std::int64_t out_plane) {
-  const std::int64_t length = (rows.rows - 1) * rows.pitch + rows.width;
-  for_each_block<float, kGatherVectors>(std::max<std::int64_t>(length, kLanes), [&](std::int64_t start, auto count) HWY_ATTR {
-    for (std::int64_t k = share.first; k < share.channels; k += share.step) {
-      const std::int32_t* row_offsets = weights.row_offsets() + k * taps;
+void place_vectors(const PlaneVector* vectors, std::int64_t count, const float* from, float* plane) {
+  for (std::int64_t v = 0; v < count; ++v) {
+    store(plane + v * kLanes, simd::only(simd::permute(load(from + vectors[v].offset), vectors[v].indices), vectors[v].values));
+  }
+}
+
+template <bool kFetch>
+void form_block_of(const DictionaryBlock& dictionary, const FlatBlock& block, const float* in, int count, float* s, std::int64_t s_plane) {
+  switch (dictionary.entries) {
+    case 8: return form_block_of<8, kFetch>(dictionary, block, in, count, s, s_plane);
+    case 6: return form_block_of<6, kFetch>(dictionary, block, in, count, s, s_plane);
+    case 5: return form_block_of<5, kFetch>(dictionary, block, in, count, s, s_plane);
+    default: return form_block_of<4, kFetch>(dictionary, block, in, count, s, s_plane);
+  }
+}
+
+void form_block(const DictionaryBlock& dictionary, const FlatBlock& block, bool fetch, const float* in, int count, float* s, std::int64_t s_plane) {
+  if (fetch) form_block_of<true>(dictionary, block, in, count, s, s_plane);
+  else form_block_of<false>(dictionary, block, in, count, s, s_plane);
+}
+
+// The block's pixels without the gaps between them.
+template <int kVectors>
+HWY_INLINE void store_pixels(const Lanes* sums, const OutVector* vectors, float* out) {
+  for (int v = 0; v < kVectors; ++v) {
+    const Lanes pixels = simd::permute(sums[v], vectors[v].pixels);
+    if (vectors[v].stored == kLanes) store(out + vectors[v].offset, pixels);
+    else simd::store_first(out + vectors[v].offset, pixels, vectors[v].stored);
+  }
+}
+
+void gather_block(const FlatChannels& channels, const PartOfLookups& part, const FlatBlock& block, const OutVector* vectors, const float* s,
+                  float* out, std::int64_t out_plane) {
+  with_vectors<kGatherVectors>(block.vectors, [&](auto count) HWY_ATTR {
+    for (std::int64_t i = 0; i < channels.count; ++i) {
+      const FlatChannel& channel = channels.channels[i];
+      if (part.last) {
+        // Lines to be stored to are asked for two channels ahead: the loop does not wait for them then.
+        const float* next = out + channels.channels[std::min(i + 2, channels.count - 1)].channel * out_plane + vectors->offset;
+        for (int v = 0; v < count(); ++v) __builtin_prefetch(next + v * kLanes, 1);
+      }
+      float* kept = part.sums + channel.channel * kMostGathered;
       Lanes sums[count()];
-      for (Lanes& sum : sums) sum = broadcast(weights.bias(k));
-      for (std::int32_t i = row_offsets[0]; i < row_offsets[taps]; ++i) {
-        const Lanes coefficient = broadcast(weights.coefficients()[i]);
-        const float* from = s + offsets[i] + start;
+      for (int v = 0; v < count(); ++v) sums[v] = part.first ? broadcast(channel.bias) : load(kept + v * kLanes);
+      for (const FlatLookup* lookup = channels.lookups + channel.first; lookup < channels.lookups + channel.last; ++lookup) {
+        const Lanes coefficient = broadcast(lookup->coefficient);
+        const float* from = s + lookup->offset + block.start;
         for (int v = 0; v < count(); ++v) sums[v] = multiply_add(coefficient, load(from + v * kLanes), sums[v]);
       }
-      float pixels[count() * kLanes];
-      for (int v = 0; v < count(); ++v) store(pixels + v * kLanes, sums[v]);
-      write_rows(rows, pixels, start, std::min(start + count() * kLanes, length), out + k * out_plane);
+      if (part.last) {
+        store_pixels<count()>(sums, vectors, out + channel.channel * out_plane);
+        continue;
+      }
+      for (int v = 0; v < count(); ++v) store(kept + v * kLanes, sums[v]);
+    }
+  });
+}
+
+// Lookups of the channels whose bits are set in kMask, and of those of the masks behind it.
+template <int kMask, int kVectors>
+HWY_INLINE void gather_masks(const ChannelQuad& quad, const QuadLookup* lookups, const float* s, Lanes (*sums)[kVectors]) {
+  for (const QuadLookup* lookup = lookups + quad.first[kMask]; lookup < lookups + quad.first[kMask + 1]; ++lookup) {
+    const float* from = s + lookup->offset;
+    Lanes values[kVectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) values[v] = load(from + v * kLanes);
+#pragma GCC unroll 4  // else the sums are kept in memory
+    for (int c = 0; c < 4; ++c) {
+      if ((kMask >> c & 1) == 0) continue;
+      const Lanes coefficient = broadcast(lookup->coefficients[c]);
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) sums[c][v] = multiply_add(coefficient, values[v], sums[c][v]);
+    }
+  }
+  if constexpr (kMask < 15) gather_masks<kMask + 1, kVectors>(quad, lookups, s, sums);
+}
+
+void gather_quads(const ChannelQuad* quads, std::int64_t quad_count, const QuadLookup* lookups, const FlatBlock& block,
+                  const OutVector* vectors, const float* s, float* out, std::int64_t out_plane) {
+  with_vectors<kQuadVectors>(block.vectors, [&](auto count) HWY_ATTR {
+    for (const ChannelQuad* quad = quads; quad < quads + quad_count; ++quad) {
+      Lanes sums[4][count()];
+#pragma GCC unroll 4
+      for (int c = 0; c < 4; ++c) {
+        if (quad->channel[c] >= 0) __builtin_prefetch(out + quad->channel[c] * out_plane + vectors->offset, 1);
+#pragma GCC unroll 8
+        for (Lanes& sum : sums[c]) sum = broadcast(quad->bias[c]);
+      }
+      gather_masks<1, count()>(*quad, lookups, s + block.start, sums);
+#pragma GCC unroll 4
+      for (int c = 0; c < 4; ++c) {
+        if (quad->channel[c] >= 0) store_pixels<count()>(sums[c], vectors, out + quad->channel[c] * out_plane);
+      }
     }
   });
 }
@@ -110,16 +199,36 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace lcnn::cpu {
 
+HWY_EXPORT(block_shape);
+HWY_EXPORT(place_rows);
+HWY_EXPORT(place_vectors);
 HWY_EXPORT(form_block);
-HWY_EXPORT(gather_rows);
+HWY_EXPORT(gather_block);
+HWY_EXPORT(gather_quads);
 
-void form_block(const DictionaryBlock& block, const float* in, std::int64_t positions, float* s, std::int64_t s_pitch) {
-  HWY_DYNAMIC_DISPATCH(form_block)(block, in, positions, s, s_pitch);
+BlockShape block_shape(int entries) { return HWY_DYNAMIC_DISPATCH(block_shape)(entries); }
+
+void place_rows(const RowPlace* rows, std::int64_t row_count, std::int64_t count, std::int64_t stride, const float* from, const float* next,
+                float* plane) {
+  HWY_DYNAMIC_DISPATCH(place_rows)(rows, row_count, count, stride, from, next, plane);
 }
 
-void gather_rows(const StoredWeights& weights, const std::int32_t* offsets, std::int64_t taps, const float* s,
-                 const OutputRows& rows, const ChannelShare& share, float* out, std::int64_t out_plane) {
-  HWY_DYNAMIC_DISPATCH(gather_rows)(weights, offsets, taps, s, rows, share, out, out_plane);
+void place_vectors(const PlaneVector* vectors, std::int64_t count, const float* from, float* plane) {
+  HWY_DYNAMIC_DISPATCH(place_vectors)(vectors, count, from, plane);
+}
+
+void form_block(const DictionaryBlock& dictionary, const FlatBlock& block, bool fetch, const float* in, int count, float* s, std::int64_t s_plane) {
+  HWY_DYNAMIC_DISPATCH(form_block)(dictionary, block, fetch, in, count, s, s_plane);
+}
+
+void gather_block(const FlatChannels& channels, const PartOfLookups& part, const FlatBlock& block, const OutVector* vectors, const float* s,
+                  float* out, std::int64_t out_plane) {
+  HWY_DYNAMIC_DISPATCH(gather_block)(channels, part, block, vectors, s, out, out_plane);
+}
+
+void gather_quads(const ChannelQuad* quads, std::int64_t count, const QuadLookup* lookups, const FlatBlock& block, const OutVector* vectors,
+                  const float* s, float* out, std::int64_t out_plane) {
+  HWY_DYNAMIC_DISPATCH(gather_quads)(quads, count, lookups, block, vectors, s, out, out_plane);
 }
 
 }  // namespace lcnn::cpu

@@ -3,15 +3,50 @@
 
 #include <cstdint>
 
-#include "kernels/cpu/weights_copy.h"
+#include "kernels/cpu/flat_layout.h"
 
 namespace lcnn::cpu {
 
-// Floats that a loop may read beyond the pixels it was asked for: those of the widest register.
-inline constexpr std::int64_t kReadBeyond = 16;
+// Floats that a loop may read or write beyond the pixels it was asked for: those of the widest register.
+inline constexpr std::int64_t kBeyond = 16;
 
-// Some entries of one group's dictionary: values [inner][entries], entries 4, 5, 6 or 8; the pixels that inner index j
-// meets begin at offsets[j] of an input.
+// Vectors of consecutive elements of a plane whose sums are in registers together.
+struct FlatBlock {
+  std::int64_t start;
+  int vectors;
+};
+
+// How the loops cut planes into blocks with the instruction set that is chosen now.
+struct BlockShape {
+  int lanes;           // floats of a vector
+  int form_vectors;    // most vectors of form_block, for some entries
+  int gather_vectors;  // most vectors of gather_block
+  int quad_vectors;    // most vectors of gather_quads
+};
+BlockShape block_shape(int entries);
+
+// One row of an input, and where its values lie in a plane; from < 0: a row of padding.
+struct RowPlace {
+  std::int64_t from, to;
+};
+
+// Every stride-th value of rows of `count` to their places in a plane. The rows of `next`, where it is not null, are asked for
+// meanwhile.
+void place_rows(const RowPlace* rows, std::int64_t row_count, std::int64_t count, std::int64_t stride, const float* from, const float* next,
+                float* plane);
+
+// One vector of a plane made of contiguous values: those from `offset` on, moved apart by the gaps between rows.
+struct PlaneVector {
+  std::int32_t offset;
+  std::uint8_t values[8];  // the lanes that are no gap
+  std::int32_t indices[kBeyond];
+};
+
+// plane [vectors] of contiguous values.
+void place_vectors(const PlaneVector* vectors, std::int64_t count, const float* from, float* plane);
+
+// Some entries of one group's dictionary: values [inner][entries], entries 4, 5, 6 or 8; what inner index j meets at an
+// element of S lies offsets[j] from that element's place in the input.
 struct DictionaryBlock {
   const float* values;
   int entries;
@@ -19,22 +54,62 @@ struct DictionaryBlock {
   const std::int64_t* offsets;
 };
 
-// s [entries][s_pitch] = the block's products with `positions` pixels of an input.
-void form_block(const DictionaryBlock& block, const float* in, std::int64_t positions, float* s, std::int64_t s_pitch);
+// s [entries][s_plane]: the block's elements of S, of the first `count` of the entries; `fetch` where the input is not in the
+// caches yet, and that of the next block will be asked for next.
+void form_block(const DictionaryBlock& dictionary, const FlatBlock& block, bool fetch, const float* in, int count, float* s, std::int64_t s_plane);
 
-// Output rows whose pixels lie `pitch` apart in S, and closely in the output.
-struct OutputRows {
-  std::int64_t rows, width, pitch;
+// What one lookup reads, from an output pixel's own place in the S tile, and by how much it counts.
+struct FlatLookup {
+  std::int32_t offset;
+  float coefficient;
 };
 
-// Which output channels: first, first + step, ...
-struct ChannelShare {
-  std::int64_t first, step, channels;
+// An output channel with lookups [first, last) of a list.
+struct FlatChannel {
+  std::int32_t channel, first, last;
+  float bias;
 };
 
-// out [channels][out_plane] = bias + lookups, of a strip's rows. Lookup i of an output pixel reads S at offsets[i] from
-// the pixel's own place in `s`; channel k has the lookups of `taps` rows of the table.
-void gather_rows(const StoredWeights& weights, const std::int32_t* offsets, std::int64_t taps, const float* s,
-                 const OutputRows& rows, const ChannelShare& share, float* out, std::int64_t out_plane);
+// One vector of a gather block: which lanes are output pixels (the others lie in the gaps between rows), where the first of
+// them is stored, and how many lanes may be stored there.
+struct OutVector {
+  std::int32_t pixels[kBeyond];
+  std::int32_t offset, stored;
+};
+
+// Channels and the list that their lookups are in.
+struct FlatChannels {
+  const FlatChannel* channels;
+  std::int64_t count;
+  const FlatLookup* lookups;
+};
+
+// Most pixels of a gather block.
+inline constexpr std::int64_t kMostGathered = 14 * kBeyond;
+
+// Which part of a channel's lookups a list holds; between the parts sums are kept in `sums` [channel][kMostGathered].
+struct PartOfLookups {
+  bool first, last;
+  float* sums;
+};
+
+// out [channel][out_plane]: the block's output pixels of some channels.
+void gather_block(const FlatChannels& channels, const PartOfLookups& part, const FlatBlock& block, const OutVector* vectors, const float* s,
+                  float* out, std::int64_t out_plane);
+
+// Four output channels that look up S together: one load for all that read it. channel < 0: there are fewer than four.
+struct ChannelQuad {
+  std::int32_t channel[4];
+  float bias[4];
+  std::int32_t first[17];  // lookups of the channels whose bits are set in `mask`: [first[mask], first[mask + 1]) of a list
+};
+struct QuadLookup {
+  std::int32_t offset;
+  float coefficients[4];
+};
+
+// As gather_block, for quads.
+void gather_quads(const ChannelQuad* quads, std::int64_t count, const QuadLookup* lookups, const FlatBlock& block, const OutVector* vectors,
+                  const float* s, float* out, std::int64_t out_plane);
 
 }  // namespace lcnn::cpu

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 
 #include "kernels/problem.h"
 
@@ -28,14 +27,14 @@ class FlatLayout {
         pitch_(std::max((conv.width + conv.padding[1] + conv.stride[1] - 1) / conv.stride[1], conv.out_width())),
         rows_((out_rows - 1) * conv.stride[0] + halo(0) + 1),
         phase_((out_rows + halo(0) / conv.stride[0]) * pitch_) {
-    if (phases() > 1) phase_ += conv.padding[1];  // right padding of the last row: the next phase begins with less of it
+    if (row_phases_ * column_phases_ > 1) phase_ += conv.padding[1];  // right padding of the last row: the next phase begins with less of it
   }
 
   std::int64_t pitch() const { return pitch_; }
-  // Pairs of row and column phases that the kernel meets, each stored one behind the other.
-  std::int64_t phases() const { return row_phases_ * column_phases_; }
-  // Elements of a plane.
-  std::int64_t plane() const { return phases() * phase_; }
+  std::int64_t row_phases() const { return row_phases_; }
+  std::int64_t column_phases() const { return column_phases_; }
+  // Elements of a plane: pairs of row and column phases that the kernel meets, one behind the other.
+  std::int64_t plane() const { return row_phases_ * column_phases_ * phase_; }
   // Input rows under a strip, padding included.
   std::int64_t rows() const { return rows_; }
   // What the last plane needs behind it: right padding.
@@ -53,34 +52,23 @@ class FlatLayout {
     return phase_start(down % conv_.stride[0], right % conv_.stride[1]) + down / conv_.stride[0] * pitch_ + right / conv_.stride[1];
   }
 
-  // Contiguous input rows to their places in a plane, zeros elsewhere.
-  void place_rows(const float* from, const RowsUnder& rows, float* plane) const {
-    std::fill_n(plane, this->plane(), 0.0f);
-    for (std::int64_t row = rows.first; row < rows.last; ++row, from += conv_.width) {
-      const std::int64_t down = row - rows.top, row_phase = down % conv_.stride[0];
-      if (row_phase >= row_phases_) continue;
-      for (std::int64_t phase = 0; phase < column_phases_; ++phase) {
-        place_columns(from, phase, plane + phase_start(row_phase, phase) + down / conv_.stride[0] * pitch_);
-      }
-    }
-  }
-
- private:
-  std::int64_t halo(int axis) const { return (conv_.kernel[axis] - 1) * conv_.dilation[axis]; }
+  // Where a pair of phases begins in a plane.
   std::int64_t phase_start(std::int64_t row_phase, std::int64_t column_phase) const {
     return (row_phase * column_phases_ + column_phase) * phase_;
   }
 
-  void place_columns(const float* from, std::int64_t phase, float* to) const {
-    const std::int64_t stride = conv_.stride[1];
-    const std::int64_t padded = (conv_.padding[1] - phase + stride - 1) / stride;  // of the phase's columns
-    to += padded;
-    if (stride == 1) {
-      std::memcpy(to, from, static_cast<std::size_t>(conv_.width) * 4);
-      return;
-    }
-    for (std::int64_t w = padded * stride + phase - conv_.padding[1]; w < conv_.width; w += stride) *to++ = from[w];
+  // The part of the rows that one column phase has: `count` values from column `first` on, `left` columns of padding in front.
+  struct ColumnPart {
+    std::int64_t first, count, left;
+  };
+  ColumnPart columns_of(std::int64_t column_phase) const {
+    const std::int64_t stride = conv_.stride[1], left = (conv_.padding[1] - column_phase + stride - 1) / stride;
+    const std::int64_t first = left * stride + column_phase - conv_.padding[1];
+    return {first, std::max<std::int64_t>((conv_.width - first + stride - 1) / stride, 0), left};
   }
+
+ private:
+  std::int64_t halo(int axis) const { return (conv_.kernel[axis] - 1) * conv_.dilation[axis]; }
 
   Conv2dProblem conv_;
   std::int64_t row_phases_, column_phases_, pitch_, rows_, phase_;

@@ -8,6 +8,7 @@
 #define LCNN_KERNELS_CPU_LANES_H
 #endif
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
@@ -43,6 +44,14 @@ HWY_INLINE void store(T* values, Lanes<T> lanes) {
 template <typename Vector>
 HWY_INLINE Vector multiply_add(Vector a, Vector b, Vector c) {
   return hwy::HWY_NAMESPACE::MulAdd(a, b, c);
+}
+// Lane i = lane indices[i].
+HWY_INLINE Lanes<float> permute(Lanes<float> lanes, const std::int32_t* indices) {
+  return hwy::HWY_NAMESPACE::TableLookupLanes(lanes, hwy::HWY_NAMESPACE::SetTableIndices(Tag<float>(), indices));
+}
+// The lanes whose bits are set, 0 elsewhere. 8 bytes of `bits` may be read.
+HWY_INLINE Lanes<float> only(Lanes<float> lanes, const std::uint8_t* bits) {
+  return hwy::HWY_NAMESPACE::IfThenElseZero(hwy::HWY_NAMESPACE::LoadMaskBits(Tag<float>(), bits), lanes);
 }
 
 #else
@@ -81,11 +90,63 @@ template <typename Vector>
 HWY_INLINE Vector multiply_add(Vector a, Vector b, Vector c) {
   return a * b + c;
 }
+// Lane i = lane indices[i].
+HWY_INLINE Lanes<float> permute(Lanes<float> lanes, const std::int32_t* indices) {
+  Lanes<float> permuted{};
+  for (int lane = 0; lane < static_cast<int>(sizeof lanes / sizeof(float)); ++lane) permuted[lane] = lanes[indices[lane]];
+  return permuted;
+}
+// The lanes whose bits are set, 0 elsewhere.
+HWY_INLINE Lanes<float> only(Lanes<float> lanes, const std::uint8_t* bits) {
+  for (int lane = 0; lane < static_cast<int>(sizeof lanes / sizeof(float)); ++lane) {
+    if ((bits[lane / 8] >> (lane % 8) & 1) == 0) lanes[lane] = 0.0f;
+  }
+  return lanes;
+}
 
 #endif
 
 template <typename T>
 inline constexpr int kLanes = sizeof(Lanes<T>) / sizeof(T);
+
+// values [0, count) = the first lanes; nothing behind them is touched.
+HWY_INLINE void store_first(float* values, Lanes<float> lanes, int count) {
+#if LCNN_HAS_HIGHWAY && HWY_TARGET == HWY_AVX3
+  // Elsewhere masked stores are slow, or read and write again what another thread may write.
+  const Tag<float> tag;
+  hwy::HWY_NAMESPACE::BlendedStore(lanes, hwy::HWY_NAMESPACE::FirstN(tag, static_cast<std::size_t>(count)), tag, values);
+#else
+  float kept[kLanes<float>];
+  store(kept, lanes);
+  for (int lane = 0; lane < count; ++lane) values[lane] = kept[lane];
+#endif
+}
+
+// to [count] = every stride-th value of `from`. Nothing behind the last one is read.
+HWY_INLINE void take_every(float* to, const float* from, std::int64_t stride, std::int64_t count) {
+  std::int64_t i = 0;
+#if LCNN_HAS_HIGHWAY
+  // By shuffles of whole vectors, of half and quarter vectors where rows are short; the last vector is moved back.
+  const auto vectors = [&](auto tag) HWY_ATTR {
+    const auto lanes = static_cast<std::int64_t>(hwy::HWY_NAMESPACE::Lanes(tag));
+    const std::int64_t whole = count - 1;  // of the last value's group there may be no more than the value
+    if (stride > 4 || i > 0 || whole < lanes) return;
+    hwy::HWY_NAMESPACE::Vec<decltype(tag)> v[4];
+    for (;; i = std::min(i + lanes, whole - lanes)) {
+      if (stride == 2) hwy::HWY_NAMESPACE::LoadInterleaved2(tag, from + i * 2, v[0], v[1]);
+      else if (stride == 3) hwy::HWY_NAMESPACE::LoadInterleaved3(tag, from + i * 3, v[0], v[1], v[2]);
+      else hwy::HWY_NAMESPACE::LoadInterleaved4(tag, from + i * 4, v[0], v[1], v[2], v[3]);
+      hwy::HWY_NAMESPACE::StoreU(v[0], tag, to + i);
+      if (i == whole - lanes) break;
+    }
+    i = whole;
+  };
+  vectors(Tag<float>());
+  vectors(hwy::HWY_NAMESPACE::CappedTag<float, 8>());
+  vectors(hwy::HWY_NAMESPACE::CappedTag<float, 4>());
+#endif
+  for (; i < count; ++i) to[i] = from[i * stride];
+}
 
 // How many vectors fit the registers: AVX-512 and 64-bit ARM have 32 of them, other x86 has 16.
 #ifdef __aarch64__

@@ -1,0 +1,92 @@
+// flat_gather and batch_gather against the float64 reference: every instruction set, any number of threads, large layers.
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "kernels/cpu/cpu_variants.h"
+#include "kernels/cpu/simd_target.h"
+#include "kernels/reference.h"
+#include "kernels/test_problems.h"
+
+namespace lcnn {
+namespace {
+
+constexpr double kTolerance = 2e-6;
+
+// Memory full of NaN: what is read before anything was written there shows in the result.
+class PoisoningHeap final : public Allocator {
+ public:
+  void* allocate(std::int64_t bytes, MemoryKind) override {
+    const std::size_t size = (static_cast<std::size_t>(bytes) + 255) / 256 * 256;
+    void* pointer = std::aligned_alloc(256, std::max<std::size_t>(size, 256));
+    std::memset(pointer, 0xFF, std::max<std::size_t>(size, 256));
+    return pointer;
+  }
+  void release(void* pointer) noexcept override { std::free(pointer); }
+};
+
+std::vector<float> run(const Variant& variant, const TestProblem& test, const LookupWeights& weights) {
+  PoisoningHeap heap;
+  const std::vector<float> x = test.input(Precision::fp32);
+  std::vector<float> y(test.problem.conv.output_elements(), std::nanf(""));
+  const auto prepared = variant.prepare(test.problem, weights, Precision::fp32, Layout::nchw, {.allocator = &heap});
+  for (int repeat = 0; repeat < 2; ++repeat) prepared->run(x.data(), y.data(), nullptr);  // the second finds used tiles
+  return y;
+}
+
+void check(const std::vector<TestProblem>& tests, const std::string& where) {
+  for (const TestProblem& test : tests) {
+    const LookupWeights weights = test.weights(Precision::fp32);
+    const std::vector<float> input = test.input(Precision::fp32);
+    const std::vector<double> reference = reference_lookup_conv2d(test.problem, weights, std::vector<double>(input.begin(), input.end()));
+    for (const Variant* variant : {&cpu::flat_gather, &cpu::batch_gather}) {
+      if (!variant->why_unsupported(test.problem, Precision::fp32, Layout::nchw).empty()) continue;
+      const Comparison found = compare(run(*variant, test, weights), reference);
+      EXPECT_TRUE(found.rel_err <= kTolerance) << variant->name << ", " << where << ": " << test << ", rel_err " << found.rel_err;
+    }
+  }
+}
+
+std::vector<TestProblem> awkward_problems() {
+  std::vector<TestProblem> tests = regular_problems();
+  for (std::uint64_t seed = 0; seed < 60; ++seed) tests.push_back(random_problem(seed));
+  return tests;
+}
+
+TEST(FlatGather, ComputesTheSameWithEveryInstructionSet) {
+  cpu::with_each_simd_target([] { check(awkward_problems(), cpu::simd_target()); });
+}
+
+TEST(FlatGather, ComputesTheSameWithAnyNumberOfThreads) {
+  const int before = omp_get_max_threads();
+  for (const int threads : {1, 2, 3, 8}) {
+    omp_set_num_threads(threads);
+    check(awkward_problems(), std::to_string(threads) + " threads");
+  }
+  omp_set_num_threads(before);
+}
+
+TEST(FlatGather, ComputesLargeLayers) {
+  const auto layer = [](const Conv2dProblem& conv, std::int64_t dictionary_size, double sparsity, Granularity granularity) {
+    return TestProblem{.problem = {conv, dictionary_size, granularity}, .sparsity = sparsity, .seed = 7};
+  };
+  // In turn: a dictionary in parts, several strips of vectors and of filters, a dense P under strides, X sorted in place of S,
+  // images that fill no group of batch_gather.
+  check({layer({.in_channels = 16, .height = 27, .width = 27, .out_channels = 24, .kernel = {5, 5}, .padding = {2, 2}}, 500, 10, Granularity::vector),
+         layer({.in_channels = 24, .height = 113, .width = 97, .out_channels = 9, .kernel = {3, 3}, .padding = {1, 1}}, 96, 2, Granularity::vector),
+         layer({.in_channels = 40, .height = 150, .width = 149, .out_channels = 9, .kernel = {3, 3}, .padding = {1, 1}}, 10, 1, Granularity::filter),
+         layer({.in_channels = 3, .height = 60, .width = 63, .out_channels = 14, .kernel = {7, 7}, .stride = {2, 2}, .padding = {3, 3}}, 3, 1,
+               Granularity::vector),
+         layer({.in_channels = 8, .height = 61, .width = 57, .out_channels = 12, .kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1}}, 24, 2,
+               Granularity::vector),
+         layer({.batch = 37, .in_channels = 40, .height = 3, .width = 3, .out_channels = 50, .kernel = {3, 3}}, 64, 2, Granularity::vector)},
+        "large layers");
+}
+
+}  // namespace
+}  // namespace lcnn

@@ -1,0 +1,170 @@
+#include "kernels/cpu/flat_plan.h"
+
+#include <algorithm>
+#include <array>
+
+namespace lcnn::cpu {
+namespace {
+
+constexpr std::array kBlockSizes{8, 6, 5, 4};
+// Of X where it is copied, and of S, of a strip. Most of it may lie beyond a core's L2: rows of S that two strips compute cost
+// more.
+constexpr std::int64_t kTileBytes = 2400 * 1024;
+// Of a thread's time that is not spent waiting for others, or on what another strip computes, too: below, strips are shared.
+constexpr double kEnoughToDo = 0.75;
+
+// The block size that computes the fewest entries that are not there, the larger one of equals.
+int block_size_for(std::int64_t entries) {
+  const auto computed = [&](int size) { return (entries + size - 1) / size * size; };
+  return *std::ranges::min_element(kBlockSizes, {}, computed);
+}
+
+LookupProblem stride_first(LookupProblem problem) {
+  if (problem.conv.kernel == Pair{1, 1} && problem.conv.stride != Pair{1, 1}) problem.granularity = Granularity::filter;
+  return problem;
+}
+
+std::int64_t divided_up(std::int64_t count, std::int64_t by) { return (count + by - 1) / by; }
+
+// [0, length) cut into blocks of at most `most` vectors, about even. Where blocks may not end beyond `length`, which is then a
+// vector at least, the last one is moved back: it computes some elements again.
+std::vector<FlatBlock> blocks_of(std::int64_t length, int lanes, int most, bool may_end_beyond) {
+  std::vector<FlatBlock> blocks;
+  const std::int64_t whole = may_end_beyond ? (length + lanes - 1) / lanes : length / lanes, count = (whole + most - 1) / most;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t first = whole * i / count, last = whole * (i + 1) / count;
+    blocks.push_back({first * lanes, static_cast<int>(last - first)});
+  }
+  if (whole * lanes < length) blocks.push_back({length - lanes, 1});
+  return blocks;
+}
+
+}  // namespace
+
+FlatPlan::FlatPlan(const LookupProblem& given, int threads, bool quads)
+    : problem(stride_first(given)),
+      block_size(block_size_for(problem.dictionary_size_per_group())),
+      one_position(!of_filters && conv.height * conv.width == 1 && conv.padding == Pair{0, 0}),
+      // Where D has the taps, and under strides where X is not more than S.
+      pads_x(!one_position && (of_filters || (conv.stride != Pair{1, 1} && conv.in_channels <= problem.dictionary_size))) {
+  choose_strips(threads);
+  layout = FlatLayout(conv, strip_rows);
+  const bool few = conv.height * conv.width < 3 * kBeyond || fewest_rows_under() * conv.width < kBeyond;
+  copies_x = pads_x || (!one_position && few);
+  places_s = !pads_x && (conv.padding != Pair{0, 0} || conv.stride != Pair{1, 1});
+  const std::int64_t under = layout.rows() * conv.width;  // a strip's values of one channel
+  x_plane = plane_pitch(pads_x ? layout.plane() : under);
+  s_plane = one_position ? 1 : plane_pitch(of_filters ? strip_rows * layout.pitch() : layout.plane());
+  run_plane = places_s ? plane_pitch(under) : 0;
+  for (std::int64_t strip = 0; strip < strips; ++strip) strip_plans.push_back(plan_of(strip, quads));
+}
+
+// As few strips as kTileBytes allows; more where threads have several and that keeps them busier, rows that two strips compute
+// counted half. Fewer strips than threads are better shared: one image in two strips took a sixth longer.
+void FlatPlan::choose_strips(int threads) {
+  const std::int64_t height = conv.out_height();
+  std::int64_t most = height;
+  while (most > 1 && tile_bytes(most) > kTileBytes) --most;
+  const double halo = of_filters ? 0 : static_cast<double>((conv.kernel[0] - 1) * conv.dilation[0]) / static_cast<double>(2 * conv.stride[0]);
+  const auto busy = [&](std::int64_t count) {
+    const std::int64_t rows = divided_up(height, count), rounds = divided_up(conv.batch * divided_up(height, rows), threads);
+    return static_cast<double>(conv.batch * height) / (static_cast<double>(rounds * threads) * (static_cast<double>(rows) + halo));
+  };
+  const std::int64_t fewest = divided_up(height, most);
+  const std::int64_t enough = conv.batch * fewest >= threads ? std::min(height, 4 * fewest) : fewest;
+  std::int64_t best = fewest;
+  for (std::int64_t count = fewest; count <= enough; ++count) {
+    if (busy(count) > busy(best)) best = count;
+  }
+  // A single thread has nobody to share with.
+  strip_each = threads == 1 || busy(best) >= kEnoughToDo;
+  strip_rows = divided_up(height, strip_each ? best : fewest);
+  strips = divided_up(height, strip_rows);
+}
+
+std::int64_t FlatPlan::tile_bytes(std::int64_t rows) const {
+  const FlatLayout of_rows(conv, rows);
+  const std::int64_t plane = plane_pitch(of_rows.plane()), s_tile = of_filters ? plane_pitch(rows * of_rows.pitch()) : plane;
+  return (pads_x ? conv.in_channels * plane + problem.dictionary_size * s_tile : problem.dictionary_size * 2 * plane) * 4;
+}
+
+std::int64_t FlatPlan::fewest_rows_under() const {
+  std::int64_t fewest = conv.height;
+  for (std::int64_t strip = 0; strip < strips; ++strip) {
+    const RowsUnder under = layout.rows_under(strip * strip_rows);
+    fewest = std::min(fewest, under.last - under.first);
+  }
+  return fewest;
+}
+
+StripPlan FlatPlan::plan_of(std::int64_t strip, bool quads) const {
+  StripPlan plan{.under = layout.rows_under(strip * strip_rows)};
+  const std::int64_t rows = std::min(strip_rows, conv.out_height() - strip * strip_rows);
+  const std::int64_t pixels = (rows - 1) * layout.pitch() + conv.out_width();
+  if (pads_x || conv.stride != Pair{1, 1}) plan.rows = row_places(plan.under);
+  else plan.plane = plane_vectors(plan.under);
+  const std::int64_t formed = of_filters ? pixels : pads_x ? layout.plane() : (plan.under.last - plan.under.first) * conv.width;
+  plan.form = blocks_of(formed, shape.lanes, shape.form_vectors, copies_x);
+  // A block that was moved back writes elements of the one in front again: one thread takes both.
+  plan.form_units = std::ssize(plan.form) - (std::ssize(plan.form) > 1 && plan.form.back().start % shape.lanes != 0);
+  plan.gather = blocks_of(pixels, shape.lanes, quads ? shape.quad_vectors : shape.gather_vectors, true);
+  for (const FlatBlock& block : plan.gather) {
+    plan.first_out.push_back(std::ssize(plan.out));
+    append_out_vectors(block, pixels, plan.out);
+  }
+  return plan;
+}
+
+std::vector<RowPlaces> FlatPlan::row_places(const RowsUnder& under) const {
+  std::vector<RowPlaces> phases;
+  for (std::int64_t phase = 0; phase < layout.column_phases(); ++phase) {
+    const auto [first, count, left] = layout.columns_of(phase);
+    RowPlaces places{count, {}};
+    for (std::int64_t down = 0; down < layout.rows(); ++down) {
+      const std::int64_t row = under.top + down, row_phase = down % conv.stride[0];
+      if (row_phase >= layout.row_phases()) continue;
+      const bool inside = row >= under.first && row < under.last;
+      places.rows.push_back({inside ? (row - under.first) * conv.width + first : -1,
+                             layout.phase_start(row_phase, phase) + down / conv.stride[0] * layout.pitch() + left});
+    }
+    phases.push_back(std::move(places));
+  }
+  return phases;
+}
+
+// Strides of 1: a plane's vectors in terms of contiguous rows.
+std::vector<PlaneVector> FlatPlan::plane_vectors(const RowsUnder& under) const {
+  std::vector<PlaneVector> vectors(static_cast<std::size_t>((layout.plane() + shape.lanes - 1) / shape.lanes));
+  std::int64_t element = 0;
+  for (PlaneVector& vector : vectors) {
+    vector = {.offset = -1};
+    for (int lane = 0; lane < shape.lanes; ++lane, ++element) {
+      const std::int64_t row = under.top + element / layout.pitch(), column = element % layout.pitch() - conv.padding[1];
+      if (row < under.first || row >= under.last || column < 0 || column >= conv.width) continue;
+      const auto from = static_cast<std::int32_t>((row - under.first) * conv.width + column);
+      if (vector.offset < 0) vector.offset = from;
+      vector.values[lane / 8] |= static_cast<std::uint8_t>(1 << (lane % 8));
+      vector.indices[lane] = from - vector.offset;
+    }
+    vector.offset = std::max(vector.offset, 0);
+  }
+  return vectors;
+}
+
+// A vector is stored whole where what lies behind its pixels is stored later in the same block.
+void FlatPlan::append_out_vectors(const FlatBlock& block, std::int64_t length, std::vector<OutVector>& vectors) const {
+  const std::int64_t out_w = conv.out_width(), pitch = layout.pitch();
+  const auto pixels_before = [&](std::int64_t element) { return element / pitch * out_w + std::min(element % pitch, out_w); };
+  const std::int64_t block_end = pixels_before(std::min(block.start + block.vectors * shape.lanes, length));
+  for (int v = 0; v < block.vectors; ++v) {
+    const std::int64_t start = block.start + v * shape.lanes;
+    OutVector vector{.offset = static_cast<std::int32_t>(pixels_before(start))};
+    for (int lane = 0, pixels = 0; lane < shape.lanes; ++lane) {
+      if (start + lane < length && (start + lane) % pitch < out_w) vector.pixels[pixels++] = lane;
+    }
+    vector.stored = static_cast<std::int32_t>(std::min<std::int64_t>(shape.lanes, block_end - vector.offset));
+    vectors.push_back(vector);
+  }
+}
+
+}  // namespace lcnn::cpu
