@@ -20,7 +20,7 @@ void transpose_values(const float* from, std::int64_t rows, std::int64_t columns
 
 // A block of 4 x 4.
 HWY_INLINE void transpose_block(const float* from, std::int64_t from_pitch, float* to, std::int64_t to_pitch) {
-#if LCNN_HAS_HIGHWAY
+#if LCNN_HAS_HIGHWAY && HWY_TARGET != HWY_SCALAR  // which has no pairs to interleave
   namespace hn = hwy::HWY_NAMESPACE;
   const hn::CappedTag<float, 4> tag;
   if constexpr (hn::MaxLanes(tag) == 4) {
