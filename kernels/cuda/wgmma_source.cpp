@@ -44,29 +44,38 @@ double expected_record_bytes(const LookupProblem& problem, Precision precision, 
   return static_cast<double>(lookups) * std::min(1.0, share) * (element_bytes(precision) == 2 ? 4 : 8) * 1.05 + steps * 5 + 64;
 }
 
-// What a tile is expected to cost, in cycles: X comes, its products and those of its lookups, Y goes, as far as blocks that
-// share a multiprocessor do not hide them from each other.
-double cost(const LookupProblem& problem, Precision precision, const WgmmaTile& tile, const WgmmaLayout& layout, int shared_bytes, int shared_limit, int multiprocessors) {
-  constexpr double kBegin = 3500, kFill = 20, kDrain = 12, kTile = 1000, kProducts = 0.8;
+// What a tile is expected to cost, in cycles, with `ring` of `slots` slots of P. Constants are fitted to 743 timed tiles (rms 0.27,
+// first choice 8% behind the best of those timed).
+double cost(const LookupProblem& problem, Precision precision, std::int64_t lookups, const WgmmaTile& tile, const WgmmaLayout& layout, int slots, int ring,
+            int shared_bytes, int shared_limit, int multiprocessors) {
+  constexpr double kBegin = 2000, kFill = 49, kDrain = 12.4, kProducts = 0.81;                           // of a multiprocessor's blocks together
+  constexpr double kLatency = 1730, kOwnFill = 30, kRefill = 1050, kWhole = 270, kForm = 0.62, kAhead = 0.83;  // of a block's X and S
+  constexpr double kPass = 2130, kStore = 300, kStep = 62, kSlot = 205, kLookups = 46;                      // of its passes
   const Conv2dProblem& conv = problem.conv;
+  const auto bytes = static_cast<double>(element_bytes(precision)), channels = static_cast<double>(conv.in_channels);
   const int resident = std::max(1, std::min(shared_limit / (shared_bytes + 1024), 2048 / layout.threads));
-  const double blocks = std::min<double>(static_cast<double>(layout.tiles) * layout.channel_blocks, static_cast<double>(multiprocessors) * resident);
-  const double rounds = std::ceil(static_cast<double>(layout.tiles) * layout.channel_blocks / blocks);
-  const double sharing = std::ceil(blocks / multiprocessors);
-  const auto bytes = static_cast<double>(element_bytes(precision));
-  const double input = static_cast<double>(layout.input_rows) * layout.pitch * static_cast<double>(conv.in_channels) * bytes;
-  const double streamed = tile.stages > 0 ? static_cast<double>(layout.entries) * static_cast<double>(conv.in_channels) * bytes : 0;
-  const double channel_steps = static_cast<double>(conv.in_channels) * bytes / kStepBytes;
-  const double steps = static_cast<double>(conv.taps()) * layout.entries * bytes / kStepBytes;
-  const double form = layout.input_tiles * channel_steps * std::max(layout.entries / 2.0, 16.0);
-  const double look_up = layout.output_tiles * steps * tile.block_channels / 2.0;
+  const double units = static_cast<double>(layout.tiles) * layout.channel_blocks;
+  const double blocks = std::min(units, static_cast<double>(multiprocessors) * resident);
+  const double rounds = std::ceil(units / blocks), sharing = std::ceil(blocks / multiprocessors);
+
+  const double input = (layout.input_rows * layout.pitch + (tile.stages > 0 ? layout.entries : 0)) * channels * bytes;
   const double output = static_cast<double>(tile.rows * tile.columns) * tile.block_channels * bytes;
-  const double passes = std::ceil(static_cast<double>(layout.output_tiles) / (tile.output_groups * tile.group_tiles));
-  const double copies = sharing * ((input + streamed) / kFill + output / kDrain), products = sharing * (form + look_up) / kProducts;
-  // A tile's stages one after the other, as one block alone would have them; more blocks, and the next tile, fill the gaps.
-  const double chain = (input + streamed) / kFill + form + passes * (kTile * tile.group_tiles + steps * tile.block_channels / 2.0 * tile.group_tiles);
-  const double following = rounds > 1 ? std::max({copies, products, tile.entry_buffers > 1 || tile.sets > 1 ? chain * 0.7 : chain}) : 0;
-  return kBegin + std::max({copies, products, chain}) + (rounds - 1) * following;
+  const double steps = static_cast<double>(conv.taps()) * layout.entries * bytes / kStepBytes;
+  const double form = layout.input_tiles * (channels * bytes / kStepBytes) * std::max(layout.entries / 2.0, 16.0);
+  const double look_up = layout.output_tiles * steps * tile.block_channels / 2.0;
+  const double copies = sharing * (input / kFill + output / kDrain), products = sharing * (form + look_up) / kProducts;
+
+  // A tile's stages one after the other, as a block alone has them; the next tile's X and S come meanwhile.
+  const double slices = divide_up(conv.in_channels, slice_channels(precision));
+  const double refill = tile.stages == 0 ? kWhole : std::max(0.0, slices - tile.stages) / tile.stages * kRefill;
+  const double load = kLatency + input / kOwnFill + refill;
+  const double passes = divide_up(layout.output_tiles, tile.output_groups / tile.sets * tile.group_tiles);
+  const double pass = tile.group_tiles * (kPass + kStore * tile.block_channels / 64.0) / tile.sets + steps * std::max(tile.group_tiles * tile.block_channels / 2.0, kStep);
+  const double chain = load + form * kForm + passes * pass;
+  const double slot_lookups = static_cast<double>(lookups) * tile.block_channels / static_cast<double>(conv.out_channels) / slots;
+  const double build = ring >= slots ? 0 : passes * slots * (kSlot + kLookups * slot_lookups / 32);
+  const double following = std::max({copies, products, build, chain - load * (tile.entry_buffers > 1 ? 1 : kAhead)});
+  return kBegin + std::max({copies, products, chain, build + load}) + (rounds - 1) * following;
 }
 
 }  // namespace
@@ -138,7 +147,7 @@ std::vector<WgmmaTile> wgmma_tiles(const LookupProblem& problem, Precision preci
     // Taking turns pays where slots come and go, and for more than one pass.
     const int passes = divide_up(layout.output_tiles, pass_tiles) * layout.tiles * layout.channel_blocks;
     if (tile.sets > 1 && (ring >= slots || passes <= multiprocessors)) return;
-    costs.emplace_back(cost(problem, precision, tile, layout, layout.shared_bytes(ring, record), shared_limit, multiprocessors), tile);
+    costs.emplace_back(cost(problem, precision, lookups, tile, layout, slots, ring, layout.shared_bytes(ring, record), shared_limit, multiprocessors), tile);
   };
   std::set<int> rows, columns{out_w};
   for (int strips = 1; strips <= out_h; ++strips) rows.insert(divide_up(out_h, strips));
