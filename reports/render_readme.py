@@ -14,13 +14,20 @@ from render.row_summary import summaries
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 REFERENCE = ROOT / "reports" / "reference"
+LONG = 20
 BEGIN, END = "<!-- results: begin (reports/render_readme.py) -->", "<!-- results: end -->"
+
+
+def folded(table):
+    """A long table behind a line that opens it."""
+    rows = table.count("\n") - 1
+    return table if rows <= LONG else f"<details><summary>{rows} rows</summary>\n\n{table}\n\n</details>"
 
 
 def report_table(path):
     report = read_report(path)
     table = results(summaries(report))
-    return table and f"{origin(report, path.relative_to(ROOT))}\n\n{table}"
+    return table and f"{origin(report, path.relative_to(ROOT))}\n\n{folded(table)}"
 
 
 def rendered(readme):
