@@ -26,15 +26,16 @@ def in_format(value, pattern):
 
 
 def fastest(records, kind):
-    """The variant that chooses among the others (auto) is one of them under another name."""
-    measured = [record for record in records
-                if record["kind"] == kind and record["variant"] != "auto" and record["median_us"] is not None]
-    return min(measured, key=lambda record: record["median_us"], default=None)
+    """The variant that chooses among the others (auto) is one of them under another name, where they are there."""
+    measured = [record for record in records if record["kind"] == kind and record["median_us"] is not None]
+    others = [record for record in measured if record["variant"] != "auto"]
+    return min(others or measured, key=lambda record: record["median_us"], default=None)
 
 
-def group_line(records):
-    """One layer, batch and precision: the fastest Conv2d, lookup variant and peer."""
-    conv2d, lookup, peer = (fastest(records, kind) for kind in ("conv2d", "lookup", "peer"))
+def group_line(records, dictionary):
+    """One layer, batch and precision: the fastest Conv2d, and lookup variant and peer with a dictionary."""
+    of_dictionary = [record for record in records if record["kind"] == "conv2d" or record["dictionary"] == dictionary]
+    conv2d, lookup, peer = (fastest(of_dictionary, kind) for kind in ("conv2d", "lookup", "peer"))
     if conv2d is None or lookup is None:
         return None
     path = f"{lookup['set']}/{lookup['layer']} {lookup['dictionary']} n{lookup['batch']}"
@@ -47,11 +48,14 @@ def group_line(records):
 
 
 def results(records):
-    """The table of layers: one line for each on which Conv2d and a lookup variant were measured; None without one."""
+    """The table of layers: a line for each and each dictionary with which Conv2d and a lookup variant were measured; None without one."""
     groups = {}
     for record in records:
         groups.setdefault(tuple(record[field] for field in ("set", "layer", "batch", "precision")), []).append(record)
-    lines = [line for line in map(group_line, groups.values()) if line]
+    lines = []
+    for group in groups.values():
+        dictionaries = dict.fromkeys(record["dictionary"] for record in group if record["kind"] == "lookup")
+        lines += [line for dictionary in dictionaries if (line := group_line(group, dictionary))]
     return "\n".join([*HEADER, *lines]) if lines else None
 
 
