@@ -39,7 +39,8 @@ TestProblem supported_problem(std::uint64_t seed) {
   test.sparsity = static_cast<double>(among({0, 1, 1, 1, 3})) * static_cast<double>(std::min<std::int64_t>(test.problem.dictionary_size, 4)) / 4;
   // More tiles than a device has multiprocessors, as far as the reference is quick.
   conv.batch = 1;
-  const std::int64_t image = conv.height * conv.width * test.problem.dictionary_elements() + conv.out_height() * conv.out_width() * conv.out_channels * conv.taps() * 4;
+  const std::int64_t image = conv.height * conv.width * test.problem.dictionary_elements() +
+                             conv.out_height() * conv.out_width() * conv.out_channels * conv.taps() * 4;
   conv.batch = among({1, 3, std::clamp<std::int64_t>(150'000'000 / image, 1, 400)});
   return test;
 }

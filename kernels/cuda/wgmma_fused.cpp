@@ -77,11 +77,12 @@ class WgmmaFused final : public PreparedConvolution {
   std::int64_t code_bytes() const override { return chosen_.kernel.kernel.code_bytes(); }
   std::string choice() const override {
     const WgmmaTile& tile = tiles_[chosen_.kernel.candidate];
-    return fmt::format("{} x {} pixels x {} channels a block, {} warpgroups in {} that sum {} x 64 positions, X in {}, {} of {} slots of P, S {}, {} registers, "
-                       "{} KiB shared, {}",
+    return fmt::format("{} x {} pixels x {} channels a block, {} warpgroups in {} that sum {} x 64 positions, X in {}, {} of {} slots of P, "
+                       "S {}, {} registers, {} KiB shared, {}",
                        tile.rows, tile.columns, tile.block_channels, tile.output_groups, tile.sets > 1 ? "turns" : "step", tile.group_tiles,
                        tile.stages > 0 ? fmt::format("{} stages", tile.stages) : fmt::format("{} rows at a time", tile.chunk_rows), chosen_.tile.ring,
-                       chosen_.tile.lookups->packed.most_slots, tile.entry_buffers > 1 ? "twice" : "once", chosen_.kernel.kernel.registers(), chosen_.tile.shared_bytes / 1024, chosen_.kernel.how);
+                       chosen_.tile.lookups->packed.most_slots, tile.entry_buffers > 1 ? "twice" : "once", chosen_.kernel.kernel.registers(),
+                       chosen_.tile.shared_bytes / 1024, chosen_.kernel.how);
   }
 
  private:
@@ -118,7 +119,8 @@ class WgmmaFused final : public PreparedConvolution {
     const Conv2dProblem& conv = problem_.conv;
     const WgmmaTile& shape = tiles_[candidate];
     CUtensorMap input = tensor_map(x, element_type(precision_, true), {conv.batch, conv.height, conv.width, conv.in_channels}, tile.layout.pitch, shape.chunk_rows);
-    CUtensorMap output = tensor_map(y, element_type(precision_, false), {conv.batch, conv.out_height(), conv.out_width(), conv.out_channels}, std::min(shape.columns, 64), 1);
+    CUtensorMap output = tensor_map(y, element_type(precision_, false), {conv.batch, conv.out_height(), conv.out_width(), conv.out_channels},
+                                    std::min(shape.columns, 64), 1);
     const void *dictionary = dictionary_.as<void>(), *records = tile.lookups->records.as<void>();
     void* arguments[] = {&input, &output, &dictionary, &records};
     kernel.launch(dim3(blocks(kernel, tile.layout)), dim3(tile.layout.threads), arguments, /*overlap=*/true, as_stream(stream));
@@ -206,7 +208,9 @@ std::string why_unsupported(const LookupProblem& problem, Precision precision, L
   if (conv.in_channels % piece != 0 || conv.out_channels % piece != 0) return fmt::format("channels that are no multiple of {} are not supported", piece);
   if (conv.batch > 65535) return "more than 65535 images are not supported";
   if (device_attribute(cudaDevAttrComputeCapabilityMajor) != 9) return "devices other than Hopper (compute capability 9.0) are not supported";
-  if (tiles_for(vector_form(problem), precision, 0).empty()) return "a dictionary of more than 256 entries, or a row of the image too wide for a block's shared memory";
+  if (tiles_for(vector_form(problem), precision, 0).empty()) {
+    return "a dictionary of more than 256 entries, or a row of the image too wide for a block's shared memory";
+  }
   return {};
 }
 

@@ -23,9 +23,9 @@ struct WgmmaPlaces {
 // A record for each block of channels, all of record_bytes: words of 32 bits
 //   bias[block_channels] as floats, slots, place[most_slots * slot_steps], first[most_slots + 1], and from lookups_word on lookups
 // A step is a tap and 32 bytes of entries at least one of whose elements the block's channels look up; its place is that of
-// these entries in S, in bytes from output position 0. slot_steps steps are a slot, and a record
-// has one at least, the last one filled up with steps that look nothing up: dense P of them lies as [step][16 bytes of entries][channel][16 bytes]. first[s] is slot s's first lookup: where in
-// the slot, in elements, and the coefficient; at 16 bits in one word (low, high), else in two.
+// these entries in S, in bytes from output position 0. slot_steps steps are a slot, and a record has one at least, the last one
+// filled up with steps that look nothing up: dense P of them lies as [step][16 bytes of entries][channel][16 bytes]. first[s] is
+// slot s's first lookup: where in the slot, in elements, and the coefficient; at 16 bits in one word (low, high), else in two.
 struct WgmmaLookups {
   std::vector<std::uint32_t> records;
   int record_bytes = 0, lookups_word = 0, slot_steps = 1, most_slots = 1;

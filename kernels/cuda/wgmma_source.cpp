@@ -30,8 +30,10 @@ void write_product(SourceOut out, Precision precision, int columns) {
   const bool narrow = element_bytes(precision) == 2;
   const char* type = precision == Precision::fp16 ? "f16" : precision == Precision::bf16 ? "bf16" : "tf32";
   const int sums = columns / 2;
-  fmt::format_to(out, "template <> struct Product<{}> {{\n  static __device__ __forceinline__ void add(float (&d)[{}], u64 a, u64 b, int accumulate) {{\n", columns, sums);
-  fmt::format_to(out, "    asm volatile(\"{{\\n.reg .pred p;\\nsetp.ne.b32 p, %{}, 0;\\nwgmma.mma_async.sync.aligned.m64n{}k{}.f32.{}.{} {{", sums + 2, columns, narrow ? 16 : 8, type, type);
+  fmt::format_to(out, "template <> struct Product<{}> {{\n", columns);
+  fmt::format_to(out, "  static __device__ __forceinline__ void add(float (&d)[{}], u64 a, u64 b, int accumulate) {{\n", sums);
+  fmt::format_to(out, "    asm volatile(\"{{\\n.reg .pred p;\\nsetp.ne.b32 p, %{}, 0;\\n", sums + 2);
+  fmt::format_to(out, "wgmma.mma_async.sync.aligned.m64n{}k{}.f32.{}.{} {{", columns, narrow ? 16 : 8, type, type);
   for (int i = 0; i < sums; ++i) fmt::format_to(out, "{}%{}", i == 0 ? "" : ",", i);
   fmt::format_to(out, "}}, %{}, %{}, p, 1, 1{};\\n}}\"\n        : ", sums, sums + 1, narrow ? ", 0, 0" : "");
   for (int i = 0; i < sums; ++i) fmt::format_to(out, "{}\"+f\"(d[{}])", i == 0 ? "" : ", ", i);
@@ -70,7 +72,8 @@ double cost(const LookupProblem& problem, Precision precision, std::int64_t look
   const double refill = tile.stages == 0 ? kWhole : std::max(0.0, slices - tile.stages) / tile.stages * kRefill;
   const double load = kLatency + input / kOwnFill + refill;
   const double passes = divide_up(layout.output_tiles, tile.output_groups / tile.sets * tile.group_tiles);
-  const double pass = tile.group_tiles * (kPass + kStore * tile.block_channels / 64.0) / tile.sets + steps * std::max(tile.group_tiles * tile.block_channels / 2.0, kStep);
+  const double pass = tile.group_tiles * (kPass + kStore * tile.block_channels / 64.0) / tile.sets +
+                      steps * std::max(tile.group_tiles * tile.block_channels / 2.0, kStep);
   const double chain = load + form * kForm + passes * pass;
   const double slot_lookups = static_cast<double>(lookups) * tile.block_channels / static_cast<double>(conv.out_channels) / slots;
   const double build = ring >= slots ? 0 : passes * slots * (kSlot + kLookups * slot_lookups / 32);
@@ -147,7 +150,8 @@ std::vector<WgmmaTile> wgmma_tiles(const LookupProblem& problem, Precision preci
     // Taking turns pays where slots come and go, and for more than one pass.
     const int passes = divide_up(layout.output_tiles, pass_tiles) * layout.tiles * layout.channel_blocks;
     if (tile.sets > 1 && (ring >= slots || passes <= multiprocessors)) return;
-    costs.emplace_back(cost(problem, precision, lookups, tile, layout, slots, ring, layout.shared_bytes(ring, record), shared_limit, multiprocessors), tile);
+    const int shared_bytes = layout.shared_bytes(ring, record);
+    costs.emplace_back(cost(problem, precision, lookups, tile, layout, slots, ring, shared_bytes, shared_limit, multiprocessors), tile);
   };
   std::set<int> rows, columns{out_w};
   for (int strips = 1; strips <= out_h; ++strips) rows.insert(divide_up(out_h, strips));
@@ -188,7 +192,9 @@ std::vector<WgmmaTile> wgmma_tiles(const LookupProblem& problem, Precision preci
   constexpr int kMostAlike = 4;
   std::map<std::array<int, 4>, int> alike;
   std::vector<WgmmaTile> tiles = cheapest_tiles(std::move(costs));
-  std::erase_if(tiles, [&](const WgmmaTile& tile) { return ++alike[{tile.rows, tile.columns, tile.block_channels, tile.stages > 0}] > kMostAlike; });
+  std::erase_if(tiles, [&](const WgmmaTile& tile) {
+    return ++alike[{tile.rows, tile.columns, tile.block_channels, tile.stages > 0}] > kMostAlike;
+  });
   tiles.resize(std::min(tiles.size(), kMostTiles));
   return tiles;
 }
@@ -201,8 +207,9 @@ std::string wgmma_source(const LookupProblem& problem, Precision precision, cons
                   {{"ROWS", tile.rows}, {"COLUMNS", tile.columns}, {"BLOCK_CHANNELS", tile.block_channels}, {"OUTPUT_GROUPS", tile.output_groups},
                    {"GROUP_TILES", tile.group_tiles}, {"CHUNK_ROWS", tile.chunk_rows}, {"STAGES", tile.stages}, {"PITCH", layout.pitch},
                    {"INPUT_ROWS", layout.input_rows}, {"ROW_SHIFT", layout.row_shift}, {"ENTRIES", layout.entries}, {"POSITIONS", layout.positions},
-                   {"FORM_TILES", layout.form_tiles}, {"STAGE_BYTES", layout.stage_bytes}, {"CHANNEL_BLOCKS", layout.channel_blocks}, {"COLUMN_TILES", layout.column_tiles},
-                   {"ROW_TILES", layout.row_tiles}, {"TILES", layout.tiles}, {"ENTRY_BUFFERS", tile.entry_buffers}, {"SETS", tile.sets}, {"RING", ring},
+                   {"FORM_TILES", layout.form_tiles}, {"STAGE_BYTES", layout.stage_bytes}, {"CHANNEL_BLOCKS", layout.channel_blocks},
+                   {"COLUMN_TILES", layout.column_tiles}, {"ROW_TILES", layout.row_tiles}, {"TILES", layout.tiles},
+                   {"ENTRY_BUFFERS", tile.entry_buffers}, {"SETS", tile.sets}, {"RING", ring},
                    {"RESIDENT", ring >= lookups.most_slots}, {"SLOT_STEPS", lookups.slot_steps}, {"RECORD_BYTES", lookups.record_bytes},
                    {"MOST_SLOTS", lookups.most_slots}, {"LOOKUPS_WORD", lookups.lookups_word}, {"ELEMENT_BYTES", element_bytes(precision)},
                    {"IN_CHANNELS", conv.in_channels}, {"OUT_CHANNELS", conv.out_channels}, {"OUT_HEIGHT", conv.out_height()},

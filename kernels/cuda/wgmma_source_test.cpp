@@ -36,8 +36,8 @@ TEST(WgmmaSource, CompilesForAwkwardProblemsInEveryPrecision) {
     const WgmmaTile& tile = tiles[seed % tiles.size()];
     const WgmmaLayout layout(form.problem, precision, tile);
     const WgmmaLookups lookups =
-        wgmma_lookups(form.problem.lookup_stage(), form.weights.lookups, form.weights.bias, entries_by_tap(form.weights.lookups), precision, layout.places(), tile.block_channels,
-                      layout.slot_steps);
+        wgmma_lookups(form.problem.lookup_stage(), form.weights.lookups, form.weights.bias, entries_by_tap(form.weights.lookups), precision,
+                      layout.places(), tile.block_channels, layout.slot_steps);
     const int ring = layout.ring(lookups.most_slots, lookups.record_bytes, kSharedLimit);
     ASSERT_NO_THROW(nvrtc_compile(wgmma_source(form.problem, precision, tile, layout, lookups, std::max(ring, 1)), "sm_90a")) << test;
   }
