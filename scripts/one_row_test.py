@@ -92,8 +92,8 @@ class OneRowTest(unittest.TestCase):
 
     def test_ncu_writes_a_summary_also_when_it_killed_the_program(self):
         writes = """case "$*" in
-          *--page\ raw*) printf '  gather (1, 1, 1)\n    dram__bytes_read.sum Mbyte 3\n'
-            printf '    smsp__average_warps_issue_stalled_barrier_per_issue_active.ratio inst 1.25\n' ;;
+          *--page\ raw*) printf '  gather (4, 1, 1)x(32, 1, 1), Context 1, Stream 7, Device 0, CC 9.0\n  Metric Name Metric Unit Metric Value\n  dram__bytes_read.sum Mbyte 3\n'
+            printf '  smsp__average_warps_issue_stalled_barrier_per_issue_active.ratio inst 1.25\n' ;;
           *--import*) echo "details of $2" ;;
           *) while [[ $1 != --export ]]; do shift; done; echo x >"$2.ncu-rep"; exit 9 ;;
         esac\n"""
@@ -103,7 +103,7 @@ class OneRowTest(unittest.TestCase):
         summary = (self.folder / f"{name}.ncu.txt").read_text()
         self.assertIn(f"\ndetails of {name}.ncu-rep\n", summary)
         self.assertIn("\nlcnn_bench --benchmark_filter=", summary)
-        self.assertTrue(summary.endswith("\n  gather (1, 1, 1)\n    barrier 1.25\n"), summary)
+        self.assertTrue(summary.endswith("\n  gather (4, 1, 1)x(32, 1, 1), Context 1, Stream 7, Device 0, CC 9.0\n    barrier 1.25\n"), summary)
         self.assertNotIn(str(self.folder), summary, "it is of any machine")
 
     def test_a_report_of_an_earlier_run_does_not_pass_for_this_one(self):

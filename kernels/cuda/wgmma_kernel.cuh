@@ -21,7 +21,7 @@ struct alignas(64) TensorMap {
 
 // Warpgroups: of outputs, then the one that forms S, then a warp that has X and D copied and those that write P.
 constexpr int kThreads = (OUTPUT_GROUPS + 2) * 128;
-constexpr int kBuilders = RING < 3 ? RING : 3;  // no more than slots: one that is a round ahead would take a phase of a barrier for another
+constexpr int kBuilders = 3;
 constexpr int kSliceElements = 128 / ELEMENT_BYTES, kStepElements = 32 / ELEMENT_BYTES;
 constexpr int kSlices = (IN_CHANNELS + kSliceElements - 1) / kSliceElements;
 constexpr int kChannelSteps = (IN_CHANNELS + kStepElements - 1) / kStepElements;
@@ -159,36 +159,34 @@ __device__ __forceinline__ void write_slot(const Record& record, int slot, char*
   for (int first = record.first(slot) + threadIdx.x % 32; first < end; first += 32 * kAtOnce) {
     Lookup some[kAtOnce];
 #pragma unroll
-    for (int i = 0; i < kAtOnce; ++i) some[i] = lookups[min(first + i * 32, end - 1)];  // the last one several times
+    for (int i = 0; i < kAtOnce; ++i) some[i] = lookups[min(first + i * 32, end - 1)];
 #pragma unroll
-    for (int i = 0; i < kAtOnce; ++i) write_lookup(to, some[i], clear);
+    for (int i = 0; i < kAtOnce; ++i) {
+      if (first + i * 32 < end) write_lookup(to, some[i], clear);
+    }
   }
 }
 
-// Every kBuilders-th slot, of all tiles and passes where the ring does not hold them all.
+// The slots of every kBuilders-th buffer of the ring, of all tiles and passes where the ring does not hold them all. A buffer is
+// always the same warp's: where sets take turns, buffers do not become free in the order of their slots.
 __device__ __forceinline__ void build_slots(const Shared& shared, const Share& share, const Record& record, char* ring, int builder) {
   wait_barrier(shared.lookups(), 0);
   const int slots = record.slots(), count = RESIDENT ? slots : slots * kPasses * share.count();
-  // Of what is built: its slot of P, what was in its place (nothing where negative), and where that is.
-  int slot = builder % slots, old = builder - RING, buffer = builder, parity = 1;
-  for (int i = builder; i < count; i += kBuilders) {
-    char* to = ring + buffer * kSlotBytes;
-    if (old >= 0) {
-      wait_barrier(shared.slot_free(buffer), parity);
-      write_slot(record, old, to, true);
+  int parity = 1;
+  for (int first = 0; first < count; first += RING) {
+    for (int buffer = builder; buffer < RING && first + buffer < count; buffer += kBuilders) {
+      char* to = ring + buffer * kSlotBytes;
+      if (first > 0) {
+        wait_barrier(shared.slot_free(buffer), parity);
+        write_slot(record, (first - RING + buffer) % slots, to, true);
+        __syncwarp();
+      }
+      write_slot(record, (first + buffer) % slots, to, false);
+      publish_to_async_units();
       __syncwarp();
+      if (threadIdx.x % 32 == 0) arrive(shared.slot(buffer));
     }
-    write_slot(record, slot, to, false);
-    publish_to_async_units();
-    __syncwarp();
-    if (threadIdx.x % 32 == 0) arrive(shared.slot(buffer));
-    for (slot += kBuilders; slot >= slots;) slot -= slots;
-    for (old += kBuilders; old >= slots;) old -= slots;
-    buffer += kBuilders;
-    if (buffer >= RING) {
-      buffer -= RING;
-      parity ^= 1;
-    }
+    parity ^= 1;
   }
 }
 
@@ -440,7 +438,7 @@ extern "C" __global__ void __launch_bounds__(kThreads)
   if (helper == 0) {
     if (copies) copy_inputs(first_inputs, inputs);
   } else if (helper > 0) {
-    if (helper <= kBuilders) build_slots(shared, share, record, ring, helper - 1);
+    build_slots(shared, share, record, ring, helper - 1);
   } else if (group == OUTPUT_GROUPS) {
     if constexpr (kStreamed) form_entries_streamed(shared, share, entries);
     else form_entries(shared, share, entries);
