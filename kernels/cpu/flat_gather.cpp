@@ -8,9 +8,11 @@
 //          are prefetched; S is then moved to its places by shuffles of whole vectors. A kh x kw dictionary reads X from a
 //          tile that is padded and flat in the same way. The gather takes all channels of a run of pixels in turn, so that the
 //          S under them stays in the L1; channels with as many lookups follow each other, so that loops end where expected.
-//          Where P is dense, four channels share each load of S, their lookups sorted by which of the four have them.
+//          Where P is dense, four channels share each load of S, their lookups sorted by which of the four have them. Where it is
+//          half so, a channel's lookups are taken column by column of the kernel, the last one first, with rows that begin with
+//          a vector: no load crosses a cache line, and the sums move by one element from column to column (Horner's rule).
 // Threads: a strip each where that keeps them about equally busy, else all threads share one strip after the other.
-// Bound:   one load an FMA in the gather, from L1 or L2: most taps are not aligned, so one a cycle.
+// Bound:   one load an FMA in the gather, from L1 or L2: one a cycle where taps are not aligned, two by columns.
 #include <omp.h>
 
 #include <algorithm>
@@ -32,21 +34,23 @@ constexpr std::int64_t kGatherBytes = 32 * 1024;
 constexpr std::int64_t kLeastLookups = 16;
 // Of X that every thread may read in place of waiting for the others once.
 constexpr std::int64_t kReadByAll = 256 * 1024;
+// Lookups of a channel with one column of the kernel that pay for moving its sums to the next, and how much longer rows may be for it.
+constexpr std::int64_t kLeastOfColumn = 6;
+constexpr double kMostPitch = 1.25;
 // Of P that is not zero, so that channels in fours have enough in common.
 constexpr double kDenseLookups = 0.15;
 
 class FlatGather final : public PreparedConvolution {
  public:
   FlatGather(const LookupProblem& problem, const LookupWeights& weights, Precision, Layout, const Execution& execution)
-      : plan_(problem, omp_get_max_threads(), dense(problem, weights.lookups)), weights_(weights, *execution.allocator) {
+      : plan_(problem, omp_get_max_threads(), gathering_of(problem, weights.lookups)), weights_(weights, *execution.allocator) {
     const std::int64_t slack = plan_.layout.slack() + plan_.layout.plane() + kBeyond;  // taps of blocks that end beyond the last plane
     x_elements_ = plan_.copies_x ? plane_pitch(conv_.in_channels * plan_.x_plane + slack) : 0;
     s_elements_ = plane_pitch(dictionary_.out_channels * plan_.s_plane + slack);
     scratch_elements_ = x_elements_ + s_elements_ + plane_pitch(dictionary_.out_channels * plan_.run_plane + kBeyond);
     tiles_ = Buffer(*execution.allocator, threads_ * scratch_elements_ * 4, MemoryKind::workspace);
     std::fill_n(tiles_.as<float>(), threads_ * scratch_elements_, 0.0f);
-    in_quads_ = dense(problem, weights.lookups);
-    if (in_quads_) prepare_quads(weights.lookups, execution);
+    if (plan_.gathering == Gathering::quads) prepare_quads(weights.lookups, execution);
     else prepare_lookups(weights.lookups, execution);
     prepare_inner_offsets(execution);
     sums_ = Buffer(*execution.allocator, parts_ > 1 ? threads_ * conv_.out_channels * kMostGathered * 4 : 0, MemoryKind::workspace);
@@ -93,8 +97,17 @@ class FlatGather final : public PreparedConvolution {
   std::string choice() const override { return "strips of " + std::to_string(plan_.strip_rows) + " rows"; }
 
  private:
-  static bool dense(const LookupProblem& problem, const LookupTable& table) {
-    return static_cast<double>(table.lookups()) > kDenseLookups * static_cast<double>(table.rows() * problem.dictionary_size_per_group());
+  static Gathering gathering_of(const LookupProblem& problem, const LookupTable& table) {
+    const double dense = static_cast<double>(table.rows() * problem.dictionary_size_per_group());
+    if (static_cast<double>(table.lookups()) > kDenseLookups * dense) return Gathering::quads;
+    const Conv2dProblem& conv = problem.conv;
+    const bool one_column = problem.granularity == Granularity::filter || conv.kernel[1] == 1;
+    if (one_column || conv.dilation[1] != 1 || conv.stride != Pair{1, 1}) return Gathering::channels;
+    const BlockShape shape = block_shape(4);
+    const std::int64_t pitch = FlatLayout(conv, 1, shape.lanes).pitch();
+    const bool many = table.lookups() >= kLeastOfColumn * conv.kernel[1] * conv.out_channels;
+    const bool short_rows = static_cast<double>(pitch) <= kMostPitch * static_cast<double>(FlatLayout(conv, 1).pitch());
+    return many && short_rows && pitch <= shape.gather_vectors * shape.lanes ? Gathering::columns : Gathering::channels;
   }
   float* tile_of(int thread) const { return tiles_.as<float>() + thread * scratch_elements_; }
   float* s_of(float* tile) const { return tile + x_elements_; }
@@ -106,25 +119,29 @@ class FlatGather final : public PreparedConvolution {
     const std::int64_t phases = plan_.of_filters ? 1 : plan_.layout.row_phases() * plan_.layout.column_phases();
     const std::int64_t met = std::min(plan_.shape.gather_vectors * plan_.shape.lanes + rows_below * plan_.layout.pitch(), plan_.layout.plane() / phases) * phases;
     const std::int64_t wanted = (dictionary_.out_channels * met * 4 + kGatherBytes - 1) / kGatherBytes;
-    return std::clamp<std::int64_t>(table.lookups() / conv_.out_channels / kLeastLookups, 1, wanted);
+    const std::int64_t least = columns_ == 1 ? kLeastLookups : kLeastOfColumn * columns_;
+    return std::clamp<std::int64_t>(table.lookups() / conv_.out_channels / least, 1, wanted);
   }
 
-  // Lookups by slice of channels, part of the dictionary and channel, channels with fewest lookups of a part first.
+  // Lookups by slice of channels, part of the dictionary, channel and column; without columns, channels with fewest lookups of a
+  // part first.
   void prepare_lookups(const LookupTable& table, const Execution& execution) {
     parts_ = parts_for(table);
     lookups_ = Buffer(*execution.allocator, std::max<std::int64_t>(table.lookups(), 1) * static_cast<std::int64_t>(sizeof(FlatLookup)), MemoryKind::prepared);
-    channels_ = Buffer(*execution.allocator, parts_ * conv_.out_channels * static_cast<std::int64_t>(sizeof(FlatChannel)), MemoryKind::prepared);
+    channels_ = Buffer(*execution.allocator, parts_ * conv_.out_channels * columns_ * static_cast<std::int64_t>(sizeof(FlatChannel)), MemoryKind::prepared);
     FlatLookup* lookup = lookups_.as<FlatLookup>();
     FlatChannel* channel = channels_.as<FlatChannel>();
     for (std::int64_t slice = 0; slice < slices_; ++slice) {
       for (std::int64_t part = 0; part < parts_; ++part) {
         FlatChannel* const first = channel;
         for (std::int64_t k = slice_start(slice); k < slice_start(slice + 1); ++k) {
-          const auto at = static_cast<std::int32_t>(lookup - lookups_.as<FlatLookup>());
-          lookup = append_lookups(table, k, part, lookup);
-          *channel++ = {static_cast<std::int32_t>(k), at, static_cast<std::int32_t>(lookup - lookups_.as<FlatLookup>()), weights_.bias(k)};
+          for (int column = columns_; column-- > 0;) {
+            const auto at = static_cast<std::int32_t>(lookup - lookups_.as<FlatLookup>());
+            lookup = append_lookups(table, k, part, column, lookup);
+            *channel++ = {static_cast<std::int32_t>(k), at, static_cast<std::int32_t>(lookup - lookups_.as<FlatLookup>()), weights_.bias(k)};
+          }
         }
-        std::stable_sort(first, channel, [](const FlatChannel& a, const FlatChannel& b) { return a.last - a.first < b.last - b.first; });
+        if (columns_ == 1) std::stable_sort(first, channel, [](const FlatChannel& a, const FlatChannel& b) { return a.last - a.first < b.last - b.first; });
       }
     }
   }
@@ -169,13 +186,13 @@ class FlatGather final : public PreparedConvolution {
       inner_offsets_.as<std::int64_t>()[j] = j / dictionary_.taps() * plane + plan_.tap_offset(dictionary_, j % dictionary_.taps());
     }
   }
-  // Those of channel k whose entries belong to the part.
-  FlatLookup* append_lookups(const LookupTable& table, std::int64_t k, std::int64_t part, FlatLookup* lookup) const {
+  // Those of channel k whose entries belong to the part, of one column where these are apart.
+  FlatLookup* append_lookups(const LookupTable& table, std::int64_t k, std::int64_t part, int column, FlatLookup* lookup) const {
     const std::int64_t first = share(dictionary_.out_channels, part, parts_), last = share(dictionary_.out_channels, part + 1, parts_);
-    for (std::int64_t row = k * lookup_.taps(); row < (k + 1) * lookup_.taps(); ++row) {
+    for (std::int64_t row = k * lookup_.taps() + column; row < (k + 1) * lookup_.taps(); row += columns_) {
       for (std::int32_t i = table.row_offsets[row]; i < table.row_offsets[row + 1]; ++i) {
         if (table.indices[i] < first || table.indices[i] >= last) continue;
-        *lookup++ = {lookup_offset(table.indices[i], row), table.coefficients[i]};
+        *lookup++ = {lookup_offset(table.indices[i], row) - column, table.coefficients[i]};
       }
     }
     return lookup;
@@ -304,7 +321,7 @@ class FlatGather final : public PreparedConvolution {
     const StripPlan& plan = plan_.strip_plans[unit % plan_.strips];
     const std::int64_t out_w = conv_.out_width(), out_plane = conv_.out_height() * out_w;
     float* out = y + unit / plan_.strips * conv_.out_channels * out_plane + unit % plan_.strips * plan_.strip_rows * out_w;
-    if (in_quads_) {
+    if (plan_.gathering == Gathering::quads) {
       gather_in_quads(plan, part, parts, s_of(tile), out);
       return;
     }
@@ -312,9 +329,9 @@ class FlatGather final : public PreparedConvolution {
     const std::int64_t all = static_cast<std::int64_t>(plan.gather.size()) * slices_, last = share(all, part + 1, parts);
     for (std::int64_t at = share(all, part, parts); at < last; ++at) {
       const std::int64_t block = at / slices_, slice = at % slices_, count = slice_start(slice + 1) - slice_start(slice);
-      const FlatChannel* channels = channels_.as<FlatChannel>() + slice_start(slice) * parts_;
-      for (std::int64_t of = 0; of < parts_; ++of, channels += count) {
-        gather_block({channels, count, lookups_.as<FlatLookup>()}, {of == 0, of == parts_ - 1, sums}, plan.gather[block],
+      const FlatChannel* channels = channels_.as<FlatChannel>() + slice_start(slice) * parts_ * columns_;
+      for (std::int64_t of = 0; of < parts_; ++of, channels += count * columns_) {
+        gather_block({channels, count, columns_, lookups_.as<FlatLookup>()}, {of == 0, of == parts_ - 1, sums}, plan.gather[block],
                      plan.out.data() + plan.first_out[block], s_of(tile), out, out_plane);
       }
     }
@@ -337,10 +354,10 @@ class FlatGather final : public PreparedConvolution {
   StoredWeights weights_;
   std::int64_t slices_ = plan_.strip_each ? 1 : std::min<std::int64_t>(threads_, conv_.out_channels), parts_ = 1;
   std::int64_t x_elements_, s_elements_, scratch_elements_, blocks_per_group_;
-  bool in_quads_;
+  const int columns_ = plan_.gathering == Gathering::columns ? static_cast<int>(conv_.kernel[1]) : 1;  // gathered apart
   Buffer tiles_;          // per thread: X tile where it is copied, S tile, S without padding
   Buffer sums_;           // per thread: [out_channels][pixels of a gather block], where the dictionary is cut into parts
-  Buffer channels_;       // [slice of channels][part of the dictionary][channel of the slice]
+  Buffer channels_;       // [slice of channels][part of the dictionary][channel of the slice][column]
   Buffer quads_;          // in place of channels where P is dense
   Buffer lookups_;        // of these
   Buffer inner_offsets_;  // [channels of a group * taps of the dictionary]

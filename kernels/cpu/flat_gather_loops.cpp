@@ -16,6 +16,7 @@ namespace {
 using simd::broadcast;
 using simd::load;
 using simd::multiply_add;
+using simd::next_lanes;
 using simd::store;
 using Lanes = simd::Lanes<float>;
 constexpr int kLanes = simd::kLanes<float>;
@@ -127,23 +128,33 @@ HWY_INLINE void store_pixels(const Lanes* sums, const OutVector* vectors, float*
   }
 }
 
-void gather_block(const FlatChannels& channels, const PartOfLookups& part, const FlatBlock& block, const OutVector* vectors, const float* s,
-                  float* out, std::int64_t out_plane) {
+// `columns` of channels, a constant where there is one.
+template <typename Columns>
+HWY_INLINE void gather_columns(const FlatChannels& channels, Columns columns, const PartOfLookups& part, const FlatBlock& block,
+                               const OutVector* vectors, const float* s, float* out, std::int64_t out_plane) {
   with_vectors<kGatherVectors>(block.vectors, [&](auto count) HWY_ATTR {
     for (std::int64_t i = 0; i < channels.count; ++i) {
-      const FlatChannel& channel = channels.channels[i];
+      const FlatChannel& channel = channels.channels[i * columns];
       if (part.last) {
         // Lines to be stored to are asked for two channels ahead: the loop does not wait for them then.
-        const float* next = out + channels.channels[std::min(i + 2, channels.count - 1)].channel * out_plane + vectors->offset;
+        const float* next = out + channels.channels[std::min(i + 2, channels.count - 1) * columns].channel * out_plane + vectors->offset;
         for (int v = 0; v < count(); ++v) __builtin_prefetch(next + v * kLanes, 1);
       }
       float* kept = part.sums + channel.channel * kMostGathered;
       Lanes sums[count()];
-      for (int v = 0; v < count(); ++v) sums[v] = part.first ? broadcast(channel.bias) : load(kept + v * kLanes);
-      for (const FlatLookup* lookup = channels.lookups + channel.first; lookup < channels.lookups + channel.last; ++lookup) {
-        const Lanes coefficient = broadcast(lookup->coefficient);
-        const float* from = s + lookup->offset + block.start;
-        for (int v = 0; v < count(); ++v) sums[v] = multiply_add(coefficient, load(from + v * kLanes), sums[v]);
+      for (Lanes& sum : sums) sum = broadcast(part.first ? channel.bias : 0.0f);
+      for (const FlatChannel* column = &channel;;) {
+        for (const FlatLookup* lookup = channels.lookups + column->first; lookup < channels.lookups + column->last; ++lookup) {
+          const Lanes coefficient = broadcast(lookup->coefficient);
+          const float* from = s + lookup->offset + block.start;
+          for (int v = 0; v < count(); ++v) sums[v] = multiply_add(coefficient, load(from + v * kLanes), sums[v]);
+        }
+        if (++column == &channel + columns) break;
+        // What was met one element to the right of its place: behind the last vector there is a gap.
+        for (int v = 0; v < count(); ++v) sums[v] = next_lanes(sums[v], sums[std::min(v + 1, count() - 1)]);
+      }
+      if (!part.first) {
+        for (int v = 0; v < count(); ++v) sums[v] = sums[v] + load(kept + v * kLanes);
       }
       if (part.last) {
         store_pixels<count()>(sums, vectors, out + channel.channel * out_plane);
@@ -152,6 +163,12 @@ void gather_block(const FlatChannels& channels, const PartOfLookups& part, const
       for (int v = 0; v < count(); ++v) store(kept + v * kLanes, sums[v]);
     }
   });
+}
+
+void gather_block(const FlatChannels& channels, const PartOfLookups& part, const FlatBlock& block, const OutVector* vectors, const float* s,
+                  float* out, std::int64_t out_plane) {
+  if (channels.columns == 1) gather_columns(channels, std::integral_constant<int, 1>(), part, block, vectors, s, out, out_plane);
+  else gather_columns(channels, channels.columns, part, block, vectors, s, out, out_plane);
 }
 
 // Lookups of the channels whose bits are set in kMask, and of those of the masks behind it.

@@ -77,10 +77,12 @@ struct OutVector {
   std::int32_t offset, stored;
 };
 
-// Channels and the list that their lookups are in.
+// Channels and the list that their lookups are in. With several columns of the kernel each channel stands there once for every
+// column, the last column first; lookups then leave the column out of their offsets.
 struct FlatChannels {
   const FlatChannel* channels;
-  std::int64_t count;
+  std::int64_t count;  // of output channels
+  int columns;
   const FlatLookup* lookups;
 };
 

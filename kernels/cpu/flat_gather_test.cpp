@@ -75,10 +75,11 @@ TEST(FlatGather, ComputesLargeLayers) {
   const auto layer = [](const Conv2dProblem& conv, std::int64_t dictionary_size, double sparsity, Granularity granularity) {
     return TestProblem{.problem = {conv, dictionary_size, granularity}, .sparsity = sparsity, .seed = 7};
   };
-  // In turn: a dictionary in parts, several strips of vectors and of filters, a dense P under strides, X sorted in place of S,
-  // images that fill no group of batch_gather.
+  // In turn: columns of a dictionary in parts, several strips by columns, by channels and of filters, a dense P under strides, X
+  // sorted in place of S, images that fill no group of batch_gather.
   check({layer({.in_channels = 16, .height = 27, .width = 27, .out_channels = 24, .kernel = {5, 5}, .padding = {2, 2}}, 500, 10, Granularity::vector),
          layer({.in_channels = 24, .height = 113, .width = 97, .out_channels = 9, .kernel = {3, 3}, .padding = {1, 1}}, 96, 2, Granularity::vector),
+         layer({.in_channels = 24, .height = 113, .width = 97, .out_channels = 9, .kernel = {3, 3}, .padding = {1, 1}}, 96, 1, Granularity::vector),
          layer({.in_channels = 40, .height = 150, .width = 149, .out_channels = 9, .kernel = {3, 3}, .padding = {1, 1}}, 10, 1, Granularity::filter),
          layer({.in_channels = 3, .height = 60, .width = 63, .out_channels = 14, .kernel = {7, 7}, .stride = {2, 2}, .padding = {3, 3}}, 3, 1,
                Granularity::vector),

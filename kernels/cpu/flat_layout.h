@@ -19,12 +19,14 @@ struct RowsUnder {
 
 class FlatLayout {
  public:
-  // Of strips of `out_rows` output rows of a convolution with conv's kernel, stride, padding and dilation.
-  FlatLayout(const Conv2dProblem& conv, std::int64_t out_rows)
+  // Of strips of `out_rows` output rows of a convolution with conv's kernel, stride, padding and dilation. lanes > 0: rows begin
+  // with a vector, and what a row's pixels meet ends with it (without strides).
+  FlatLayout(const Conv2dProblem& conv, std::int64_t out_rows, int lanes = 0)
       : conv_(conv),
         row_phases_(std::min(conv.stride[0], halo(0) + 1)),
         column_phases_(std::min(conv.stride[1], halo(1) + 1)),
-        pitch_(std::max((conv.width + conv.padding[1] + conv.stride[1] - 1) / conv.stride[1], conv.out_width())),
+        pitch_(lanes > 0 ? (conv.width + 2 * conv.padding[1] + lanes - 1) / lanes * lanes
+                         : std::max((conv.width + conv.padding[1] + conv.stride[1] - 1) / conv.stride[1], conv.out_width())),
         rows_((out_rows - 1) * conv.stride[0] + halo(0) + 1),
         phase_((out_rows + halo(0) / conv.stride[0]) * pitch_) {
     if (row_phases_ * column_phases_ > 1) phase_ += conv.padding[1];  // right padding of the last row: the next phase begins with less of it

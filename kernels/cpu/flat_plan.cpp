@@ -26,29 +26,31 @@ LookupProblem stride_first(LookupProblem problem) {
 
 std::int64_t divided_up(std::int64_t count, std::int64_t by) { return (count + by - 1) / by; }
 
-// [0, length) cut into blocks of at most `most` vectors, about even. Where blocks may not end beyond `length`, which is then a
-// vector at least, the last one is moved back: it computes some elements again.
-std::vector<FlatBlock> blocks_of(std::int64_t length, int lanes, int most, bool may_end_beyond) {
+// [0, length) cut into blocks of at most `most` vectors, about even, that do not cut `together` vectors. Where blocks may not end
+// beyond `length`, which is then a vector at least, the last one is moved back: it computes some elements again.
+std::vector<FlatBlock> blocks_of(std::int64_t length, int lanes, int most, bool may_end_beyond, int together = 1) {
   std::vector<FlatBlock> blocks;
-  const std::int64_t whole = may_end_beyond ? (length + lanes - 1) / lanes : length / lanes, count = (whole + most - 1) / most;
+  const std::int64_t unit = lanes * together;
+  const std::int64_t whole = may_end_beyond ? divided_up(length, unit) : length / unit, count = divided_up(whole, most / together);
   for (std::int64_t i = 0; i < count; ++i) {
     const std::int64_t first = whole * i / count, last = whole * (i + 1) / count;
-    blocks.push_back({first * lanes, static_cast<int>(last - first)});
+    blocks.push_back({first * unit, static_cast<int>(last - first) * together});
   }
-  if (whole * lanes < length) blocks.push_back({length - lanes, 1});
+  if (whole * unit < length) blocks.push_back({length - lanes, 1});
   return blocks;
 }
 
 }  // namespace
 
-FlatPlan::FlatPlan(const LookupProblem& given, int threads, bool quads)
+FlatPlan::FlatPlan(const LookupProblem& given, int threads, Gathering how)
     : problem(stride_first(given)),
       block_size(block_size_for(problem.dictionary_size_per_group())),
+      gathering(how),
       one_position(!of_filters && conv.height * conv.width == 1 && conv.padding == Pair{0, 0}),
       // Where D has the taps, and under strides where X is not more than S.
       pads_x(!one_position && (of_filters || (conv.stride != Pair{1, 1} && conv.in_channels <= problem.dictionary_size))) {
   choose_strips(threads);
-  layout = FlatLayout(conv, strip_rows);
+  layout = layout_of(strip_rows);
   const bool few = conv.height * conv.width < 3 * kBeyond || fewest_rows_under() * conv.width < kBeyond;
   copies_x = pads_x || (!one_position && few);
   places_s = !pads_x && (conv.padding != Pair{0, 0} || conv.stride != Pair{1, 1});
@@ -56,7 +58,7 @@ FlatPlan::FlatPlan(const LookupProblem& given, int threads, bool quads)
   x_plane = plane_pitch(pads_x ? layout.plane() : under);
   s_plane = one_position ? 1 : plane_pitch(of_filters ? strip_rows * layout.pitch() : layout.plane());
   run_plane = places_s ? plane_pitch(under) : 0;
-  for (std::int64_t strip = 0; strip < strips; ++strip) strip_plans.push_back(plan_of(strip, quads));
+  for (std::int64_t strip = 0; strip < strips; ++strip) strip_plans.push_back(plan_of(strip));
 }
 
 // As few strips as kTileBytes allows; more where threads have several and that keeps them busier, rows that two strips compute
@@ -83,7 +85,7 @@ void FlatPlan::choose_strips(int threads) {
 }
 
 std::int64_t FlatPlan::tile_bytes(std::int64_t rows) const {
-  const FlatLayout of_rows(conv, rows);
+  const FlatLayout of_rows = layout_of(rows);
   const std::int64_t plane = plane_pitch(of_rows.plane()), s_tile = of_filters ? plane_pitch(rows * of_rows.pitch()) : plane;
   return (pads_x ? conv.in_channels * plane + problem.dictionary_size * s_tile : problem.dictionary_size * 2 * plane) * 4;
 }
@@ -97,7 +99,7 @@ std::int64_t FlatPlan::fewest_rows_under() const {
   return fewest;
 }
 
-StripPlan FlatPlan::plan_of(std::int64_t strip, bool quads) const {
+StripPlan FlatPlan::plan_of(std::int64_t strip) const {
   StripPlan plan{.under = layout.rows_under(strip * strip_rows)};
   const std::int64_t rows = std::min(strip_rows, conv.out_height() - strip * strip_rows);
   const std::int64_t pixels = (rows - 1) * layout.pitch() + conv.out_width();
@@ -107,7 +109,9 @@ StripPlan FlatPlan::plan_of(std::int64_t strip, bool quads) const {
   plan.form = blocks_of(formed, shape.lanes, shape.form_vectors, copies_x);
   // A block that was moved back writes elements of the one in front again: one thread takes both.
   plan.form_units = std::ssize(plan.form) - (std::ssize(plan.form) > 1 && plan.form.back().start % shape.lanes != 0);
-  plan.gather = blocks_of(pixels, shape.lanes, quads ? shape.quad_vectors : shape.gather_vectors, true);
+  const int most = gathering == Gathering::quads ? shape.quad_vectors : shape.gather_vectors;
+  const int row = gathering == Gathering::columns ? static_cast<int>(layout.pitch()) / shape.lanes : 1;
+  plan.gather = blocks_of(pixels, shape.lanes, most, true, row);
   for (const FlatBlock& block : plan.gather) {
     plan.first_out.push_back(std::ssize(plan.out));
     append_out_vectors(block, pixels, plan.out);

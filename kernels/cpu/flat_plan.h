@@ -34,17 +34,24 @@ struct StripPlan {
   std::vector<OutVector> out;
 };
 
+// How lookups are gathered.
+enum class Gathering {
+  channels,  // one output channel after the other
+  columns,   // so, one column of the kernel after the other: loads are aligned, sums move by one element from column to column
+  quads,     // four output channels share each load
+};
+
 // What is decided for a problem on some threads.
 class FlatPlan {
  public:
-  // `quads`: output channels are gathered in fours.
-  FlatPlan(const LookupProblem& problem, int threads, bool quads);
+  FlatPlan(const LookupProblem& problem, int threads, Gathering gathering);
 
   // The problem as it is computed: with a 1x1 kernel the two granularities are one, and a filter's takes the stride first.
   const LookupProblem problem;
   const Conv2dProblem conv = problem.conv;
   const int block_size;  // dictionary entries whose sums are in registers together
   const BlockShape shape = block_shape(block_size);
+  const Gathering gathering;
 
   const bool of_filters = problem.granularity == Granularity::filter;  // D has the taps, and S is laid out as the output is
   const bool one_position;                                             // S is a matrix by a vector
@@ -70,7 +77,9 @@ class FlatPlan {
   void choose_strips(int threads);
   std::int64_t tile_bytes(std::int64_t rows) const;
   std::int64_t fewest_rows_under() const;
-  StripPlan plan_of(std::int64_t strip, bool quads) const;
+  StripPlan plan_of(std::int64_t strip) const;
+  // With rows that begin with a vector where gathered by columns.
+  FlatLayout layout_of(std::int64_t rows) const { return {conv, rows, gathering == Gathering::columns ? shape.lanes : 0}; }
   std::vector<RowPlaces> row_places(const RowsUnder& under) const;
   std::vector<PlaneVector> plane_vectors(const RowsUnder& under) const;
   void append_out_vectors(const FlatBlock& block, std::int64_t length, std::vector<OutVector>& vectors) const;

@@ -49,6 +49,14 @@ HWY_INLINE Vector multiply_add(Vector a, Vector b, Vector c) {
 HWY_INLINE Lanes<float> permute(Lanes<float> lanes, const std::int32_t* indices) {
   return hwy::HWY_NAMESPACE::TableLookupLanes(lanes, hwy::HWY_NAMESPACE::SetTableIndices(Tag<float>(), indices));
 }
+// Lanes 1 and up, the first one of `next` behind them.
+HWY_INLINE Lanes<float> next_lanes(Lanes<float> lanes, Lanes<float> next) {
+  constexpr Tag<float> tag;
+  constexpr std::int32_t count = static_cast<std::int32_t>(sizeof lanes / sizeof(float));
+  alignas(64) static constexpr std::int32_t kRotated[] = {1 % count, 2 % count, 3 % count, 4 % count, 5 % count, 6 % count, 7 % count, 8 % count,
+                                                          9 % count, 10 % count, 11 % count, 12 % count, 13 % count, 14 % count, 15 % count, 0};
+  return hwy::HWY_NAMESPACE::IfThenElse(hwy::HWY_NAMESPACE::FirstN(tag, count - 1), permute(lanes, kRotated), permute(next, kRotated));
+}
 // The lanes whose bits are set, 0 elsewhere. 8 bytes of `bits` may be read.
 HWY_INLINE Lanes<float> only(Lanes<float> lanes, const std::uint8_t* bits) {
   return hwy::HWY_NAMESPACE::IfThenElseZero(hwy::HWY_NAMESPACE::LoadMaskBits(Tag<float>(), bits), lanes);
@@ -95,6 +103,13 @@ HWY_INLINE Lanes<float> permute(Lanes<float> lanes, const std::int32_t* indices)
   Lanes<float> permuted{};
   for (int lane = 0; lane < static_cast<int>(sizeof lanes / sizeof(float)); ++lane) permuted[lane] = lanes[indices[lane]];
   return permuted;
+}
+// Lanes 1 and up, the first one of `next` behind them.
+HWY_INLINE Lanes<float> next_lanes(Lanes<float> lanes, Lanes<float> next) {
+  constexpr int count = static_cast<int>(sizeof lanes / sizeof(float));
+  for (int lane = 0; lane + 1 < count; ++lane) lanes[lane] = lanes[lane + 1];
+  lanes[count - 1] = next[0];
+  return lanes;
 }
 // The lanes whose bits are set, 0 elsewhere.
 HWY_INLINE Lanes<float> only(Lanes<float> lanes, const std::uint8_t* bits) {
