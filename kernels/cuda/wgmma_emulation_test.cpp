@@ -11,14 +11,13 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cuda/wgmma_source.h"
+#include "kernels/cuda/wgmma_test_problems.h"
 #include "kernels/reference.h"
-#include "kernels/test_problems.h"
 
 namespace lcnn::cuda {
 namespace {
 
-constexpr int kSharedLimit = 232448, kMultiprocessors = 132;  // an H100's
+constexpr int kSharedLimit = 232448;  // an H100's
 
 // Constants and kernel without what stands for the device.
 std::string host_part(const std::string& source) {
@@ -55,19 +54,19 @@ class Emulation {
   ~Emulation() { std::filesystem::remove_all(folder_); }
 
   // y, NHWC, of a tile run by `blocks` blocks for each block of channels.
-  std::vector<float> run(const TestProblem& test, const LookupWeights& weights, const WgmmaTile& tile, int ring, int blocks) {
-    const Conv2dProblem& conv = test.problem.conv;
-    const WgmmaLayout layout(test.problem, Precision::fp16, tile);
+  std::vector<float> run(const VectorForm& form, const std::vector<float>& input, const WgmmaTile& tile, int ring, int blocks) {
+    const auto& [problem, weights] = form;
+    const Conv2dProblem& conv = problem.conv;
+    const WgmmaLayout layout(problem, Precision::fp16, tile);
     const std::vector<int> order = entries_by_tap(weights.lookups);
-    const WgmmaLookups lookups = wgmma_lookups(test.problem.lookup_stage(), weights.lookups, weights.bias, order, Precision::fp16, layout.places(),
+    const WgmmaLookups lookups = wgmma_lookups(problem.lookup_stage(), weights.lookups, weights.bias, order, Precision::fp16, layout.places(),
                                                tile.block_channels, layout.slot_steps);
     ring = std::clamp(ring, 1, lookups.most_slots);
-    write("kernel.cpp", "#include \"" LCNN_HOPPER_EMULATION "\"\n" + host_part(wgmma_source(test.problem, Precision::fp16, tile, layout, lookups, ring)));
+    write("kernel.cpp", "#include \"" LCNN_HOPPER_EMULATION "\"\n" + host_part(wgmma_source(problem, Precision::fp16, tile, layout, lookups, ring)));
     const char* flags = std::getenv("LCNN_EMULATION_FLAGS");  // such as -fsanitize=thread
     call(std::string(LCNN_CXX_COMPILER " -std=c++20 -O1 -w -Wno-psabi -pthread ") + (flags == nullptr ? "" : flags) + " -o " + path("kernel") + " " + path("kernel.cpp"));
 
-    const std::vector<std::uint32_t> dictionary = wgmma_dictionary(test.problem, weights.dictionary, order, Precision::fp16, layout.entries);
-    const std::vector<float> input = test.input(Precision::fp16);
+    const std::vector<std::uint32_t> dictionary = wgmma_dictionary(problem, weights.dictionary, order, Precision::fp16, layout.entries);
     std::vector<std::uint16_t> x(input.size());
     const std::int64_t pixels = conv.height * conv.width;
     for (std::int64_t n = 0; n < conv.batch; ++n) {
@@ -119,6 +118,16 @@ struct Case {
   int ring, blocks;
 };
 
+void check(const Case& each) {
+  const LookupWeights weights = each.test.weights(Precision::fp16);
+  const std::vector<float> input = each.test.input(Precision::fp16);
+  const std::vector<double> expected =
+      nhwc(reference_lookup_conv2d(each.test.problem, weights, std::vector<double>(input.begin(), input.end())), each.test.problem.conv);
+  const Comparison found = compare(Emulation().run(vector_form(each.test.problem, weights), input, each.tile, each.ring, each.blocks), expected);
+  EXPECT_TRUE(found.rel_err <= 1e-3) << tile_name(each.tile) << " ring " << each.ring << " " << each.test << "\nrel_err " << found.rel_err
+                                     << ", not finite: " << found.non_finite;
+}
+
 TEST(WgmmaEmulation, MatchesTheFloat64ReferenceAndItsBarriersHold) {
   const auto problem = [](std::int64_t batch, std::int64_t channels, std::int64_t size, std::int64_t out_channels, Pair kernel, Pair padding, std::int64_t entries) {
     return TestProblem{.problem = {{.batch = batch, .in_channels = channels, .height = size, .width = size + 1, .out_channels = out_channels, .kernel = kernel,
@@ -136,14 +145,20 @@ TEST(WgmmaEmulation, MatchesTheFloat64ReferenceAndItsBarriersHold) {
       // Rows wider than 64 positions.
       {problem(1, 16, 70, 64, {1, 3}, {0, 1}, 16), {.rows = 2, .columns = 71, .block_channels = 64, .output_groups = 2, .group_tiles = 1, .chunk_rows = 1}, 99, 3},
   };
-  Emulation emulation;
-  for (const Case& each : cases) {
-    const LookupWeights weights = each.test.weights(Precision::fp16);
-    const std::vector<float> input = each.test.input(Precision::fp16);
-    const std::vector<double> expected =
-        nhwc(reference_lookup_conv2d(each.test.problem, weights, std::vector<double>(input.begin(), input.end())), each.test.problem.conv);
-    const Comparison found = compare(emulation.run(each.test, weights, each.tile, each.ring, each.blocks), expected);
-    EXPECT_TRUE(found.rel_err <= 1e-3) << tile_name(each.tile) << " " << each.test << "\nrel_err " << found.rel_err << ", not finite: " << found.non_finite;
+  for (const Case& each : cases) check(each);
+}
+
+// LCNN_TEST_PROBLEMS raises their number: each is compiled.
+TEST(WgmmaEmulation, MatchesTheFloat64ReferenceOnRandomProblems) {
+  const char* wanted = std::getenv("LCNN_TEST_PROBLEMS");
+  const std::uint64_t problems = wanted == nullptr ? 3 : std::stoull(wanted);
+  for (std::uint64_t seed = 0; seed < problems; ++seed) {
+    TestProblem test = wgmma_problem(seed, 3'000'000);
+    const VectorForm form = vector_form(test.problem, test.weights(Precision::fp16));
+    const std::vector<WgmmaTile> kinds = wgmma_kinds(form, Precision::fp16, kSharedLimit, 4);
+    if (kinds.empty()) continue;  // a dictionary that is too large
+    const int ring = 2 + static_cast<int>(random_bits(seed, 0) % 5), blocks = 1 + static_cast<int>(random_bits(seed, 1) % 2);
+    check({.test = test, .tile = kinds[random_bits(seed, 2) % kinds.size()], .ring = ring, .blocks = blocks});
   }
 }
 
