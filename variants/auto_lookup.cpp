@@ -1,7 +1,9 @@
 // auto: the lookup variant that was fastest where it was tuned, else the one that a cost model expects to be.
 #include <algorithm>
 #include <chrono>
+#include <initializer_list>
 #include <limits>
+#include <string_view>
 #include <vector>
 
 #include "kernels/random.h"
@@ -17,25 +19,30 @@ namespace {
 
 using Candidates = std::vector<const Variant*>;
 
-// What the kernels' ladder measured, as an order: channels last, both stages as products of warpgroups; else lanes over images where there are few positions; lookups as data where images
-// are small and code would be fetched for few pixels; the fused kernels where a launch and S's way through memory count for more
-// than S of the halo, computed twice.
+// What the kernels' ladder measured, as an order: channels last, both stages as products of warpgroups; else lanes over images
+// where there are few positions; lookups as data where images are small and code would be fetched for few pixels; the fused kernels
+// where a launch and S's way through memory count for more than S of the halo, computed twice.
 int expected_rank(const Variant& variant, const LookupProblem& problem, Precision precision) {
   const std::int64_t positions = problem.conv.out_height() * problem.conv.out_width();
-  const auto order = [&]() -> std::vector<std::string_view> {
-    const bool few_positions = positions <= 2 * 2;
-    if (variant.device == Device::cpu) {
-      if (few_positions && problem.conv.batch >= 4) return {"batch_gather", "flat_gather", "shared_tiled", "precompute_gather", "naive_sparse"};
-      return {"flat_gather", "batch_gather", "shared_tiled", "precompute_gather", "naive_sparse"};
-    }
-    if (few_positions) return {"wgmma_fused", "batch_gather", "compact_gather", "table_gather", "baked_gather", "precompute_gather", "shared_tiled", "naive_sparse"};
-    if (positions < 10 * 10) return {"wgmma_fused", "compact_gather", "table_gather", "baked_gather", "baked_filter", "baked_fused", "precompute_gather", "shared_tiled", "naive_sparse"};
-    if (positions < 20 * 20) return {"wgmma_fused", "table_gather", "compact_gather", "baked_gather", "baked_filter", "baked_fused", "precompute_gather", "shared_tiled", "naive_sparse"};
-    const bool half = element_bytes(precision) == 2;
-    if (half && positions < 40 * 40) return {"wgmma_fused", "baked_filter", "compact_gather", "baked_fused", "baked_gather", "table_gather", "precompute_gather", "shared_tiled", "naive_sparse"};
-    if (half) return {"wgmma_fused", "baked_filter", "baked_fused", "compact_gather", "baked_gather", "table_gather", "precompute_gather", "shared_tiled", "naive_sparse"};
-    return {"wgmma_fused", "baked_filter", "baked_gather", "baked_fused", "table_gather", "precompute_gather", "shared_tiled", "naive_sparse"};
-  }();
+  const bool few_positions = positions <= 2 * 2, half = element_bytes(precision) == 2;
+  std::vector<std::string_view> order;
+  const auto then = [&](std::initializer_list<std::string_view> names) {
+    for (const std::string_view name : names) order.push_back(name);
+  };
+  if (variant.device == Device::cpu) {
+    if (few_positions && problem.conv.batch >= 4) then({"batch_gather", "flat_gather"});
+    else then({"flat_gather", "batch_gather"});
+    then({"shared_tiled", "precompute_gather", "naive_sparse"});
+  } else {
+    then({"wgmma_fused"});
+    if (few_positions) then({"batch_gather", "compact_gather", "table_gather", "baked_gather"});
+    else if (positions < 10 * 10) then({"compact_gather", "table_gather", "baked_gather", "baked_filter", "baked_fused"});
+    else if (positions < 20 * 20) then({"table_gather", "compact_gather", "baked_gather", "baked_filter", "baked_fused"});
+    else if (half && positions < 40 * 40) then({"baked_filter", "compact_gather", "baked_fused", "baked_gather", "table_gather"});
+    else if (half) then({"baked_filter", "baked_fused", "compact_gather", "baked_gather", "table_gather"});
+    else then({"baked_filter", "baked_gather", "baked_fused", "table_gather"});
+    then({"precompute_gather", "shared_tiled", "naive_sparse"});
+  }
   return static_cast<int>(std::ranges::find(order, variant.name) - order.begin());
 }
 

@@ -11,7 +11,6 @@
 
 #include <map>
 #include <memory>
-#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -21,6 +20,7 @@
 #include "kernels/cuda/dictionary_pack.h"
 #include "kernels/cuda/dictionary_stage.h"
 #include "kernels/cuda/kernel_choice.h"
+#include "kernels/cuda/per_candidate.h"
 #include "kernels/cuda/tile_sizes.h"
 #include "kernels/cuda/weights_upload.h"
 
@@ -101,44 +101,22 @@ class CompactGather final : public PreparedConvolution {
                   arguments, /*overlap=*/true, as_stream(stream));
   }
 
-  // The tiles of one choice, made when they are first asked for: sources are, by several threads.
-  class PreparedTiles {
-   public:
-    PreparedTiles(const CompactGather& owner, const LookupTable& lookups, const Execution& execution)
-        : owner_(owner), lookups_(lookups), execution_(execution) {}
-
-    const PreparedTile& of(std::size_t candidate) {
-      const std::lock_guard lock(guard_);
-      const auto found = tiles_.find(candidate);
-      return found != tiles_.end() ? found->second : tiles_.emplace(candidate, make(candidate)).first->second;
-    }
-
-   private:
-    PreparedTile make(std::size_t candidate) {
-      const CompactTile& tile = owner_.tiles_[candidate];
-      const CompactLayout least(owner_.problem_, tile, /*shared_dictionary=*/false);
-      std::shared_ptr<const DeviceLookups>& lookups = by_rows_[least.s_rows];
-      if (lookups == nullptr) lookups = std::make_shared<const DeviceLookups>(owner_.problem_, lookups_, owner_.precision_, least.places, execution_);
-      const int list_bytes = lookups->block_bytes(tile.groups);
-      const CompactLayout layout = compact_layout(owner_.problem_, tile, list_bytes, owner_.shared_limit_);
-      return {lookups, layout, layout.words() * 16 + list_bytes};
-    }
-
-    const CompactGather& owner_;
-    const LookupTable& lookups_;
-    const Execution& execution_;
-    std::mutex guard_;
-    std::map<std::size_t, PreparedTile> tiles_;
-    std::map<int, std::shared_ptr<const DeviceLookups>> by_rows_;  // of S in a tile
-  };
-
   struct Chosen {
     KernelChoice kernel;
     PreparedTile tile;
   };
 
   Chosen choose(const VectorForm& form, const Execution& execution) const {
-    PreparedTiles prepared(*this, form.weights.lookups, execution);
+    std::map<int, std::shared_ptr<const DeviceLookups>> by_rows;  // of S in a tile
+    PerCandidate<PreparedTile> prepared([&](std::size_t candidate) -> PreparedTile {
+      const CompactTile& tile = tiles_[candidate];
+      const CompactLayout least(problem_, tile, /*shared_dictionary=*/false);
+      std::shared_ptr<const DeviceLookups>& lookups = by_rows[least.s_rows];
+      if (lookups == nullptr) lookups = std::make_shared<const DeviceLookups>(problem_, form.weights.lookups, precision_, least.places, execution);
+      const int list_bytes = lookups->block_bytes(tile.groups);
+      const CompactLayout layout = compact_layout(problem_, tile, list_bytes, shared_limit_);
+      return {lookups, layout, layout.words() * 16 + list_bytes};
+    });
     KernelChoice choice = choose_kernel(
         {.variant = "compact_gather", .problem = problem_, .precision = precision_, .lookups = form.weights.lookups.lookups(),
          .kernel_name = "compact_gather", .candidates = tiles_.size(),

@@ -48,6 +48,19 @@ int main(int, char** arguments) {
   return part;
 }
 
+// [batch][channels][pixels] as [batch][pixels][channels].
+template <typename T>
+std::vector<T> channels_last(const std::vector<T>& values, std::int64_t batch, std::int64_t channels) {
+  const std::int64_t pixels = static_cast<std::int64_t>(values.size()) / (batch * channels);
+  std::vector<T> moved(values.size());
+  for (std::int64_t n = 0; n < batch; ++n) {
+    for (std::int64_t c = 0; c < channels; ++c) {
+      for (std::int64_t p = 0; p < pixels; ++p) moved[(n * pixels + p) * channels + c] = values[(n * channels + c) * pixels + p];
+    }
+  }
+  return moved;
+}
+
 class Emulation {
  public:
   Emulation() : folder_(std::filesystem::path(testing::TempDir()) / ("wgmma_emulation_" + std::to_string(::getpid()))) { std::filesystem::create_directories(folder_); }
@@ -66,14 +79,9 @@ class Emulation {
     const char* flags = std::getenv("LCNN_EMULATION_FLAGS");  // such as -fsanitize=thread
     call(std::string(LCNN_CXX_COMPILER " -std=c++20 -O1 -w -Wno-psabi -pthread ") + (flags == nullptr ? "" : flags) + " -o " + path("kernel") + " " + path("kernel.cpp"));
 
-    const std::vector<std::uint32_t> dictionary = wgmma_dictionary(problem, weights.dictionary, order, Precision::fp16, layout.entries);
-    std::vector<std::uint16_t> x(input.size());
-    const std::int64_t pixels = conv.height * conv.width;
-    for (std::int64_t n = 0; n < conv.batch; ++n) {
-      for (std::int64_t c = 0; c < conv.in_channels; ++c) {
-        for (std::int64_t p = 0; p < pixels; ++p) x[(n * pixels + p) * conv.in_channels + c] = bits_of(Precision::fp16, input[(n * conv.in_channels + c) * pixels + p]);
-      }
-    }
+    const std::vector<std::uint32_t> dictionary = wgmma_dictionary(problem, weights.dictionary, order, Precision::fp16);
+    std::vector<std::uint16_t> x;
+    for (const float value : channels_last(input, conv.batch, conv.in_channels)) x.push_back(bits_of(Precision::fp16, value));
     std::ofstream in(path("in"), std::ios::binary);
     const auto put = [&](const void* data, std::size_t bytes) { in.write(static_cast<const char*>(data), static_cast<std::streamsize>(bytes)); };
     const std::int64_t sizes[20] = {static_cast<std::int64_t>(x.size() * 2), static_cast<std::int64_t>(dictionary.size() * 4),
@@ -101,17 +109,6 @@ class Emulation {
   std::filesystem::path folder_;
 };
 
-std::vector<double> nhwc(const std::vector<double>& y, const Conv2dProblem& conv) {
-  std::vector<double> moved(y.size());
-  const std::int64_t pixels = conv.out_height() * conv.out_width();
-  for (std::int64_t n = 0; n < conv.batch; ++n) {
-    for (std::int64_t c = 0; c < conv.out_channels; ++c) {
-      for (std::int64_t p = 0; p < pixels; ++p) moved[(n * pixels + p) * conv.out_channels + c] = y[(n * conv.out_channels + c) * pixels + p];
-    }
-  }
-  return moved;
-}
-
 struct Case {
   TestProblem test;
   WgmmaTile tile;
@@ -121,8 +118,9 @@ struct Case {
 void check(const Case& each) {
   const LookupWeights weights = each.test.weights(Precision::fp16);
   const std::vector<float> input = each.test.input(Precision::fp16);
-  const std::vector<double> expected =
-      nhwc(reference_lookup_conv2d(each.test.problem, weights, std::vector<double>(input.begin(), input.end())), each.test.problem.conv);
+  const Conv2dProblem& conv = each.test.problem.conv;
+  const std::vector<double> expected = channels_last(
+      reference_lookup_conv2d(each.test.problem, weights, std::vector<double>(input.begin(), input.end())), conv.batch, conv.out_channels);
   const Comparison found = compare(Emulation().run(vector_form(each.test.problem, weights), input, each.tile, each.ring, each.blocks), expected);
   EXPECT_TRUE(found.rel_err <= 1e-3) << tile_name(each.tile) << " ring " << each.ring << " " << each.test << "\nrel_err " << found.rel_err
                                      << ", not finite: " << found.non_finite;

@@ -13,7 +13,6 @@
 #include <array>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -21,6 +20,7 @@
 #include "kernels/cuda/cuda_variants.h"
 #include "kernels/cuda/device_limits.h"
 #include "kernels/cuda/kernel_choice.h"
+#include "kernels/cuda/per_candidate.h"
 #include "kernels/cuda/tile_sizes.h"
 #include "kernels/cuda/weights_upload.h"
 #include "kernels/cuda/wgmma_source.h"
@@ -72,7 +72,9 @@ class WgmmaFused final : public PreparedConvolution {
   WgmmaFused(const LookupProblem& problem, const LookupWeights& weights, Precision precision, Layout, const Execution& execution)
       : WgmmaFused(vector_form(problem, weights), precision, execution) {}
 
-  void run(const void* x, void* y, void* stream) override { launch(chosen_.kernel.candidate, chosen_.kernel.kernel, chosen_.tile, x, y, stream); }
+  void run(const void* x, void* y, void* stream) override {
+    launch(chosen_.kernel.candidate, chosen_.kernel.kernel, chosen_.tile, chosen_.blocks, x, y, stream);
+  }
 
   std::int64_t code_bytes() const override { return chosen_.kernel.kernel.code_bytes(); }
   std::string choice() const override {
@@ -100,6 +102,7 @@ class WgmmaFused final : public PreparedConvolution {
   struct Chosen {
     KernelChoice kernel;
     PreparedTile tile;
+    unsigned blocks;
   };
 
   WgmmaFused(const VectorForm& form, Precision precision, const Execution& execution)
@@ -109,13 +112,11 @@ class WgmmaFused final : public PreparedConvolution {
         multiprocessors_(DeviceLimits().multiprocessors),
         tiles_(tiles_for(form.problem, precision, form.weights.lookups.lookups())),
         order_(entries_by_tap(form.weights.lookups)),
-        bias_(form.weights.bias),
-        dictionary_(upload(std::span<const std::uint32_t>(wgmma_dictionary(form.problem, form.weights.dictionary, order_, precision,
-                                                                           divide_up(form.problem.dictionary_size, 16) * 16)),
+        dictionary_(upload(std::span<const std::uint32_t>(wgmma_dictionary(form.problem, form.weights.dictionary, order_, precision)),
                            MemoryKind::weights, execution)),
         chosen_(choose(form, execution)) {}
 
-  void launch(std::size_t candidate, const NvrtcKernel& kernel, const PreparedTile& tile, const void* x, void* y, void* stream) const {
+  void launch(std::size_t candidate, const NvrtcKernel& kernel, const PreparedTile& tile, unsigned blocks, const void* x, void* y, void* stream) const {
     const Conv2dProblem& conv = problem_.conv;
     const WgmmaTile& shape = tiles_[candidate];
     CUtensorMap input = tensor_map(x, element_type(precision_, true), {conv.batch, conv.height, conv.width, conv.in_channels}, tile.layout.pitch, shape.chunk_rows);
@@ -123,52 +124,31 @@ class WgmmaFused final : public PreparedConvolution {
                                     std::min(shape.columns, 64), 1);
     const void *dictionary = dictionary_.as<void>(), *records = tile.lookups->records.as<void>();
     void* arguments[] = {&input, &output, &dictionary, &records};
-    kernel.launch(dim3(blocks(kernel, tile.layout)), dim3(tile.layout.threads), arguments, /*overlap=*/true, as_stream(stream));
+    kernel.launch(dim3(blocks), dim3(tile.layout.threads), arguments, /*overlap=*/true, as_stream(stream));
   }
 
   // As many as are resident at once, for every block of channels as many as for the others.
-  unsigned blocks(const NvrtcKernel& kernel, const WgmmaLayout& layout) const {
+  unsigned blocks_of(const NvrtcKernel& kernel, const WgmmaLayout& layout) const {
     const int resident = multiprocessors_ * kernel.resident_blocks(layout.threads);
     return static_cast<unsigned>(std::clamp(resident / layout.channel_blocks, 1, layout.tiles) * layout.channel_blocks);
   }
 
-  // The tiles of one choice, made when they are first asked for: sources are, by several threads.
-  class PreparedTiles {
-   public:
-    PreparedTiles(const WgmmaFused& owner, const LookupTable& lookups, const Execution& execution) : owner_(owner), lookups_(lookups), execution_(execution) {}
-
-    const PreparedTile& of(std::size_t candidate) {
-      const std::lock_guard lock(guard_);
-      const auto found = tiles_.find(candidate);
-      return found != tiles_.end() ? found->second : tiles_.emplace(candidate, make(candidate)).first->second;
-    }
-
-   private:
-    PreparedTile make(std::size_t candidate) {
-      const WgmmaTile& tile = owner_.tiles_[candidate];
-      const WgmmaLayout layout(owner_.problem_, owner_.precision_, tile);
-      std::shared_ptr<const DeviceRecords>& lookups = by_places_[{layout.positions, layout.pitch, tile.block_channels}];
+  Chosen choose(const VectorForm& form, const Execution& execution) const {
+    std::map<std::array<int, 3>, std::shared_ptr<const DeviceRecords>> by_places;
+    PerCandidate<PreparedTile> prepared([&](std::size_t candidate) -> PreparedTile {
+      const WgmmaTile& tile = tiles_[candidate];
+      const WgmmaLayout layout(problem_, precision_, tile);
+      std::shared_ptr<const DeviceRecords>& lookups = by_places[{layout.positions, layout.pitch, tile.block_channels}];
       if (lookups == nullptr) {
-        WgmmaLookups packed = wgmma_lookups(owner_.problem_.lookup_stage(), lookups_, owner_.bias_, owner_.order_, owner_.precision_, layout.places(),
+        WgmmaLookups packed = wgmma_lookups(problem_.lookup_stage(), form.weights.lookups, form.weights.bias, order_, precision_, layout.places(),
                                              tile.block_channels, layout.slot_steps);
-        Buffer records = upload(std::span<const std::uint32_t>(packed.records), MemoryKind::weights, execution_);
+        Buffer records = upload(std::span<const std::uint32_t>(packed.records), MemoryKind::weights, execution);
         lookups = std::make_shared<const DeviceRecords>(DeviceRecords{std::move(packed), std::move(records)});
       }
       const WgmmaLookups& packed = lookups->packed;
-      const int ring = layout.ring(packed.most_slots, packed.record_bytes, owner_.shared_limit_), least = std::min(packed.most_slots, 2);
+      const int ring = layout.ring(packed.most_slots, packed.record_bytes, shared_limit_), least = std::min(packed.most_slots, 2);
       return {lookups, layout, ring, layout.shared_bytes(std::max(ring, least), packed.record_bytes)};
-    }
-
-    const WgmmaFused& owner_;
-    const LookupTable& lookups_;
-    const Execution& execution_;
-    std::mutex guard_;
-    std::map<std::size_t, PreparedTile> tiles_;
-    std::map<std::array<int, 3>, std::shared_ptr<const DeviceRecords>> by_places_;
-  };
-
-  Chosen choose(const VectorForm& form, const Execution& execution) const {
-    PreparedTiles prepared(*this, form.weights.lookups, execution);
+    });
     KernelChoice choice = choose_kernel(
         {.variant = "wgmma_fused", .problem = problem_, .precision = precision_, .lookups = form.weights.lookups.lookups(),
          .kernel_name = "wgmma_fused", .candidates = tiles_.size(),
@@ -179,13 +159,17 @@ class WgmmaFused final : public PreparedConvolution {
          },
          .shared_bytes = [&](std::size_t candidate) { return prepared.of(candidate).shared_bytes; },
          .run = [&](std::size_t candidate, const NvrtcKernel& kernel, const void* x, void* y,
-                    void* stream) { launch(candidate, kernel, prepared.of(candidate), x, y, stream); },
+                    void* stream) {
+           const PreparedTile& tile = prepared.of(candidate);
+           launch(candidate, kernel, tile, blocks_of(kernel, tile.layout), x, y, stream);
+         },
          .input = problem_.conv,
          .input_precision = precision_,
          .output_bytes = problem_.conv.output_elements() * element_bytes(precision_)},
         execution);
     PreparedTile tile = prepared.of(choice.candidate);
-    return {std::move(choice), std::move(tile)};
+    const unsigned blocks = blocks_of(choice.kernel, tile.layout);
+    return {std::move(choice), std::move(tile), blocks};
   }
 
   LookupProblem problem_;
@@ -193,7 +177,6 @@ class WgmmaFused final : public PreparedConvolution {
   int shared_limit_, multiprocessors_;
   std::vector<WgmmaTile> tiles_;
   std::vector<int> order_;
-  std::vector<float> bias_;
   Buffer dictionary_;
   Chosen chosen_;
 };

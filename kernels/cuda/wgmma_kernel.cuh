@@ -26,7 +26,6 @@ constexpr int kSliceElements = 128 / ELEMENT_BYTES, kStepElements = 32 / ELEMENT
 constexpr int kSlices = (IN_CHANNELS + kSliceElements - 1) / kSliceElements;
 constexpr int kChannelSteps = (IN_CHANNELS + kStepElements - 1) / kStepElements;
 constexpr int kInputPositions = INPUT_ROWS * PITCH, kInputBytes = kInputPositions * 128, kDictionaryBytes = ENTRIES * 128;
-constexpr int kInputTiles = (kInputPositions + 63) / 64, kOutputTiles = ((ROWS - 1) * PITCH + COLUMNS + 63) / 64;
 constexpr int kInputShift = ROW_SHIFT * PITCH;  // of X's position 0 in S
 constexpr int kChunkPositions = CHUNK_ROWS * PITCH, kChunks = INPUT_ROWS / CHUNK_ROWS;
 constexpr int kFarthestTap = (KERNEL_H - 1) * DILATION_H * PITCH + (KERNEL_W - 1) * DILATION_W;
@@ -37,7 +36,7 @@ constexpr int kStages = kStreamed ? STAGES : 1;
 constexpr int kStageBytes = kInputBytes + kDictionaryBytes;
 constexpr int kSetGroups = OUTPUT_GROUPS / SETS;      // warpgroups that sum at once; sets take turns: one stores while the next sums
 constexpr int kPassTiles = kSetGroups * GROUP_TILES;  // output tiles that are summed at once
-constexpr int kPasses = (kOutputTiles + kPassTiles - 1) / kPassTiles;
+constexpr int kPasses = (OUTPUT_TILES + kPassTiles - 1) / kPassTiles;
 constexpr int kPieceChannels = 128 / ELEMENT_BYTES, kPieces = BLOCK_CHANNELS / kPieceChannels, kPieceBytes = 64 * 128;
 constexpr int kTileRows = PITCH < 64 ? 64 / PITCH : 1, kRowTiles = PITCH < 64 ? 1 : PITCH / 64;  // rows of an output tile, tiles of a row
 constexpr int kInputBarriers = kStreamed ? kStages : kChunks;
@@ -57,7 +56,7 @@ struct Shared {
   __device__ u32 lookups() const { return barrier(2 * kInputBarriers + 2 * RING + 1); }
   __device__ u32 turn(int set) const { return barrier(2 * kInputBarriers + 2 * RING + 2 + set); }
   __device__ u32 entries_free(int buffer) const { return barrier(2 * kInputBarriers + 2 * RING + 2 + SETS + buffer); }
-  __device__ u32 entry_tile(int buffer, int i) const { return barrier(2 * kInputBarriers + 2 * RING + 2 + SETS + ENTRY_BUFFERS + buffer * kInputTiles + i); }
+  __device__ u32 entry_tile(int buffer, int i) const { return barrier(2 * kInputBarriers + 2 * RING + 2 + SETS + ENTRY_BUFFERS + buffer * INPUT_TILES + i); }
 };
 
 struct Tile {
@@ -107,7 +106,7 @@ __device__ __forceinline__ void init_barriers(const Shared& shared) {
   init_barrier(shared.lookups(), 1);
   for (int buffer = 0; buffer < ENTRY_BUFFERS; ++buffer) {
     init_barrier(shared.entries_free(buffer), kPasses * kSetGroups);
-    for (int i = 0; i < kInputTiles; ++i) init_barrier(shared.entry_tile(buffer, i), 128);
+    for (int i = 0; i < INPUT_TILES; ++i) init_barrier(shared.entry_tile(buffer, i), 128);
   }
   publish_barriers();
 }
@@ -211,12 +210,12 @@ template <int kCount>
 __device__ __forceinline__ void announce_entries(const float (&sums)[kCount][ENTRIES / 2], int first, const Shared& shared, int buffer, char* entries) {
 #pragma unroll
   for (int i = 0; i < kCount; ++i) {
-    if (first + i < kInputTiles) store_entries(sums[i], first + i, entries + buffer * kEntryBytes);
+    if (first + i < INPUT_TILES) store_entries(sums[i], first + i, entries + buffer * kEntryBytes);
   }
   publish_to_async_units();
 #pragma unroll
   for (int i = 0; i < kCount; ++i) {
-    if (first + i < kInputTiles) arrive(shared.entry_tile(buffer, first + i));
+    if (first + i < INPUT_TILES) arrive(shared.entry_tile(buffer, first + i));
   }
 }
 
@@ -233,7 +232,7 @@ __device__ __forceinline__ void form_entries(const Shared& shared, const Share& 
     int chunks_seen = 0, chunks_used = 0;
     wait_for_free_entries(shared, number);
 #pragma unroll 1
-    for (int first = 0; first < kInputTiles; first += FORM_TILES) {
+    for (int first = 0; first < INPUT_TILES; first += FORM_TILES) {
       const int behind = min((first + FORM_TILES) * 64, kInputPositions);
       for (; chunks_seen * kChunkPositions < behind; ++chunks_seen) wait_barrier(shared.input(chunks_seen), number & 1);
       float sums[FORM_TILES][ENTRIES / 2];
@@ -244,7 +243,7 @@ __device__ __forceinline__ void form_entries(const Shared& shared, const Share& 
         const u64 dictionary = swizzled_operand(shared.stage + kSlices * kInputBytes + slice * kDictionaryBytes + within);
 #pragma unroll
         for (int i = 0; i < FORM_TILES; ++i) {
-          const int tile = min(first + i, kInputTiles - 1);
+          const int tile = min(first + i, INPUT_TILES - 1);
           Product<ENTRIES>::add(sums[i], swizzled_operand(shared.stage + slice * kInputBytes + tile * 8192 + within), dictionary, step);
         }
       }
@@ -264,7 +263,7 @@ __device__ __forceinline__ void form_entries_streamed(const Shared& shared, cons
   int stage = 0, parity = 0;
 #pragma unroll 1
   for (int number = 0; number < tiles; ++number) {
-    float sums[kInputTiles][ENTRIES / 2];
+    float sums[INPUT_TILES][ENTRIES / 2];
     u32 previous = 0;
 #pragma unroll 1
     for (int slice = 0; slice < kSlices; ++slice) {
@@ -274,7 +273,7 @@ __device__ __forceinline__ void form_entries_streamed(const Shared& shared, cons
 #pragma unroll
       for (int within = 0; within < 128; within += 32) {
 #pragma unroll
-        for (int tile = 0; tile < kInputTiles; ++tile) {
+        for (int tile = 0; tile < INPUT_TILES; ++tile) {
           Product<ENTRIES>::add(sums[tile], swizzled_operand(input + tile * 8192 + within), swizzled_operand(input + kInputBytes + within), slice + within);
         }
       }
@@ -312,7 +311,7 @@ __device__ __forceinline__ void multiply_lookups(const Shared& shared, u32 entri
       const u64 lookups = blocked_operand(shared.ring + buffer * kSlotBytes + k * kStepBytes, BLOCK_CHANNELS * 16);
 #pragma unroll
       for (int i = 0; i < GROUP_TILES; ++i) {
-        Product<BLOCK_CHANNELS>::add(sums[i], blocked_operand(place + min(first + i, kOutputTiles - 1) * 1024, kEntryBlockBytes), lookups, slot + k);
+        Product<BLOCK_CHANNELS>::add(sums[i], blocked_operand(place + min(first + i, OUTPUT_TILES - 1) * 1024, kEntryBlockBytes), lookups, slot + k);
       }
     }
     commit_products();
@@ -382,15 +381,15 @@ __device__ __forceinline__ void look_up(const Shared& shared, const Share& share
     const int first = (pass % kPasses * kSetGroups + group % kSetGroups) * GROUP_TILES;
     // A pass may be in front of another set's only as far as that barriers cannot take a phase for the one after the next.
     if (SETS > 1 && pass > 0) wait_barrier(shared.turn(set), (pass / SETS - (set == 0)) & 1);
-    const int last_position = min(first + GROUP_TILES, kOutputTiles) * 64 - 1 + kFarthestTap - kInputShift;
-    const int last = min(last_position / 64, kInputTiles - 1);
+    const int last_position = min(first + GROUP_TILES, OUTPUT_TILES) * 64 - 1 + kFarthestTap - kInputShift;
+    const int last = min(last_position / 64, INPUT_TILES - 1);
     for (int i = 0; i <= last; ++i) wait_barrier(shared.entry_tile(buffer, i), Share::parity(number));
     float sums[GROUP_TILES][BLOCK_CHANNELS / 2];
     multiply_lookups(shared, shared.entries + buffer * kEntryBytes, record, first, pass, sums);
     if (threadIdx.x % 128 == 0) arrive(shared.entries_free(buffer));
 #pragma unroll
     for (int i = 0; i < GROUP_TILES; ++i) {
-      if (first + i < kOutputTiles) store_outputs(sums[i], tile, first + i, record, group, staging, map);
+      if (first + i < OUTPUT_TILES) store_outputs(sums[i], tile, first + i, record, group, staging, map);
     }
   }
   if (threadIdx.x % 128 == 0) wait_stores();

@@ -74,8 +74,10 @@ void append_lookups(const Conv2dProblem& stage, const Steps& steps, Precision pr
 
 }  // namespace
 
+int wgmma_entries(const LookupProblem& problem) { return divide_up(problem.dictionary_size, 16) * 16; }
+
 int wgmma_slot_steps(const LookupProblem& problem, Precision precision) {
-  const int steps = static_cast<int>(problem.conv.taps()) * divide_up(problem.dictionary_size, 16) * 16 * static_cast<int>(element_bytes(precision)) / kStepBytes;
+  const int steps = static_cast<int>(problem.conv.taps()) * wgmma_entries(problem) * static_cast<int>(element_bytes(precision)) / kStepBytes;
   const auto filled_up = [&](int slot_steps) { return divide_up(steps, slot_steps) * slot_steps; };
   int best = 4;
   for (const int other : {5, 3}) {
@@ -130,15 +132,15 @@ std::vector<int> entries_by_tap(const LookupTable& lookups) {
 }
 
 std::vector<std::uint32_t> wgmma_dictionary(const LookupProblem& problem, std::span<const float> dictionary, std::span<const int> order,
-                                            Precision precision, int padded_entries) {
+                                            Precision precision) {
   const auto bytes = static_cast<int>(element_bytes(precision)), channels = static_cast<int>(problem.conv.in_channels);
-  const int slice_channels = 128 / bytes, slices = divide_up(channels, slice_channels);
-  std::vector<std::uint32_t> packed(static_cast<std::size_t>(slices) * padded_entries * 32);
+  const int slice_channels = 128 / bytes, slices = divide_up(channels, slice_channels), entries = wgmma_entries(problem);
+  std::vector<std::uint32_t> packed(static_cast<std::size_t>(slices) * entries * 32);
   for (int entry = 0; entry < static_cast<int>(problem.dictionary_size); ++entry) {
     const int row = order[entry];
     for (int channel = 0; channel < channels; ++channel) {
       const int byte = channel % slice_channels * bytes, swizzled = (byte / 16 ^ row % 8) * 16 + byte % 16;
-      std::uint32_t& word = packed[(static_cast<std::size_t>(channel / slice_channels) * padded_entries + row) * 32 + swizzled / 4];
+      std::uint32_t& word = packed[(static_cast<std::size_t>(channel / slice_channels) * entries + row) * 32 + swizzled / 4];
       word |= word_of(precision, dictionary[entry * channels + channel]) << swizzled % 4 * 8;
     }
   }

@@ -13,6 +13,9 @@ namespace lcnn::cuda {
 
 inline constexpr int kStepBytes = 32;  // of the inner index that one product of a warpgroup takes
 
+// Rows of D and S in shared memory: dictionary_size, filled up to a whole step.
+int wgmma_entries(const LookupProblem& problem);
+
 // Where entries of S lie in a block's shared memory: [entry / 16 bytes][position][16 bytes].
 struct WgmmaPlaces {
   int entries;    // of a padded dictionary
@@ -43,9 +46,9 @@ WgmmaLookups wgmma_lookups(const Conv2dProblem& stage, const LookupTable& lookup
 // first tap that looks an entry up.
 std::vector<int> entries_by_tap(const LookupTable& lookups);
 
-// D [dictionary_size, in_channels] as [slice of 128 bytes of channels][entry of places.entries][128 bytes], the 16-byte
+// D [dictionary_size, in_channels] as [slice of 128 bytes of channels][entry of wgmma_entries()][128 bytes], the 16-byte
 // pieces of a row exchanged as the swizzle of 128 bytes does (PTX ISA, matrix descriptors); zeros where there is neither.
 std::vector<std::uint32_t> wgmma_dictionary(const LookupProblem& problem, std::span<const float> dictionary, std::span<const int> order,
-                                            Precision precision, int padded_entries);
+                                            Precision precision);
 
 }  // namespace lcnn::cuda

@@ -100,9 +100,9 @@ WgmmaLayout::WgmmaLayout(const LookupProblem& problem, Precision precision, cons
   input_rows = whole_rows ? static_cast<int>(conv.height) : tile.rows + far_rows;
   input_rows = round_up(input_rows, tile.chunk_rows);
   row_shift = whole_rows ? static_cast<int>(conv.padding[0]) : 0;
-  entries = round_up(problem.dictionary_size, 16);
+  entries = wgmma_entries(problem);
   input_tiles = divide_up(input_rows * pitch, kTilePositions);
-  output_tiles = divide_up(tile.rows * pitch, kTilePositions);
+  output_tiles = divide_up((tile.rows - 1) * pitch + tile.columns, kTilePositions);
   const int farthest = far_rows * pitch + far_columns;
   positions = std::max(output_tiles * kTilePositions + farthest, (row_shift + input_rows) * pitch);
   form_tiles = std::min({4, input_tiles, std::max(1, kMostSums / (entries / 2)), std::max(1, tile.chunk_rows * pitch / kTilePositions)});
@@ -206,6 +206,7 @@ std::string wgmma_source(const LookupProblem& problem, Precision precision, cons
   write_constants(SourceOut(source), precision,
                   {{"ROWS", tile.rows}, {"COLUMNS", tile.columns}, {"BLOCK_CHANNELS", tile.block_channels}, {"OUTPUT_GROUPS", tile.output_groups},
                    {"GROUP_TILES", tile.group_tiles}, {"CHUNK_ROWS", tile.chunk_rows}, {"STAGES", tile.stages}, {"PITCH", layout.pitch},
+                   {"INPUT_TILES", layout.input_tiles}, {"OUTPUT_TILES", layout.output_tiles},
                    {"INPUT_ROWS", layout.input_rows}, {"ROW_SHIFT", layout.row_shift}, {"ENTRIES", layout.entries}, {"POSITIONS", layout.positions},
                    {"FORM_TILES", layout.form_tiles}, {"STAGE_BYTES", layout.stage_bytes}, {"CHANNEL_BLOCKS", layout.channel_blocks},
                    {"COLUMN_TILES", layout.column_tiles}, {"ROW_TILES", layout.row_tiles}, {"TILES", layout.tiles},
