@@ -15,6 +15,17 @@
 
 namespace lcnn {
 
+// What half an ulp at every store, and sums of some hundred terms, may cost; a wrong index costs about 1.
+inline double tolerance(Precision precision) {
+  switch (precision) {
+    case Precision::fp32: return 2e-6;
+    case Precision::tf32: return 2e-3;
+    case Precision::fp16: return 2e-3;
+    case Precision::bf16: return 1.6e-2;
+  }
+  return 0;
+}
+
 // Hands out memory full of NaN: what a variant reads before anything was written there shows in its result.
 class PoisoningAllocator final : public Allocator {
  public:

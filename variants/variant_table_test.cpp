@@ -22,17 +22,6 @@ std::uint64_t problem_count() {
   return wanted == nullptr ? 300 : std::stoull(wanted);
 }
 
-// What half an ulp at every store, and sums of some hundred terms, may cost; a wrong index costs about 1.
-double tolerance(Precision precision) {
-  switch (precision) {
-    case Precision::fp32: return 2e-6;
-    case Precision::tf32: return 2e-3;
-    case Precision::fp16: return 2e-3;
-    case Precision::bf16: return 1.6e-2;
-  }
-  return 0;
-}
-
 std::vector<double> reference_for(const Variant& variant, const TestProblem& test, const LookupWeights& weights,
                                   Precision precision) {
   const std::vector<float> input = test.input(precision);

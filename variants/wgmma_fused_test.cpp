@@ -22,7 +22,6 @@ class WgmmaFused : public testing::TestWithParam<Precision> {};
 TEST_P(WgmmaFused, MatchesTheFloat64ReferenceWithTilesOfEveryKind) {
   if (const std::string reason = why_no_cuda(); !reason.empty()) GTEST_SKIP() << reason;
   const Precision precision = GetParam();
-  const double tolerance = precision == Precision::bf16 ? 1.6e-2 : 2e-3;  // half an ulp at every store
   TestDevice device(Device::cuda, Tuning::libraries);
   const DeviceLimits limits;
   const char* wanted = std::getenv("LCNN_TEST_PROBLEMS");
@@ -40,7 +39,7 @@ TEST_P(WgmmaFused, MatchesTheFloat64ReferenceWithTilesOfEveryKind) {
     for (const WgmmaTile& tile : wgmma_kinds(form, precision, limits.shared_bytes, limits.multiprocessors)) {
       TuningCache::of_process().store(key, tile_name(tile));
       const Comparison found = compare(device.run(wgmma_fused, test, weights, precision, Layout::nhwc), expected);
-      ASSERT_TRUE(found.rel_err <= tolerance) << tile_name(tile) << " " << test << "\nrel_err " << found.rel_err << ", not finite: " << found.non_finite;
+      ASSERT_TRUE(found.rel_err <= tolerance(precision)) << tile_name(tile) << " " << test << "\nrel_err " << found.rel_err << ", not finite: " << found.non_finite;
       ++computed;
     }
   }
