@@ -141,5 +141,6 @@ std::unique_ptr<PreparedConvolution> prepare_as(const LookupProblem& problem, co
 // Reasons that several variants share, usable as why_unsupported; empty when there is none.
 std::string why_not_16_bit_indices(const LookupProblem& problem);
 std::string why_not_fp32_nchw(const LookupProblem& problem, Precision precision, Layout layout);
+std::string why_not_fp32_or_bf16_nchw(const LookupProblem& problem, Precision precision, Layout layout);
 
 }  // namespace lcnn

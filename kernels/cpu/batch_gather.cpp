@@ -32,12 +32,14 @@ LookupProblem with_images_innermost(LookupProblem problem) {
   return problem;
 }
 
+// X and y stored as T, float or Bf16; turned over they are float.
+template <typename T>
 class BatchGather final : public PreparedConvolution {
  public:
-  BatchGather(const LookupProblem& problem, const LookupWeights& weights, Precision precision, Layout layout, const Execution& execution)
+  BatchGather(const LookupProblem& problem, const LookupWeights& weights, Precision, Layout layout, const Execution& execution)
       : conv_(problem.conv) {
     const LookupProblem inner = with_images_innermost(problem);
-    gather_ = flat_gather.prepare(inner, weights, precision, layout, execution);
+    gather_ = flat_gather.prepare(inner, weights, Precision::fp32, layout, execution);
     x_ = Buffer(*execution.allocator, inner.conv.input_elements() * 4, MemoryKind::workspace);
     y_ = Buffer(*execution.allocator, inner.conv.output_elements() * 4, MemoryKind::workspace);
     std::fill_n(x_.as<float>(), inner.conv.input_elements(), 0.0f);  // images that fill up the last group
@@ -48,13 +50,13 @@ class BatchGather final : public PreparedConvolution {
     const std::int64_t results = conv_.out_channels * conv_.out_height() * conv_.out_width();
     const std::int64_t together = images_together(conv_.batch);
     each_part(values, [&](std::int64_t first_image, std::int64_t images, std::int64_t first, std::int64_t count) {
-      transpose(static_cast<const float*>(x) + first_image * values + first, images, count, values,
+      transpose(static_cast<const T*>(x) + first_image * values + first, images, count, values,
                 x_.as<float>() + first_image * values + first * together, together);
     });
     gather_->run(x_.as<float>(), y_.as<float>(), stream);
     each_part(results, [&](std::int64_t first_image, std::int64_t images, std::int64_t first, std::int64_t count) {
-      transpose(y_.as<float>() + first_image * results + first * together, count, images, together,
-                static_cast<float*>(y) + first_image * results + first, results);
+      transpose(static_cast<const float*>(y_.as<float>()) + first_image * results + first * together, count, images, together,
+                static_cast<T*>(y) + first_image * results + first, results);
     });
   }
 
@@ -84,11 +86,16 @@ std::string why_unsupported(const LookupProblem& problem, Precision precision, L
   return flat_gather.why_unsupported(problem, precision, layout);
 }
 
+std::unique_ptr<PreparedConvolution> prepare(const LookupProblem& problem, const LookupWeights& weights, Precision precision, Layout layout,
+                                             const Execution& execution) {
+  return (precision == Precision::bf16 ? prepare_as<BatchGather<Bf16>> : prepare_as<BatchGather<float>>)(problem, weights, precision, layout, execution);
+}
+
 }  // namespace
 
 const Variant batch_gather{.name = "batch_gather",
                            .device = Device::cpu,
                            .why_unsupported = why_unsupported,
-                           .prepare = prepare_as<BatchGather>};
+                           .prepare = prepare};
 
 }  // namespace lcnn::cpu

@@ -19,6 +19,7 @@
 #include <array>
 #include <map>
 
+#include "kernels/cpu/bf16.h"
 #include "kernels/cpu/cpu_variants.h"
 #include "kernels/cpu/flat_gather_loops.h"
 #include "kernels/cpu/flat_plan.h"
@@ -40,6 +41,8 @@ constexpr double kMostPitch = 1.25;
 // Of P that is not zero, so that channels in fours have enough in common.
 constexpr double kDenseLookups = 0.15;
 
+// X and y stored as T, float or Bf16; tiles, S and sums are float.
+template <typename T>
 class FlatGather final : public PreparedConvolution {
  public:
   FlatGather(const LookupProblem& problem, const LookupWeights& weights, Precision, Layout, const Execution& execution)
@@ -58,8 +61,8 @@ class FlatGather final : public PreparedConvolution {
   }
 
   void run(const void* x, void* y, void*) override {
-    const auto* in = static_cast<const float*>(x);
-    auto* out = static_cast<float*>(y);
+    const auto* in = static_cast<const T*>(x);
+    auto* out = static_cast<T*>(y);
     const std::int64_t units = conv_.batch * plan_.strips;
     if (plan_.strip_each) {
 #pragma omp parallel for schedule(dynamic) num_threads(threads_)
@@ -221,24 +224,25 @@ class FlatGather final : public PreparedConvolution {
   // How far ahead rows are asked for: about a page of a stream, a channel where strides skip some.
   std::int64_t ahead() const { return conv_.stride[0] == 1 ? std::max<std::int64_t>(1024 / conv_.width, 1) : conv_.height; }
 
-  const float* input_under(const float* x, std::int64_t unit) const {
+  const T* input_under(const T* x, std::int64_t unit) const {
     return x + unit / plan_.strips * conv_.in_channels * conv_.height * conv_.width + plan_.strip_plans[unit % plan_.strips].under.first * conv_.width;
   }
 
   // The unit's input, a share of its channels, where it is not read from its own place.
-  void copy_input(const float* x, std::int64_t unit, int part, int parts, float* tile) const {
+  void copy_input(const T* x, std::int64_t unit, int part, int parts, float* tile) const {
     if (!plan_.copies_x) return;
     const StripPlan& plan = plan_.strip_plans[unit % plan_.strips];
     const RowPlace together{0, 0};
     for (std::int64_t c = share(conv_.in_channels, part, parts); c < share(conv_.in_channels, part + 1, parts); ++c) {
-      const float *from = input_under(x, unit) + c * conv_.height * conv_.width, *next = from + ahead() * conv_.width;
-      if (plan_.pads_x) place(plan.rows, from, next, tile + c * plan_.x_plane);
-      else place_rows(&together, 1, (plan.under.last - plan.under.first) * conv_.width, 1, from, next, tile + c * plan_.x_plane);
+      const T *from = input_under(x, unit) + c * conv_.height * conv_.width, *next = from + ahead() * conv_.width;
+      if (plan_.pads_x) place(loops_, plan.rows, from, next, tile + c * plan_.x_plane);
+      else loops_.place_rows(&together, 1, (plan.under.last - plan.under.first) * conv_.width, 1, from, next, tile + c * plan_.x_plane);
     }
   }
-  void place(const std::vector<RowPlaces>& phases, const float* from, const float* next, float* plane) const {
+  template <typename From>
+  void place(const FlatLoops<From>& loops, const std::vector<RowPlaces>& phases, const From* from, const From* next, float* plane) const {
     for (const RowPlaces& phase : phases) {
-      place_rows(phase.rows.data(), static_cast<std::int64_t>(phase.rows.size()), phase.count, conv_.stride[1], from, next, plane);
+      loops.place_rows(phase.rows.data(), static_cast<std::int64_t>(phase.rows.size()), phase.count, conv_.stride[1], from, next, plane);
       next = nullptr;  // column phases share their lines
     }
   }
@@ -252,35 +256,40 @@ class FlatGather final : public PreparedConvolution {
   }
 
   // S of the unit, a share of its blocks: all entries of some positions after those of others, so that X stays in the L1.
-  void form_input_dictionary(const float* x, std::int64_t unit, int part, int parts, float* tile) const {
+  void form_input_dictionary(const T* x, std::int64_t unit, int part, int parts, float* tile) const {
     if (plan_.one_position) {
       form_one_position(x, unit, part, parts, s_of(tile));
       return;
     }
-    const float* in = plan_.copies_x ? tile : input_under(x, unit);
+    if (plan_.copies_x) form_share(tile_loops_, static_cast<const float*>(tile), unit, part, parts, tile);
+    else form_share(loops_, input_under(x, unit), unit, part, parts, tile);
+  }
+  template <typename From>
+  void form_share(const FlatLoops<From>& loops, const From* in, std::int64_t unit, int part, int parts, float* tile) const {
     const std::int64_t units = plan_.strip_plans[unit % plan_.strips].form_units;
     if (forms_whole_entries(parts)) {
       const std::int64_t first = share(entry_blocks(), part, parts), last = share(entry_blocks(), part + 1, parts);
       for (std::int64_t position = 0; position < units; ++position) {
-        for (std::int64_t block = first; block < last; ++block) form(in, unit, position, block, block == first, tile);
+        for (std::int64_t block = first; block < last; ++block) form(loops, in, unit, position, block, block == first, tile);
       }
       return;
     }
     for (std::int64_t at = share(units * entry_blocks(), part, parts); at < share(units * entry_blocks(), part + 1, parts); ++at) {
-      form(in, unit, at / entry_blocks(), at % entry_blocks(), at % blocks_per_group_ == 0, tile);
+      form(loops, in, unit, at / entry_blocks(), at % entry_blocks(), at % blocks_per_group_ == 0, tile);
     }
   }
 
   // One block of entries at one unit of positions.
-  void form(const float* in, std::int64_t unit, std::int64_t position, std::int64_t block, bool first, float* tile) const {
+  template <typename From>
+  void form(const FlatLoops<From>& loops, const From* in, std::int64_t unit, std::int64_t position, std::int64_t block, bool first, float* tile) const {
     const StripPlan& plan = plan_.strip_plans[unit % plan_.strips];
     const std::int64_t in_plane = plan_.copies_x ? plan_.x_plane : conv_.height * conv_.width;
     const std::int64_t s_plane = plan_.places_s ? plan_.run_plane : plan_.s_plane;
     const DictionaryBlock entries{packed_.as<float>() + block * inner() * block_size_, block_size_, inner(), inner_offsets_.as<std::int64_t>()};
     const std::int64_t end = position + 1 == plan.form_units ? std::ssize(plan.form) : position + 1;
     for (std::int64_t i = position; i < end; ++i) {
-      form_block(entries, plan.form[i], first && !plan_.copies_x, in + block / blocks_per_group_ * conv_.in_channels_per_group() * in_plane,
-                 static_cast<int>(entries_of(block)), (plan_.places_s ? run_of(tile) : s_of(tile)) + first_entry(block) * s_plane, s_plane);
+      loops.form_block(entries, plan.form[i], first && !plan_.copies_x, in + block / blocks_per_group_ * conv_.in_channels_per_group() * in_plane,
+                       static_cast<int>(entries_of(block)), (plan_.places_s ? run_of(tile) : s_of(tile)) + first_entry(block) * s_plane, s_plane);
     }
   }
   std::int64_t first_entry(std::int64_t block) const {
@@ -291,7 +300,7 @@ class FlatGather final : public PreparedConvolution {
   }
 
   // A matrix by a vector, D read once as it is stored: a share of the entries.
-  void form_one_position(const float* x, std::int64_t unit, int part, int parts, float* s) const {
+  void form_one_position(const T* x, std::int64_t unit, int part, int parts, float* s) const {
     const std::int64_t per_group = dictionary_.out_channels_per_group();
     for (std::int64_t group = 0; group < conv_.groups; ++group) {
       const std::int64_t first = group * per_group + share(per_group, part, parts), last = group * per_group + share(per_group, part + 1, parts);
@@ -312,15 +321,15 @@ class FlatGather final : public PreparedConvolution {
       const float* from = run_of(tile) + e * plan_.run_plane;
       float* plane = s_of(tile) + e * plan_.s_plane;
       if (plan.rows.empty()) place_vectors(plan.plane.data(), std::ssize(plan.plane), from, plane);
-      else place(plan.rows, from, nullptr, plane);
+      else place<float>(tile_loops_, plan.rows, from, nullptr, plane);
     }
   }
 
   // A share of the unit's blocks of output pixels and slices of channels, each for one part of the dictionary after the other.
-  void gather(std::int64_t unit, int part, int parts, float* tile, float* y) const {
+  void gather(std::int64_t unit, int part, int parts, float* tile, T* y) const {
     const StripPlan& plan = plan_.strip_plans[unit % plan_.strips];
     const std::int64_t out_w = conv_.out_width(), out_plane = conv_.out_height() * out_w;
-    float* out = y + unit / plan_.strips * conv_.out_channels * out_plane + unit % plan_.strips * plan_.strip_rows * out_w;
+    T* out = y + unit / plan_.strips * conv_.out_channels * out_plane + unit % plan_.strips * plan_.strip_rows * out_w;
     if (plan_.gathering == Gathering::quads) {
       gather_in_quads(plan, part, parts, s_of(tile), out);
       return;
@@ -331,18 +340,18 @@ class FlatGather final : public PreparedConvolution {
       const std::int64_t block = at / slices_, slice = at % slices_, count = slice_start(slice + 1) - slice_start(slice);
       const FlatChannel* channels = channels_.as<FlatChannel>() + slice_start(slice) * parts_ * columns_;
       for (std::int64_t of = 0; of < parts_; ++of, channels += count * columns_) {
-        gather_block({channels, count, columns_, lookups_.as<FlatLookup>()}, {of == 0, of == parts_ - 1, sums}, plan.gather[block],
-                     plan.out.data() + plan.first_out[block], s_of(tile), out, out_plane);
+        loops_.gather_block({channels, count, columns_, lookups_.as<FlatLookup>()}, {of == 0, of == parts_ - 1, sums}, plan.gather[block],
+                            plan.out.data() + plan.first_out[block], s_of(tile), out, out_plane);
       }
     }
   }
 
-  void gather_in_quads(const StripPlan& plan, int part, int parts, const float* s, float* out) const {
+  void gather_in_quads(const StripPlan& plan, int part, int parts, const float* s, T* out) const {
     const std::int64_t all = static_cast<std::int64_t>(plan.gather.size()) * quads(), last = share(all, part + 1, parts);
     for (std::int64_t at = share(all, part, parts); at < last;) {
       const std::int64_t block = at / quads(), first = at % quads(), count = std::min(quads() - first, last - at);
-      gather_quads(quads_.as<ChannelQuad>() + first, count, lookups_.as<QuadLookup>(), plan.gather[block], plan.out.data() + plan.first_out[block], s,
-                   out, conv_.out_height() * conv_.out_width());
+      loops_.gather_quads(quads_.as<ChannelQuad>() + first, count, lookups_.as<QuadLookup>(), plan.gather[block],
+                          plan.out.data() + plan.first_out[block], s, out, conv_.out_height() * conv_.out_width());
       at += count;
     }
   }
@@ -351,7 +360,9 @@ class FlatGather final : public PreparedConvolution {
   const Conv2dProblem conv_ = plan_.problem.conv, dictionary_ = plan_.problem.dictionary_stage(), lookup_ = plan_.problem.lookup_stage();
   const int threads_ = omp_get_max_threads();  // at preparation: each has its own scratch
   const int block_size_ = plan_.block_size;
-  StoredWeights weights_;
+  const FlatLoops<T> loops_ = flat_loops<T>();
+  const FlatLoops<float> tile_loops_ = flat_loops<float>();
+  StoredWeights<T> weights_;
   std::int64_t slices_ = plan_.strip_each ? 1 : std::min<std::int64_t>(threads_, conv_.out_channels), parts_ = 1;
   std::int64_t x_elements_, s_elements_, scratch_elements_, blocks_per_group_;
   const int columns_ = plan_.gathering == Gathering::columns ? static_cast<int>(conv_.kernel[1]) : 1;  // gathered apart
@@ -364,11 +375,13 @@ class FlatGather final : public PreparedConvolution {
   Buffer packed_;         // D
 };
 
+std::unique_ptr<PreparedConvolution> prepare(const LookupProblem& problem, const LookupWeights& weights, Precision precision, Layout layout,
+                                             const Execution& execution) {
+  return (precision == Precision::bf16 ? prepare_as<FlatGather<Bf16>> : prepare_as<FlatGather<float>>)(problem, weights, precision, layout, execution);
+}
+
 }  // namespace
 
-const Variant flat_gather{.name = "flat_gather",
-                          .device = Device::cpu,
-                          .why_unsupported = why_not_fp32_nchw,
-                          .prepare = prepare_as<FlatGather>};
+const Variant flat_gather{.name = "flat_gather", .device = Device::cpu, .why_unsupported = why_not_fp32_or_bf16_nchw, .prepare = prepare};
 
 }  // namespace lcnn::cpu

@@ -37,31 +37,32 @@ HWY_INLINE void with_vectors(int vectors, const Function& function) {
   function(std::integral_constant<int, kMost>{});
 }
 
-// Pieces of fixed sizes, the last one moved back: the compiler makes one load and one store of each.
-template <std::int64_t kPiece>
-HWY_INLINE void copy_pieces(float* to, const float* from, std::int64_t count) {
-  for (std::int64_t i = 0; i + kPiece <= count; i += kPiece) std::memcpy(to + i, from + i, kPiece * sizeof(float));
-  std::memcpy(to + count - kPiece, from + count - kPiece, kPiece * sizeof(float));
+// Pieces of fixed sizes, the last one moved back.
+template <int kPiece, typename T>
+HWY_INLINE void copy_pieces(float* to, const T* from, std::int64_t count) {
+  for (std::int64_t i = 0; i + kPiece <= count; i += kPiece) simd::widen<kPiece>(to + i, from + i);
+  simd::widen<kPiece>(to + count - kPiece, from + count - kPiece);
 }
 
-HWY_INLINE void copy_row(float* to, const float* from, std::int64_t count) {
+template <typename T>
+HWY_INLINE void copy_row(float* to, const T* from, std::int64_t count) {
   if (count >= kLanes) return copy_pieces<kLanes>(to, from, count);
   if (count >= 8) return copy_pieces<8>(to, from, count);
   if (count >= 4) return copy_pieces<4>(to, from, count);
-  for (std::int64_t i = 0; i < count; ++i) to[i] = from[i];
+  for (std::int64_t i = 0; i < count; ++i) to[i] = widened(from[i]);
 }
 
-template <int kEntries, bool kFetch>
-void form_block_of(const DictionaryBlock& dictionary, const FlatBlock& block, const float* in, int entries, float* s, std::int64_t s_plane) {
+template <int kEntries, bool kFetch, typename T>
+void form_block_of(const DictionaryBlock& dictionary, const FlatBlock& block, const T* in, int entries, float* s, std::int64_t s_plane) {
   with_vectors<vectors_for(kEntries)>(block.vectors, [&](auto count) HWY_ATTR {
     Lanes sums[kEntries][count()];
     for (auto& row : sums) {
       for (Lanes& sum : row) sum = broadcast(0.0f);
     }
     const float* values = dictionary.values;
-    const float* from = in + block.start;
+    const T* from = in + block.start;
     for (std::int64_t j = 0; j < dictionary.inner; ++j, values += kEntries) {
-      const float* pixels = from + dictionary.offsets[j];
+      const T* pixels = from + dictionary.offsets[j];
       Lanes x[count()];
       for (int v = 0; v < count(); ++v) {
         x[v] = load(pixels + v * kLanes);
@@ -84,12 +85,14 @@ void form_block_of(const DictionaryBlock& dictionary, const FlatBlock& block, co
 
 BlockShape block_shape(int entries) { return {kLanes, vectors_for(entries), kGatherVectors, kQuadVectors}; }
 
-void place_rows(const RowPlace* rows, std::int64_t row_count, std::int64_t count, std::int64_t stride, const float* from, const float* next,
+template <typename T>
+void place_rows(const RowPlace* rows, std::int64_t row_count, std::int64_t count, std::int64_t stride, const T* from, const T* next,
                 float* plane) {
+  constexpr std::int64_t kLine = 64 / sizeof(T);
   for (const RowPlace* row = rows; row < rows + row_count; ++row) {
     float* to = plane + row->to;
     if (next != nullptr && row->from >= 0) {
-      for (std::int64_t i = 0; i < count * stride; i += 16) __builtin_prefetch(next + row->from + i);
+      for (std::int64_t i = 0; i < count * stride; i += kLine) __builtin_prefetch(next + row->from + i);
     }
     if (row->from < 0) std::fill_n(to, count, 0.0f);
     else if (stride == 1) copy_row(to, from + row->from, count);
@@ -103,8 +106,8 @@ void place_vectors(const PlaneVector* vectors, std::int64_t count, const float* 
   }
 }
 
-template <bool kFetch>
-void form_block_of(const DictionaryBlock& dictionary, const FlatBlock& block, const float* in, int count, float* s, std::int64_t s_plane) {
+template <bool kFetch, typename T>
+void form_block_of(const DictionaryBlock& dictionary, const FlatBlock& block, const T* in, int count, float* s, std::int64_t s_plane) {
   switch (dictionary.entries) {
     case 8: return form_block_of<8, kFetch>(dictionary, block, in, count, s, s_plane);
     case 6: return form_block_of<6, kFetch>(dictionary, block, in, count, s, s_plane);
@@ -113,14 +116,15 @@ void form_block_of(const DictionaryBlock& dictionary, const FlatBlock& block, co
   }
 }
 
-void form_block(const DictionaryBlock& dictionary, const FlatBlock& block, bool fetch, const float* in, int count, float* s, std::int64_t s_plane) {
+template <typename T>
+void form_block(const DictionaryBlock& dictionary, const FlatBlock& block, bool fetch, const T* in, int count, float* s, std::int64_t s_plane) {
   if (fetch) form_block_of<true>(dictionary, block, in, count, s, s_plane);
   else form_block_of<false>(dictionary, block, in, count, s, s_plane);
 }
 
 // The block's pixels without the gaps between them.
-template <int kVectors>
-HWY_INLINE void store_pixels(const Lanes* sums, const OutVector* vectors, float* out) {
+template <int kVectors, typename T>
+HWY_INLINE void store_pixels(const Lanes* sums, const OutVector* vectors, T* out) {
   for (int v = 0; v < kVectors; ++v) {
     const Lanes pixels = simd::permute(sums[v], vectors[v].pixels);
     if (vectors[v].stored == kLanes) store(out + vectors[v].offset, pixels);
@@ -129,15 +133,15 @@ HWY_INLINE void store_pixels(const Lanes* sums, const OutVector* vectors, float*
 }
 
 // `columns` of channels, a constant where there is one.
-template <typename Columns>
+template <typename Columns, typename T>
 HWY_INLINE void gather_columns(const FlatChannels& channels, Columns columns, const PartOfLookups& part, const FlatBlock& block,
-                               const OutVector* vectors, const float* s, float* out, std::int64_t out_plane) {
+                               const OutVector* vectors, const float* s, T* out, std::int64_t out_plane) {
   with_vectors<kGatherVectors>(block.vectors, [&](auto count) HWY_ATTR {
     for (std::int64_t i = 0; i < channels.count; ++i) {
       const FlatChannel& channel = channels.channels[i * columns];
       if (part.last) {
         // Lines to be stored to are asked for two channels ahead: the loop does not wait for them then.
-        const float* next = out + channels.channels[std::min(i + 2, channels.count - 1) * columns].channel * out_plane + vectors->offset;
+        const T* next = out + channels.channels[std::min(i + 2, channels.count - 1) * columns].channel * out_plane + vectors->offset;
         for (int v = 0; v < count(); ++v) __builtin_prefetch(next + v * kLanes, 1);
       }
       float* kept = part.sums + channel.channel * kMostGathered;
@@ -165,8 +169,9 @@ HWY_INLINE void gather_columns(const FlatChannels& channels, Columns columns, co
   });
 }
 
+template <typename T>
 void gather_block(const FlatChannels& channels, const PartOfLookups& part, const FlatBlock& block, const OutVector* vectors, const float* s,
-                  float* out, std::int64_t out_plane) {
+                  T* out, std::int64_t out_plane) {
   if (channels.columns == 1) gather_columns(channels, std::integral_constant<int, 1>(), part, block, vectors, s, out, out_plane);
   else gather_columns(channels, channels.columns, part, block, vectors, s, out, out_plane);
 }
@@ -190,8 +195,9 @@ HWY_INLINE void gather_masks(const ChannelQuad& quad, const QuadLookup* lookups,
   if constexpr (kMask < 15) gather_masks<kMask + 1, kVectors>(quad, lookups, s, sums);
 }
 
+template <typename T>
 void gather_quads(const ChannelQuad* quads, std::int64_t quad_count, const QuadLookup* lookups, const FlatBlock& block,
-                  const OutVector* vectors, const float* s, float* out, std::int64_t out_plane) {
+                  const OutVector* vectors, const float* s, T* out, std::int64_t out_plane) {
   with_vectors<kQuadVectors>(block.vectors, [&](auto count) HWY_ATTR {
     for (const ChannelQuad* quad = quads; quad < quads + quad_count; ++quad) {
       Lanes sums[4][count()];
@@ -210,6 +216,14 @@ void gather_quads(const ChannelQuad* quads, std::int64_t quad_count, const QuadL
   });
 }
 
+template <typename T>
+FlatLoops<T> loops() {
+  return {place_rows<T>, form_block<T>, gather_block<T>, gather_quads<T>};
+}
+// HWY_EXPORT takes no templates.
+FlatLoops<float> loops_of_float() { return loops<float>(); }
+FlatLoops<Bf16> loops_of_bf16() { return loops<Bf16>(); }
+
 }  // namespace lcnn::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -217,35 +231,23 @@ HWY_AFTER_NAMESPACE();
 namespace lcnn::cpu {
 
 HWY_EXPORT(block_shape);
-HWY_EXPORT(place_rows);
 HWY_EXPORT(place_vectors);
-HWY_EXPORT(form_block);
-HWY_EXPORT(gather_block);
-HWY_EXPORT(gather_quads);
+HWY_EXPORT(loops_of_float);
+HWY_EXPORT(loops_of_bf16);
 
 BlockShape block_shape(int entries) { return HWY_DYNAMIC_DISPATCH(block_shape)(entries); }
-
-void place_rows(const RowPlace* rows, std::int64_t row_count, std::int64_t count, std::int64_t stride, const float* from, const float* next,
-                float* plane) {
-  HWY_DYNAMIC_DISPATCH(place_rows)(rows, row_count, count, stride, from, next, plane);
-}
 
 void place_vectors(const PlaneVector* vectors, std::int64_t count, const float* from, float* plane) {
   HWY_DYNAMIC_DISPATCH(place_vectors)(vectors, count, from, plane);
 }
 
-void form_block(const DictionaryBlock& dictionary, const FlatBlock& block, bool fetch, const float* in, int count, float* s, std::int64_t s_plane) {
-  HWY_DYNAMIC_DISPATCH(form_block)(dictionary, block, fetch, in, count, s, s_plane);
+template <>
+FlatLoops<float> flat_loops() {
+  return HWY_DYNAMIC_DISPATCH(loops_of_float)();
 }
-
-void gather_block(const FlatChannels& channels, const PartOfLookups& part, const FlatBlock& block, const OutVector* vectors, const float* s,
-                  float* out, std::int64_t out_plane) {
-  HWY_DYNAMIC_DISPATCH(gather_block)(channels, part, block, vectors, s, out, out_plane);
-}
-
-void gather_quads(const ChannelQuad* quads, std::int64_t count, const QuadLookup* lookups, const FlatBlock& block, const OutVector* vectors,
-                  const float* s, float* out, std::int64_t out_plane) {
-  HWY_DYNAMIC_DISPATCH(gather_quads)(quads, count, lookups, block, vectors, s, out, out_plane);
+template <>
+FlatLoops<Bf16> flat_loops() {
+  return HWY_DYNAMIC_DISPATCH(loops_of_bf16)();
 }
 
 }  // namespace lcnn::cpu

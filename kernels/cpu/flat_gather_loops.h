@@ -3,11 +3,12 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/bf16.h"
 #include "kernels/cpu/flat_layout.h"
 
 namespace lcnn::cpu {
 
-// Floats that a loop may read or write beyond the pixels it was asked for: those of the widest register.
+// Values that a loop may read or write beyond the pixels it was asked for: those of the widest register.
 inline constexpr std::int64_t kBeyond = 16;
 
 // Vectors of consecutive elements of a plane whose sums are in registers together.
@@ -30,11 +31,6 @@ struct RowPlace {
   std::int64_t from, to;
 };
 
-// Every stride-th value of rows of `count` to their places in a plane. The rows of `next`, where it is not null, are asked for
-// meanwhile.
-void place_rows(const RowPlace* rows, std::int64_t row_count, std::int64_t count, std::int64_t stride, const float* from, const float* next,
-                float* plane);
-
 // One vector of a plane made of contiguous values: those from `offset` on, moved apart by the gaps between rows.
 struct PlaneVector {
   std::int32_t offset;
@@ -53,10 +49,6 @@ struct DictionaryBlock {
   std::int64_t inner;
   const std::int64_t* offsets;
 };
-
-// s [entries][s_plane]: the block's elements of S, of the first `count` of the entries; `fetch` where the input is not in the
-// caches yet, and that of the next block will be asked for next.
-void form_block(const DictionaryBlock& dictionary, const FlatBlock& block, bool fetch, const float* in, int count, float* s, std::int64_t s_plane);
 
 // What one lookup reads, from an output pixel's own place in the S tile, and by how much it counts.
 struct FlatLookup {
@@ -95,10 +87,6 @@ struct PartOfLookups {
   float* sums;
 };
 
-// out [channel][out_plane]: the block's output pixels of some channels.
-void gather_block(const FlatChannels& channels, const PartOfLookups& part, const FlatBlock& block, const OutVector* vectors, const float* s,
-                  float* out, std::int64_t out_plane);
-
 // Four output channels that look up S together: one load for all that read it. channel < 0: there are fewer than four.
 struct ChannelQuad {
   std::int32_t channel[4];
@@ -110,8 +98,26 @@ struct QuadLookup {
   float coefficients[4];
 };
 
-// As gather_block, for quads.
-void gather_quads(const ChannelQuad* quads, std::int64_t count, const QuadLookup* lookups, const FlatBlock& block, const OutVector* vectors,
-                  const float* s, float* out, std::int64_t out_plane);
+// The loops that read or write pixels stored as T, float or Bf16, of the instruction set that is chosen now. All else is float.
+template <typename T>
+struct FlatLoops {
+  // Every stride-th value of rows of `count` to their places in a plane. The rows of `next`, where it is not null, are asked for
+  // meanwhile.
+  void (*place_rows)(const RowPlace* rows, std::int64_t row_count, std::int64_t count, std::int64_t stride, const T* from, const T* next, float* plane);
+
+  // s [entries][s_plane]: the block's elements of S, of the first `count` of the entries; `fetch` where the input is not in the
+  // caches yet, and that of the next block will be asked for next.
+  void (*form_block)(const DictionaryBlock& dictionary, const FlatBlock& block, bool fetch, const T* in, int count, float* s, std::int64_t s_plane);
+
+  // out [channel][out_plane]: the block's output pixels of some channels.
+  void (*gather_block)(const FlatChannels& channels, const PartOfLookups& part, const FlatBlock& block, const OutVector* vectors, const float* s,
+                       T* out, std::int64_t out_plane);
+
+  // As gather_block, for quads.
+  void (*gather_quads)(const ChannelQuad* quads, std::int64_t count, const QuadLookup* lookups, const FlatBlock& block, const OutVector* vectors,
+                       const float* s, T* out, std::int64_t out_plane);
+};
+template <typename T>
+FlatLoops<T> flat_loops();
 
 }  // namespace lcnn::cpu

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "kernels/cpu/bf16.h"
 #include "kernels/cpu/simd_dispatch.h"
 #if LCNN_HAS_HIGHWAY
 #include "hwy/highway.h"
@@ -28,6 +29,41 @@ using Tag = hwy::HWY_NAMESPACE::ScalableTag<T>;
 template <typename T>
 using Lanes = hwy::HWY_NAMESPACE::Vec<Tag<T>>;
 
+// As many 16-bit values as FloatTag has floats.
+template <typename FloatTag>
+using HalvesTag = hwy::HWY_NAMESPACE::Rebind<std::uint16_t, FloatTag>;
+
+// Floats of a vector of any size from memory, and back.
+template <typename FloatTag>
+HWY_INLINE auto load(FloatTag tag, const float* values) {
+  return hwy::HWY_NAMESPACE::LoadU(tag, values);
+}
+template <typename FloatTag>
+HWY_INLINE auto load(FloatTag tag, const Bf16* values) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  const auto bits = hn::PromoteTo(hn::Rebind<std::uint32_t, FloatTag>(), hn::LoadU(HalvesTag<FloatTag>(), &values->bits));
+  return hn::BitCast(tag, hn::ShiftLeft<16>(bits));
+}
+template <typename FloatTag, typename Vector>
+HWY_INLINE void store(FloatTag tag, float* values, Vector lanes) {
+  hwy::HWY_NAMESPACE::StoreU(lanes, tag, values);
+}
+// Rounded to the nearest, ties to even; what is not a number stays so.
+template <typename FloatTag, typename Vector>
+HWY_INLINE auto rounded(FloatTag, Vector lanes) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  const hn::Rebind<std::uint32_t, FloatTag> tag;
+  const auto bits = hn::BitCast(tag, lanes);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(tag, 1u));
+  const auto nearest = hn::Add(hn::Add(bits, hn::Set(tag, 0x7FFFu)), odd);
+  const auto kept = hn::IfThenElse(hn::RebindMask(tag, hn::IsNaN(lanes)), hn::Or(bits, hn::Set(tag, 0x400000u)), nearest);
+  return hn::DemoteTo(HalvesTag<FloatTag>(), hn::BitCast(hn::Rebind<std::int32_t, FloatTag>(), hn::ShiftRight<16>(kept)));
+}
+template <typename FloatTag, typename Vector>
+HWY_INLINE void store(FloatTag tag, Bf16* values, Vector lanes) {
+  hwy::HWY_NAMESPACE::StoreU(rounded(tag, lanes), HalvesTag<FloatTag>(), &values->bits);
+}
+
 template <typename T>
 HWY_INLINE Lanes<T> broadcast(T value) {
   return hwy::HWY_NAMESPACE::Set(Tag<T>(), value);
@@ -36,10 +72,12 @@ template <typename T>
 HWY_INLINE Lanes<T> load(const T* values) {
   return hwy::HWY_NAMESPACE::LoadU(Tag<T>(), values);
 }
+HWY_INLINE Lanes<float> load(const Bf16* values) { return load(Tag<float>(), values); }
 template <typename T>
 HWY_INLINE void store(T* values, Lanes<T> lanes) {
   hwy::HWY_NAMESPACE::StoreU(lanes, Tag<T>(), values);
 }
+HWY_INLINE void store(Bf16* values, Lanes<float> lanes) { store(Tag<float>(), values, lanes); }
 // a * b + c.
 template <typename Vector>
 HWY_INLINE Vector multiply_add(Vector a, Vector b, Vector c) {
@@ -79,6 +117,8 @@ struct LanesOf {
 template <typename T>
 using Lanes = typename LanesOf<T>::Type;
 
+typedef std::uint16_t Halves __attribute__((vector_size(kRegisterBytes / 2)));
+
 template <typename T>
 HWY_INLINE Lanes<T> broadcast(T value) {
   return value - Lanes<T>{};
@@ -89,9 +129,20 @@ HWY_INLINE Lanes<T> load(const T* values) {
   std::memcpy(&lanes, values, sizeof lanes);
   return lanes;
 }
+HWY_INLINE Lanes<float> load(const Bf16* values) {
+  Halves halves;
+  std::memcpy(&halves, values, sizeof halves);
+  return reinterpret_cast<Lanes<float>>(__builtin_convertvector(halves, Lanes<std::uint32_t>) << 16);
+}
 template <typename T>
 HWY_INLINE void store(T* values, Lanes<T> lanes) {
   std::memcpy(values, &lanes, sizeof lanes);
+}
+// Rounded to the nearest, ties to even; what is not a number stays so.
+HWY_INLINE void store(Bf16* values, Lanes<float> lanes) {
+  const auto bits = reinterpret_cast<Lanes<std::uint32_t>>(lanes), nearest = bits + 0x7FFF + (bits >> 16 & 1);
+  const Halves halves = __builtin_convertvector((lanes != lanes ? bits | 0x400000 : nearest) >> 16, Halves);
+  std::memcpy(values, &halves, sizeof halves);
 }
 // a * b + c.
 template <typename Vector>
@@ -124,43 +175,84 @@ HWY_INLINE Lanes<float> only(Lanes<float> lanes, const std::uint8_t* bits) {
 template <typename T>
 inline constexpr int kLanes = sizeof(Lanes<T>) / sizeof(T);
 
-// values [0, count) = the first lanes; nothing behind them is touched.
-HWY_INLINE void store_first(float* values, Lanes<float> lanes, int count) {
+// values [0, kCount) = from [0, kCount), of float or Bf16; kCount is kLanes<float>, 8 or 4.
+template <int kCount, typename T>
+HWY_INLINE void widen(float* values, const T* from) {
+#if LCNN_HAS_HIGHWAY
+  const hwy::HWY_NAMESPACE::CappedTag<float, kCount> tag;
+  if constexpr (hwy::HWY_NAMESPACE::MaxLanes(tag) == kCount) return store(tag, values, load(tag, from));
+#endif
+  for (int i = 0; i < kCount; ++i) values[i] = widened(from[i]);
+}
+
+// values [0, count) = the first lanes; nothing behind them is touched. T is float or Bf16.
+template <typename T>
+HWY_INLINE void store_first(T* values, Lanes<float> lanes, int count) {
 #if LCNN_HAS_HIGHWAY && HWY_TARGET == HWY_AVX3
   // Elsewhere masked stores are slow, or read and write again what another thread may write.
-  const Tag<float> tag;
-  hwy::HWY_NAMESPACE::BlendedStore(lanes, hwy::HWY_NAMESPACE::FirstN(tag, static_cast<std::size_t>(count)), tag, values);
+  const auto blend = [count](auto stored, auto tag, auto* to) HWY_ATTR {
+    hwy::HWY_NAMESPACE::BlendedStore(stored, hwy::HWY_NAMESPACE::FirstN(tag, static_cast<std::size_t>(count)), tag, to);
+  };
+  if constexpr (std::is_same_v<T, Bf16>) blend(rounded(Tag<float>(), lanes), HalvesTag<Tag<float>>(), &values->bits);
+  else blend(lanes, Tag<float>(), values);
 #else
-  float kept[kLanes<float>];
+  T kept[kLanes<float>];
   store(kept, lanes);
   for (int lane = 0; lane < count; ++lane) values[lane] = kept[lane];
 #endif
 }
 
-// to [count] = every stride-th value of `from`. Nothing behind the last one is read.
-HWY_INLINE void take_every(float* to, const float* from, std::int64_t stride, std::int64_t count) {
+#if LCNN_HAS_HIGHWAY
+// A vector of every stride-th value, or none for strides that are taken one by one. Of the last value's group all is read.
+template <typename FloatTag>
+HWY_INLINE bool take_vector(FloatTag tag, const float* from, std::int64_t stride, float* to) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  hn::Vec<FloatTag> v[4];
+  if (stride == 2) hn::LoadInterleaved2(tag, from, v[0], v[1]);
+  else if (stride == 3) hn::LoadInterleaved3(tag, from, v[0], v[1], v[2]);
+  else if (stride == 4) hn::LoadInterleaved4(tag, from, v[0], v[1], v[2], v[3]);
+  else return false;
+  hn::StoreU(v[0], tag, to);
+  return true;
+}
+// In words of two values each, whose lower half is the first.
+template <typename FloatTag>
+HWY_INLINE bool take_vector(FloatTag tag, const Bf16* from, std::int64_t stride, float* to) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  const hn::Rebind<std::uint32_t, FloatTag> words;
+  const auto* pairs = reinterpret_cast<const std::uint32_t*>(from);
+  hn::Vec<decltype(words)> v[2];
+  if (stride == 2) v[0] = hn::LoadU(words, pairs);
+  else if (stride == 4) hn::LoadInterleaved2(words, pairs, v[0], v[1]);
+  else return false;
+  hn::StoreU(hn::BitCast(tag, hn::ShiftLeft<16>(v[0])), tag, to);
+  return true;
+}
+#endif
+
+// to [count] = every stride-th value of `from`. Nothing behind the last one is read. T is float or Bf16.
+template <typename T>
+HWY_INLINE void take_every(float* to, const T* from, std::int64_t stride, std::int64_t count) {
   std::int64_t i = 0;
 #if LCNN_HAS_HIGHWAY
-  // By shuffles of whole vectors, of half and quarter vectors where rows are short; the last vector is moved back.
+  // By whole vectors, by half and quarter vectors where rows are short; the last vector is moved back.
   const auto vectors = [&](auto tag) HWY_ATTR {
     const auto lanes = static_cast<std::int64_t>(hwy::HWY_NAMESPACE::Lanes(tag));
     const std::int64_t whole = count - 1;  // of the last value's group there may be no more than the value
-    if (stride > 4 || i > 0 || whole < lanes) return;
-    hwy::HWY_NAMESPACE::Vec<decltype(tag)> v[4];
-    for (;; i = std::min(i + lanes, whole - lanes)) {
-      if (stride == 2) hwy::HWY_NAMESPACE::LoadInterleaved2(tag, from + i * 2, v[0], v[1]);
-      else if (stride == 3) hwy::HWY_NAMESPACE::LoadInterleaved3(tag, from + i * 3, v[0], v[1], v[2]);
-      else hwy::HWY_NAMESPACE::LoadInterleaved4(tag, from + i * 4, v[0], v[1], v[2], v[3]);
-      hwy::HWY_NAMESPACE::StoreU(v[0], tag, to + i);
-      if (i == whole - lanes) break;
+    if (i > 0 || whole < lanes) return;
+    while (take_vector(tag, from + i * stride, stride, to + i)) {
+      if (i == whole - lanes) {
+        i = whole;
+        return;
+      }
+      i = std::min(i + lanes, whole - lanes);
     }
-    i = whole;
   };
   vectors(Tag<float>());
   vectors(hwy::HWY_NAMESPACE::CappedTag<float, 8>());
   vectors(hwy::HWY_NAMESPACE::CappedTag<float, 4>());
 #endif
-  for (; i < count; ++i) to[i] = from[i * stride];
+  for (; i < count; ++i) to[i] = widened(from[i * stride]);
 }
 
 // How many vectors fit the registers: AVX-512 and 64-bit ARM have 32 of them, other x86 has 16.

@@ -74,7 +74,7 @@ class NaiveSparse final : public PreparedConvolution {
   LookupProblem problem_;
   Conv2dProblem dictionary_ = problem_.dictionary_stage();
   Conv2dProblem lookup_ = problem_.lookup_stage();
-  StoredWeights weights_;
+  StoredWeights<float> weights_;
 };
 
 }  // namespace

@@ -44,16 +44,16 @@ HWY_INLINE void product_block(const SmallMatrix<T>& a, std::int64_t row, const T
 
 // c[i][j] += the dot products over `pixels` of kCount rows of a and kColumns rows of b.
 template <typename T, int kCount, int kColumns>
-HWY_INLINE void dot_block(std::int64_t pixels, const T* a, std::int64_t a_pitch, const T* b, std::int64_t b_pitch, T* c,
+HWY_INLINE void dot_block(std::int64_t pixels, const T* a, std::int64_t a_pitch, const T* b, std::int64_t b_pitch, Sum<T>* c,
                           std::int64_t c_pitch) {
-  constexpr int lanes = simd::kLanes<T>;
-  simd::Lanes<T> sums[kCount][kColumns];
+  constexpr int lanes = simd::kLanes<Sum<T>>;
+  simd::Lanes<Sum<T>> sums[kCount][kColumns];
   for (auto& row_sums : sums) {
-    for (auto& sum : row_sums) sum = simd::broadcast(T(0));
+    for (auto& sum : row_sums) sum = simd::broadcast(Sum<T>(0));
   }
   std::int64_t q = 0;
   for (; q + lanes <= pixels; q += lanes) {
-    simd::Lanes<T> columns[kColumns];
+    simd::Lanes<Sum<T>> columns[kColumns];
     for (int j = 0; j < kColumns; ++j) columns[j] = simd::load(b + j * b_pitch + q);
     for (int i = 0; i < kCount; ++i) {
       const auto row = simd::load(a + i * a_pitch + q);
@@ -62,10 +62,10 @@ HWY_INLINE void dot_block(std::int64_t pixels, const T* a, std::int64_t a_pitch,
   }
   for (int i = 0; i < kCount; ++i) {
     for (int j = 0; j < kColumns; ++j) {
-      T in_lanes[lanes], sum = 0;
+      Sum<T> in_lanes[lanes], sum = 0;
       simd::store(in_lanes, sums[i][j]);
-      for (const T value : in_lanes) sum += value;
-      for (std::int64_t rest = q; rest < pixels; ++rest) sum += a[i * a_pitch + rest] * b[j * b_pitch + rest];
+      for (const Sum<T> value : in_lanes) sum += value;
+      for (std::int64_t rest = q; rest < pixels; ++rest) sum += widened(a[i * a_pitch + rest]) * widened(b[j * b_pitch + rest]);
       c[i * c_pitch + j] += sum;
     }
   }
@@ -73,7 +73,7 @@ HWY_INLINE void dot_block(std::int64_t pixels, const T* a, std::int64_t a_pitch,
 
 template <typename T, int kCount>
 HWY_INLINE void dot_rows(std::int64_t columns, std::int64_t pixels, const T* a, std::int64_t a_pitch, const T* b,
-                         std::int64_t b_pitch, T* c) {
+                         std::int64_t b_pitch, Sum<T>* c) {
   std::int64_t column = 0;
   for (; column + kDotColumns <= columns; column += kDotColumns) {
     dot_block<T, kCount, kDotColumns>(pixels, a, a_pitch, b + column * b_pitch, b_pitch, c + column, columns);
@@ -104,7 +104,7 @@ HWY_INLINE void product(const SmallMatrix<T>& a, std::int64_t pixels, const T* b
 
 template <typename T>
 HWY_INLINE void dot_products(std::int64_t rows, std::int64_t columns, std::int64_t pixels, const T* a, std::int64_t a_pitch,
-                             const T* b, std::int64_t b_pitch, T* c) {
+                             const T* b, std::int64_t b_pitch, Sum<T>* c) {
   std::int64_t row = 0;
   for (; row + kDotRows <= rows; row += kDotRows) {
     dot_rows<T, kDotRows>(columns, pixels, a + row * a_pitch, a_pitch, b, b_pitch, c + row * columns);
@@ -131,6 +131,10 @@ void dot_products_double(std::int64_t rows, std::int64_t columns, std::int64_t p
                          std::int64_t a_pitch, const double* b, std::int64_t b_pitch, double* c) {
   dot_products(rows, columns, pixels, a, a_pitch, b, b_pitch, c);
 }
+void dot_products_bf16(std::int64_t rows, std::int64_t columns, std::int64_t pixels, const Bf16* a, std::int64_t a_pitch, const Bf16* b,
+                       std::int64_t b_pitch, float* c) {
+  dot_products(rows, columns, pixels, a, a_pitch, b, b_pitch, c);
+}
 
 }  // namespace lcnn::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -142,6 +146,7 @@ HWY_EXPORT(product_float);
 HWY_EXPORT(product_double);
 HWY_EXPORT(dot_products_float);
 HWY_EXPORT(dot_products_double);
+HWY_EXPORT(dot_products_bf16);
 
 template <>
 void pixel_product(const SmallMatrix<float>& a, std::int64_t pixels, const float* b, std::int64_t b_pitch, float* c,
@@ -162,6 +167,11 @@ template <>
 void pixel_dot_products(std::int64_t rows, std::int64_t columns, std::int64_t pixels, const double* a,
                         std::int64_t a_pitch, const double* b, std::int64_t b_pitch, double* c) {
   HWY_DYNAMIC_DISPATCH(dot_products_double)(rows, columns, pixels, a, a_pitch, b, b_pitch, c);
+}
+template <>
+void pixel_dot_products(std::int64_t rows, std::int64_t columns, std::int64_t pixels, const Bf16* a, std::int64_t a_pitch, const Bf16* b,
+                        std::int64_t b_pitch, float* c) {
+  HWY_DYNAMIC_DISPATCH(dot_products_bf16)(rows, columns, pixels, a, a_pitch, b, b_pitch, c);
 }
 
 }  // namespace lcnn::cpu

@@ -86,7 +86,7 @@ class PrecomputeGather final : public PreparedConvolution {
   LookupProblem problem_;
   Conv2dProblem dictionary_ = problem_.dictionary_stage();
   Conv2dProblem lookup_ = problem_.lookup_stage();
-  StoredWeights weights_;
+  StoredWeights<float> weights_;
   HostGemm gemm_;
   Buffer input_dictionary_;  // S [batch, dictionary_size, H', W']
   Buffer unfolded_;

@@ -184,7 +184,7 @@ class SharedTiled final : public PreparedConvolution {
   LookupProblem problem_;
   Conv2dProblem dictionary_ = problem_.dictionary_stage();
   Conv2dProblem lookup_ = problem_.lookup_stage();
-  StoredWeights weights_;
+  StoredWeights<float> weights_;
   int threads_ = omp_get_max_threads();  // at preparation: each has its own tiles
   std::int64_t strip_rows_ = std::min<std::int64_t>(lookup_.out_height(), 8);
   Buffer tiles_;  // per thread: S tile [dictionary_size, rows, pitch], input tile [in_channels, rows, pitch]
