@@ -14,6 +14,7 @@
 #include "bench/statistics.h"
 #include "kernels/cpu/simd_target.h"
 #include "kernels/random.h"
+#include "kernels/stored_values.h"
 
 namespace lcnn::bench {
 namespace {
@@ -28,9 +29,9 @@ class CpuReference final : public Reference {
   CpuReference(const Conv2dProblem& problem, std::vector<double> values)
       : problem_(problem), values_(std::move(values)) {}
 
-  Comparison compare(const void* y, Precision, Layout layout) override {
-    const auto* stored = static_cast<const float*>(y);
-    if (layout == Layout::nchw) return lcnn::compare({stored, values_.size()}, values_);
+  Comparison compare(const void* y, Precision precision, Layout layout) override {
+    const std::vector<float> stored = load_values(y, std::ssize(values_), precision);
+    if (layout == Layout::nchw) return lcnn::compare(stored, values_);
     const std::int64_t channels = problem_.out_channels, pixels = problem_.out_height() * problem_.out_width();
     std::vector<float> nchw(values_.size());
     for (std::int64_t n = 0; n < problem_.batch; ++n) {
@@ -101,8 +102,8 @@ class CpuSession final : public Session {
     return static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
   }
 
-  void fill_random(void* x, const Conv2dProblem& p, Precision, Layout layout, std::uint64_t seed) override {
-    auto* values = static_cast<float*>(x);
+  void fill_random(void* x, const Conv2dProblem& p, Precision precision, Layout layout, std::uint64_t seed) override {
+    std::vector<float> values(p.input_elements());
     const std::int64_t pixels = p.height * p.width;
 #pragma omp parallel for collapse(2)
     for (std::int64_t n = 0; n < p.batch; ++n) {
@@ -114,20 +115,21 @@ class CpuSession final : public Session {
         }
       }
     }
+    store_values(values, precision, x);
   }
   void poison(void* y, std::int64_t bytes) override { std::memset(y, 0xFF, static_cast<std::size_t>(bytes)); }
   void synchronize() override {}
   std::string why_unusable() override { return {}; }
 
   std::unique_ptr<Reference> reference_lookup(const LookupProblem& problem, const LookupWeights& weights, const void* x,
-                                              Precision, Layout) override {
+                                              Precision precision, Layout) override {
     return std::make_unique<CpuReference>(problem.conv,
-                                          reference_lookup_conv2d(problem, weights, widened(problem.conv, x)));
+                                          reference_lookup_conv2d(problem, weights, widened(problem.conv, x, precision)));
   }
   std::unique_ptr<Reference> reference_conv2d(const Conv2dProblem& problem, const DenseWeights& weights, const void* x,
-                                              Precision, Layout) override {
+                                              Precision precision, Layout) override {
     return std::make_unique<CpuReference>(
-        problem, lcnn::reference_conv2d(problem, widened(problem, x), weights.weight, weights.bias));
+        problem, lcnn::reference_conv2d(problem, widened(problem, x, precision), weights.weight, weights.bias));
   }
 
   std::unique_ptr<Timer> make_timer(const Run& run, std::int64_t sets, TimingMode mode, double estimate_us) override {
@@ -145,7 +147,8 @@ class CpuSession final : public Session {
   void release_cached_memory() override {}
 
   MachineLimits measure_limits() override {
-    return {.copy_bytes_per_s = copy_rate(), .fma_per_s = fma_rate()};
+    return {.copy_bytes_per_s = copy_rate(), .fma_per_s = fma_rate(),
+            .bf16_mac_per_s = why_no_bf16_convolution().empty() ? matmul_rate(Precision::bf16) : 0};
   }
 
   std::vector<std::pair<std::string, std::string>> describe() override {
@@ -155,10 +158,10 @@ class CpuSession final : public Session {
   }
 
  private:
-  // Inputs of the CPU are fp32; references are always asked for NCHW ones.
-  static std::vector<double> widened(const Conv2dProblem& problem, const void* x) {
-    const auto* values = static_cast<const float*>(x);
-    return {values, values + problem.input_elements()};
+  // References are always asked for NCHW inputs.
+  static std::vector<double> widened(const Conv2dProblem& problem, const void* x, Precision precision) {
+    const std::vector<float> values = load_values(x, problem.input_elements(), precision);
+    return {values.begin(), values.end()};
   }
 
   double copy_rate() const {
@@ -182,6 +185,17 @@ class CpuSession final : public Session {
       const auto begin = Clock::now();
 #pragma omp parallel for schedule(static) reduction(+ : done)
       for (int t = 0; t < threads(); ++t) done += run_fma_chains(400000);
+      rates.push_back(done / microseconds_since(begin) * 1e6);
+    }
+    return *std::ranges::max_element(rates);
+  }
+
+  static double matmul_rate(Precision precision) {
+    const LibraryMatmul matmul(Device::cpu, 2048, precision);
+    std::vector<double> rates;
+    for (int trial = 0; trial < 5; ++trial) {
+      const auto begin = Clock::now();
+      const double done = matmul.run();
       rates.push_back(done / microseconds_since(begin) * 1e6);
     }
     return *std::ranges::max_element(rates);

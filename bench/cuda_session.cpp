@@ -267,7 +267,7 @@ class CudaSession final : public Session {
   }
 
   double matmul_rate(Precision precision) {
-    const LibraryMatmul matmul(8192, precision);
+    const LibraryMatmul matmul(Device::cuda, 8192, precision);
     return best_rate([&] { return matmul.run(); });
   }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/random.h"
+#include "kernels/stored_values.h"
 #include "kernels/tuning_cache.h"
 #include "variants/runtime.h"
 #include "variants/variant_table.h"
@@ -67,11 +68,13 @@ std::string device_name([[maybe_unused]] Device device) {
 }
 
 // The least of some runs, in microseconds.
-double cpu_microseconds(PreparedConvolution& prepared, const Conv2dProblem& problem, const Execution& execution) {
+double cpu_microseconds(PreparedConvolution& prepared, const Conv2dProblem& problem, Precision precision, const Execution& execution) {
   constexpr double kPatience = 0.2e6;
-  const Buffer x(*execution.allocator, problem.input_elements() * 4, MemoryKind::workspace);
-  const Buffer y(*execution.allocator, problem.output_elements() * 4, MemoryKind::workspace);
-  for (std::int64_t i = 0; i < problem.input_elements(); ++i) x.as<float>()[i] = random_value(1, static_cast<std::uint64_t>(i));
+  const Buffer x(*execution.allocator, problem.input_elements() * element_bytes(precision), MemoryKind::workspace);
+  const Buffer y(*execution.allocator, problem.output_elements() * element_bytes(precision), MemoryKind::workspace);
+  std::vector<float> values(problem.input_elements());
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = random_value(1, i);
+  store_values(values, precision, x.as<void>());
   double least = std::numeric_limits<double>::infinity(), spent = 0;
   for (int run = 0; run < 20 && (run < 2 || spent < kPatience); ++run) {
     const auto begin = std::chrono::steady_clock::now();
@@ -83,7 +86,7 @@ double cpu_microseconds(PreparedConvolution& prepared, const Conv2dProblem& prob
   return least;
 }
 
-double microseconds_of([[maybe_unused]] const Variant& variant, PreparedConvolution& prepared, const Conv2dProblem& problem, [[maybe_unused]] Precision precision,
+double microseconds_of([[maybe_unused]] const Variant& variant, PreparedConvolution& prepared, const Conv2dProblem& problem, Precision precision,
                        [[maybe_unused]] Layout layout, const Execution& execution) {
 #if LCNN_HAS_CUDA
   if (variant.device == Device::cuda) {
@@ -92,7 +95,7 @@ double microseconds_of([[maybe_unused]] const Variant& variant, PreparedConvolut
     });
   }
 #endif
-  return cpu_microseconds(prepared, problem, execution);
+  return cpu_microseconds(prepared, problem, precision, execution);
 }
 
 template <Device kDevice>

@@ -8,6 +8,7 @@
 #include <optional>
 #include <unordered_map>
 
+#include "variants/runtime.h"
 #include "variants/tensor_view.h"
 #include "variants/variant_table.h"
 
@@ -87,14 +88,15 @@ class Conv2dOnednnBlocked final : public PreparedConvolution {
   std::unordered_map<const void*, at::Tensor> inputs_;
 };
 
-std::string why_not_fp32(const LookupProblem&, Precision precision, Layout) {
+std::string why_not_onednn(const LookupProblem&, Precision precision, Layout) {
   if (!AT_MKLDNN_ENABLED()) return "this LibTorch was built without oneDNN";
-  return precision == Precision::fp32 ? "" : std::string(to_string(precision)) + " is not supported, fp32 is";
+  if (precision == Precision::bf16) return why_no_bf16_convolution();
+  return precision == Precision::fp32 ? "" : std::string(to_string(precision)) + " is not supported, fp32 and bf16 are";
 }
 
 std::string why_not_blocked(const LookupProblem& problem, Precision precision, Layout layout) {
   if (layout != Layout::nchw) return "the blocked layout takes the place of channels-last";
-  return why_not_fp32(problem, precision, layout);
+  return why_not_onednn(problem, precision, layout);
 }
 
 }  // namespace
@@ -103,7 +105,7 @@ const Variant conv2d_onednn{.name = "onednn",
                             .kind = VariantKind::conv2d,
                             .device = Device::cpu,
                             .computes = Computes::dense_weights,
-                            .why_unsupported = why_not_fp32,
+                            .why_unsupported = why_not_onednn,
                             .prepare = prepare_as<Conv2dOnednn>};
 
 const Variant conv2d_onednn_blocked{.name = "onednn_blocked",

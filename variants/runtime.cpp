@@ -3,6 +3,7 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/cpu/Utils.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
@@ -124,6 +125,41 @@ void set_threads(int threads) {
 
 int threads() { return at::get_num_threads(); }
 
+// What LibTorch itself asks for before it gives bf16 to oneDNN.
+std::string why_no_bf16_convolution() {
+  const auto capabilities = at::cpu::get_cpu_capabilities();
+  const auto has = [&](const char* name) {
+    const auto found = capabilities.find(name);
+    return found != capabilities.end() && found->second.isBool() && found->second.toBool();
+  };
+  if (has("avx512_bw") && has("avx512_vl") && has("avx512_dq")) return {};
+  if (has("avx_ne_convert") || has("arm_bf16")) return {};
+  return "LibTorch has no bf16 convolution by oneDNN on this processor: it takes AVX-512, AVX-NE-CONVERT or Arm's bf16 instructions";
+}
+
+struct LibraryMatmul::Operands {
+  at::Tensor a, b, c;
+};
+
+LibraryMatmul::LibraryMatmul(Device device, std::int64_t extent, Precision precision) : operands_(new Operands) {
+  const c10::InferenceMode no_autograd;
+  const auto options = at::TensorOptions().dtype(scalar_type(precision)).device(device == Device::cuda ? at::kCUDA : at::kCPU);
+  operands_->a = at::randn({extent, extent}, options);
+  operands_->b = at::randn({extent, extent}, options);
+  operands_->c = at::empty({extent, extent}, options);
+}
+LibraryMatmul::~LibraryMatmul() = default;
+
+double LibraryMatmul::run() const {
+  const c10::InferenceMode no_autograd;
+  const bool tf32_before = at::globalContext().allowTF32CuBLAS();
+  at::globalContext().setAllowTF32CuBLAS(true);
+  at::mm_out(operands_->c, operands_->a, operands_->b);
+  at::globalContext().setAllowTF32CuBLAS(tf32_before);
+  const auto extent = static_cast<double>(operands_->c.size(0));
+  return extent * extent * extent;
+}
+
 #if LCNN_HAS_CUDA
 
 std::string why_no_cuda() {
@@ -181,29 +217,6 @@ CudaGraph::CudaGraph(CudaGraph&&) noexcept = default;
 void CudaGraph::replay() {
   const CurrentStream current(implementation_->stream);
   implementation_->graph.replay();
-}
-
-struct LibraryMatmul::Operands {
-  at::Tensor a, b, c;
-};
-
-LibraryMatmul::LibraryMatmul(std::int64_t extent, Precision precision) : operands_(new Operands) {
-  const c10::InferenceMode no_autograd;
-  const auto options = at::TensorOptions().dtype(scalar_type(precision)).device(at::kCUDA);
-  operands_->a = at::randn({extent, extent}, options);
-  operands_->b = at::randn({extent, extent}, options);
-  operands_->c = at::empty({extent, extent}, options);
-}
-LibraryMatmul::~LibraryMatmul() = default;
-
-double LibraryMatmul::run() const {
-  const c10::InferenceMode no_autograd;
-  const bool tf32_before = at::globalContext().allowTF32CuBLAS();
-  at::globalContext().setAllowTF32CuBLAS(true);
-  at::mm_out(operands_->c, operands_->a, operands_->b);
-  at::globalContext().setAllowTF32CuBLAS(tf32_before);
-  const auto extent = static_cast<double>(operands_->c.size(0));
-  return extent * extent * extent;
 }
 
 std::int64_t cuda_allocated_bytes() {

@@ -41,6 +41,21 @@ std::string processor_name();
 // Empty when a CUDA device can be used, else why not, in one sentence.
 std::string why_no_cuda();
 
+// Empty where LibTorch's convolutions on this processor are oneDNN's in bf16, too; else why not, in one sentence.
+std::string why_no_bf16_convolution();
+
+// The library's square matrix product on random data: what the matrix units give.
+class LibraryMatmul {
+ public:
+  LibraryMatmul(Device device, std::int64_t extent, Precision precision);
+  ~LibraryMatmul();
+  double run() const;  // computes one, on CUDA enqueues it on LibTorch's current stream; returns its multiply-accumulates
+
+ private:
+  struct Operands;
+  std::unique_ptr<Operands> operands_;
+};
+
 #if LCNN_HAS_CUDA
 // A stream of LibTorch's pool, as cudaStream_t; its current stream while a CurrentStream lives.
 void* make_stream();
@@ -70,18 +85,6 @@ class CudaGraph {
  private:
   struct Implementation;
   std::unique_ptr<Implementation> implementation_;
-};
-
-// The library's square matrix product on random data: what the matrix units give.
-class LibraryMatmul {
- public:
-  LibraryMatmul(std::int64_t extent, Precision precision);
-  ~LibraryMatmul();
-  double run() const;  // enqueues one on LibTorch's current stream; returns its multiply-accumulates
-
- private:
-  struct Operands;
-  std::unique_ptr<Operands> operands_;
 };
 
 // LibTorch's caching allocator, current device, in bytes.

@@ -9,11 +9,11 @@
 #include <ATen/ops/_cslt_sparse_mm_search.h>
 #include <ATen/ops/constant_pad_nd.h>
 #include <c10/core/InferenceMode.h>
-#include <c10/util/Exception.h>
 
 #include <optional>
 
 #include "variants/runtime.h"
+#include "variants/silent_warnings.h"
 #include "variants/tensor_view.h"
 #include "variants/variant_table.h"
 
@@ -24,10 +24,6 @@ constexpr std::int64_t kMultiple = 16;  // of every extent, as cuSPARSELt asks f
 
 std::int64_t pixels(const Conv2dProblem& p) { return p.batch * p.out_height() * p.out_width(); }
 std::int64_t patch_length(const Conv2dProblem& p) { return p.in_channels * p.taps(); }
-
-class SilentWarnings final : public c10::WarningHandler {
-  void process(const c10::Warning&) override {}
-};
 
 class Sparse24 final : public PreparedConvolution {
  public:
@@ -75,8 +71,7 @@ class Sparse24 final : public PreparedConvolution {
   void search(const Execution& execution) {
     const Buffer x(*execution.allocator, problem_.input_elements() * element_bytes(precision_), MemoryKind::workspace);
     view_input(problem_, x.as<void>(), precision_, layout_, device_).normal_();
-    SilentWarnings silent;  // the operator says that its name will change
-    const c10::WarningUtils::WarningHandlerGuard guard(&silent);
+    const SilentWarnings silent;  // the operator says that its name will change
     algorithm_ = at::_cslt_sparse_mm_search(compressed_, unfold(x.as<void>()).t(), bias_);
   }
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "kernels/stored_values.h"
 #include "kernels/test_problems.h"
 #include "kernels/variant.h"
 #include "variants/runtime.h"
@@ -67,19 +68,20 @@ class TestDevice {
                                          layout, /*to_nchw=*/false);
     const Execution execution{.allocator = &allocator_, .stream = stream_, .host_gemm = library_gemm, .tuning = tuning_};
     const auto prepared = variant.prepare(test.problem, weights, precision, layout, execution);
-    std::vector<float> y = device_ == Device::cpu ? run_on_cpu(*prepared, conv, x)
+    std::vector<float> y = device_ == Device::cpu ? run_on_cpu(*prepared, conv, x, precision)
                                                   : run_on_cuda(*prepared, conv, x, precision);
     return permute(y, conv.batch, conv.out_channels, conv.out_height() * conv.out_width(), layout, /*to_nchw=*/true);
   }
 
  private:
-  std::vector<float> run_on_cpu(PreparedConvolution& prepared, const Conv2dProblem& conv, const std::vector<float>& x) {
-    std::vector<float> y(conv.output_elements());
-    std::memset(y.data(), 0xFF, y.size() * 4);
-    prepared.adopt_input(x.data(), nullptr);
-    prepared.run(x.data(), y.data(), nullptr);
+  static std::vector<float> run_on_cpu(PreparedConvolution& prepared, const Conv2dProblem& conv, const std::vector<float>& x, Precision precision) {
+    std::vector<char> input(x.size() * element_bytes(precision)), y(conv.output_elements() * element_bytes(precision));
+    store_values(x, precision, input.data());
+    std::memset(y.data(), 0xFF, y.size());
+    prepared.adopt_input(input.data(), nullptr);
+    prepared.run(input.data(), y.data(), nullptr);
     prepared.emit_output(y.data(), nullptr);
-    return y;
+    return load_values(y.data(), conv.output_elements(), precision);
   }
 
 #if LCNN_HAS_CUDA
@@ -103,22 +105,7 @@ class TestDevice {
     CudaGraph graph(stream_, [&](void* capture) { prepared.run(input.as<void>(), output.as<void>(), capture); });
     const std::vector<char> replayed = fetch([&] { graph.replay(); });
     if (direct != replayed) return std::vector<float>(conv.output_elements(), std::bit_cast<float>(0xFFFFFFFFu));
-    return decode(direct, precision);
-  }
-
-  static std::vector<float> decode(const std::vector<char>& stored, Precision precision) {
-    std::vector<float> values(stored.size() / element_bytes(precision));
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      if (element_bytes(precision) == 4) {
-        std::memcpy(&values[i], stored.data() + 4 * i, 4);
-        continue;
-      }
-      std::uint16_t bits;
-      std::memcpy(&bits, stored.data() + 2 * i, 2);
-      values[i] = precision == Precision::bf16 ? std::bit_cast<float>(std::uint32_t{bits} << 16)
-                                               : static_cast<float>(std::bit_cast<_Float16>(bits));
-    }
-    return values;
+    return load_values(direct.data(), conv.output_elements(), precision);
   }
 #else
   std::vector<float> run_on_cuda(PreparedConvolution&, const Conv2dProblem&, const std::vector<float>&, Precision) {

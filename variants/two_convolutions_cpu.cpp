@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "variants/runtime.h"
 #include "variants/tensor_view.h"
 #include "variants/variant_table.h"
 
@@ -57,7 +58,8 @@ const Variant two_convolutions{
     .device = Device::cpu,
     .why_unsupported =
         [](const LookupProblem&, Precision precision, Layout) {
-          return precision == Precision::fp32 ? std::string() : std::string(to_string(precision)) + " is not supported, fp32 is";
+          if (precision == Precision::bf16) return why_no_bf16_convolution();
+          return precision == Precision::fp32 ? std::string() : std::string(to_string(precision)) + " is not supported, fp32 and bf16 are";
         },
     .prepare = prepare_as<TwoConvolutions>};
 

@@ -18,6 +18,7 @@ std::span<const Variant* const> variant_table() {
       &cpu::conv2d_onednn,
       &cpu::conv2d_onednn_blocked,
       &cpu::two_convolutions,
+      &cpu::sparse_csr,
 #if LCNN_HAS_CUDA
       &cuda::naive_sparse,
       &cuda::shared_tiled,

@@ -18,6 +18,7 @@ extern const Variant auto_lookup;
 extern const Variant conv2d_onednn;
 extern const Variant conv2d_onednn_blocked;
 extern const Variant two_convolutions;
+extern const Variant sparse_csr;
 }  // namespace cpu
 namespace cuda {
 extern const Variant auto_lookup;

@@ -42,7 +42,7 @@ std::vector<Case> all_cases() {
   std::vector<Case> cases;
   for (const Variant* variant : variant_table()) {
     for (const Precision precision : {Precision::fp32, Precision::tf32, Precision::fp16, Precision::bf16}) {
-      if (variant->device == Device::cpu && precision != Precision::fp32) continue;
+      if (variant->device == Device::cpu && precision != Precision::fp32 && precision != Precision::bf16) continue;
       for (const Layout layout : {Layout::nchw, Layout::nhwc}) cases.push_back({variant, precision, layout});
     }
   }
@@ -132,7 +132,9 @@ void check_tuned(Device kind, Precision precision) {
   }
 }
 
-TEST(VariantTable, EveryCpuVariantComputesTheSameWhenTuned) { check_tuned(Device::cpu, Precision::fp32); }
+TEST(VariantTable, EveryCpuVariantComputesTheSameWhenTuned) {
+  for (const Precision precision : {Precision::fp32, Precision::bf16}) check_tuned(Device::cpu, precision);
+}
 
 TEST(VariantTable, EveryCudaVariantComputesTheSameWhenTuned) {
   if (const std::string reason = why_no_cuda(); !reason.empty()) GTEST_SKIP() << reason;
