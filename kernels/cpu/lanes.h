@@ -182,7 +182,11 @@ HWY_INLINE void widen(float* values, const T* from) {
   const hwy::HWY_NAMESPACE::CappedTag<float, kCount> tag;
   if constexpr (hwy::HWY_NAMESPACE::MaxLanes(tag) == kCount) return store(tag, values, load(tag, from));
 #endif
-  for (int i = 0; i < kCount; ++i) values[i] = widened(from[i]);
+  if constexpr (std::is_same_v<T, float>) {
+    std::memcpy(values, from, kCount * sizeof(float));  // one load and one store
+  } else {
+    for (int i = 0; i < kCount; ++i) values[i] = widened(from[i]);
+  }
 }
 
 // values [0, count) = the first lanes; nothing behind them is touched. T is float or Bf16.
