@@ -19,10 +19,10 @@ TEST(WgmmaLookups, HoldEveryLookupOnceAndNothingElse) {
     const auto bytes = static_cast<int>(element_bytes(precision));
     const VectorForm form = vector_form(test.problem, test.weights(precision));
     const Conv2dProblem stage = form.problem.lookup_stage();
-    const int block_channels = seed % 3 == 0 ? 64 : 128, slot_steps = wgmma_slot_steps(form.problem, precision);
-    const WgmmaPlaces places{divide_up(stage.in_channels, 16) * 16, 1000, 40};
+    const int block_channels = seed % 3 == 0 ? 64 : 128, slot_steps = wgmma_slot_steps(form.problem, precision, false);
+    const WgmmaPlaces places{1000, 40};
     const std::vector<int> order = entries_by_tap(form.weights.lookups);
-    const WgmmaLookups packed = wgmma_lookups(stage, form.weights.lookups, form.weights.bias, order, precision, places, block_channels, slot_steps);
+    const WgmmaLookups packed = wgmma_lookups(stage, form.weights.lookups, form.weights.bias, order, precision, places, block_channels, slot_steps, false);
     std::vector<int> entry_of(order.size());
     for (std::size_t entry = 0; entry < order.size(); ++entry) entry_of[order[entry]] = static_cast<int>(entry);
     std::vector<float> rebuilt(stage.out_channels * stage.in_channels * stage.taps());
@@ -69,7 +69,7 @@ TEST(WgmmaLookups, OfAFilterDictionaryHaveFewSteps) {
                                      10, Granularity::filter}};
   const VectorForm form = vector_form(test.problem, test.weights(Precision::fp16));
   const WgmmaLookups packed = wgmma_lookups(form.problem.lookup_stage(), form.weights.lookups, {}, entries_by_tap(form.weights.lookups), Precision::fp16,
-                                            {96, 1000, 40}, 128, 3);
+                                            {1000, 40}, 128, 3, false);
   EXPECT_LE(packed.most_slots * 3, 18);
 }
 
