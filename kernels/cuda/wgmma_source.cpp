@@ -228,7 +228,8 @@ std::vector<WgmmaTile> wgmma_tiles(const LookupProblem& problem, Precision preci
             consider_ways(dense);
           }
           if (element_bytes(precision) != 2 || output_groups % (block_channels / kProductRows) != 0) continue;
-          for (const int piece : sparse_pieces((row_count - 1) * WgmmaLayout(problem, precision, tile).pitch + column_count, WgmmaLayout(problem, precision, tile).pitch)) {
+          const int pitch = WgmmaLayout(problem, precision, tile).pitch;
+          for (const int piece : sparse_pieces((row_count - 1) * pitch + column_count, pitch)) {
             WgmmaTile sparse = tile;
             sparse.piece = piece;
             consider_ways(sparse);

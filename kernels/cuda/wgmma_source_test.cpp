@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 
 #include "kernels/cuda/nvrtc_kernel.h"
 #include "kernels/cuda/wgmma_test_problems.h"
@@ -24,13 +25,27 @@ TEST(WgmmaSource, CompilesForAwkwardProblemsInEveryPrecision) {
     const VectorForm form = vector_form(test.problem, test.weights(precision));
     const std::vector<WgmmaTile> tiles = tiles_of(form, precision);
     if (tiles.empty()) continue;  // a dictionary that is too large
-    const WgmmaTile& tile = tiles[seed % tiles.size()];
+    // Either form of P in turn, where there are both.
+    const auto of_form = std::ranges::find(tiles, seed % 2 == 0, &WgmmaTile::sparse);
+    const WgmmaTile& tile = of_form != tiles.end() ? *of_form : tiles[seed % tiles.size()];
     const WgmmaLayout layout(form.problem, precision, tile);
     const WgmmaLookups lookups =
         wgmma_lookups(form.problem.lookup_stage(), form.weights.lookups, form.weights.bias, entries_by_tap(form.weights.lookups), precision,
                       layout.places(), tile.block_channels, layout.slot_steps, tile.sparse());
     const int ring = layout.ring(lookups.most_slots, lookups.record_bytes, kSharedLimit);
     ASSERT_NO_THROW(nvrtc_compile(wgmma_source(form.problem, precision, tile, layout, lookups, std::max(ring, 1)), "sm_90a")) << test;
+  }
+}
+
+TEST(WgmmaSource, TriesBothFormsOfPAt16Bits) {
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    const TestProblem test = wgmma_problem(seed, 1'000'000);
+    for (const Precision precision : {Precision::fp16, Precision::tf32}) {
+      const std::vector<WgmmaTile> tiles = tiles_of(vector_form(test.problem, test.weights(precision)), precision);
+      if (tiles.empty()) continue;
+      EXPECT_EQ(std::ranges::any_of(tiles, &WgmmaTile::sparse), precision == Precision::fp16) << test;
+      EXPECT_FALSE(std::ranges::all_of(tiles, &WgmmaTile::sparse)) << test;
+    }
   }
 }
 
