@@ -148,7 +148,7 @@ class CpuSession final : public Session {
 
   MachineLimits measure_limits() override {
     return {.copy_bytes_per_s = copy_rate(), .fma_per_s = fma_rate(),
-            .bf16_mac_per_s = why_no_bf16_convolution().empty() ? matmul_rate(Precision::bf16) : 0};
+            .bf16_mac_per_s = why_no_cpu_convolution(Precision::bf16).empty() ? matmul_rate(Precision::bf16) : 0};
   }
 
   std::vector<std::pair<std::string, std::string>> describe() override {

@@ -27,6 +27,19 @@ struct TestProblem {
   }
 };
 
+// [batch][rows][columns] as [batch][columns][rows]: channels and pixels of NCHW as NHWC has them, and back.
+template <typename T>
+std::vector<T> transposed(const std::vector<T>& values, std::int64_t batch, std::int64_t rows) {
+  const std::int64_t columns = static_cast<std::int64_t>(values.size()) / (batch * rows);
+  std::vector<T> moved(values.size());
+  for (std::int64_t n = 0; n < batch; ++n) {
+    for (std::int64_t row = 0; row < rows; ++row) {
+      for (std::int64_t column = 0; column < columns; ++column) moved[(n * columns + column) * rows + row] = values[(n * rows + row) * columns + column];
+    }
+  }
+  return moved;
+}
+
 // Non-square, prime extents, every stride, padding, dilation and group count, both granularities; one problem in
 // eight has no lookups at all, one in eight a dense P.
 inline TestProblem random_problem(std::uint64_t seed) {

@@ -90,8 +90,7 @@ class Conv2dOnednnBlocked final : public PreparedConvolution {
 
 std::string why_not_onednn(const LookupProblem&, Precision precision, Layout) {
   if (!AT_MKLDNN_ENABLED()) return "this LibTorch was built without oneDNN";
-  if (precision == Precision::bf16) return why_no_bf16_convolution();
-  return precision == Precision::fp32 ? "" : std::string(to_string(precision)) + " is not supported, fp32 and bf16 are";
+  return why_no_cpu_convolution(precision);
 }
 
 std::string why_not_blocked(const LookupProblem& problem, Precision precision, Layout layout) {

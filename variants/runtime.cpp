@@ -125,8 +125,10 @@ void set_threads(int threads) {
 
 int threads() { return at::get_num_threads(); }
 
-// What LibTorch itself asks for before it gives bf16 to oneDNN.
-std::string why_no_bf16_convolution() {
+std::string why_no_cpu_convolution(Precision precision) {
+  if (precision == Precision::fp32) return {};
+  if (precision != Precision::bf16) return std::string(to_string(precision)) + " is not supported, fp32 and bf16 are";
+  // What LibTorch itself asks for before it gives bf16 to oneDNN.
   const auto capabilities = at::cpu::get_cpu_capabilities();
   const auto has = [&](const char* name) {
     const auto found = capabilities.find(name);

@@ -41,8 +41,8 @@ std::string processor_name();
 // Empty when a CUDA device can be used, else why not, in one sentence.
 std::string why_no_cuda();
 
-// Empty where LibTorch's convolutions on this processor are oneDNN's in bf16, too; else why not, in one sentence.
-std::string why_no_bf16_convolution();
+// Empty where LibTorch's convolutions on this processor are oneDNN's in `precision`, fp32 or bf16; else why not, in one sentence.
+std::string why_no_cpu_convolution(Precision precision);
 
 // The library's square matrix product on random data: what the matrix units give.
 class LibraryMatmul {

@@ -22,20 +22,10 @@ namespace {
 at::Tensor csr_matrix(const LookupProblem& problem, const LookupTable& table) {
   const std::int64_t taps = problem.lookup_stage().taps(), columns = problem.dictionary_size * taps;
   const at::Tensor dense = make_tensor(dense_lookups(problem, table), {problem.conv.out_channels, columns}, Precision::fp32, at::kCPU);
-  std::vector<std::int32_t> rows{0}, indices;
-  std::vector<float> values;
-  const float* value = dense.const_data_ptr<float>();
-  for (std::int64_t k = 0; k < problem.conv.out_channels; ++k) {
-    for (std::int64_t column = 0; column < columns; ++column, ++value) {
-      if (*value == 0.0f) continue;
-      indices.push_back(static_cast<std::int32_t>(column));
-      values.push_back(*value);
-    }
-    rows.push_back(static_cast<std::int32_t>(values.size()));
-  }
-  const auto copied = [](auto& from, at::ScalarType type) { return at::from_blob(from.data(), {std::ssize(from)}, type).clone(); };
   const SilentWarnings silent;  // the format calls itself new
-  return at::sparse_csr_tensor(copied(rows, at::kInt), copied(indices, at::kInt), copied(values, at::kFloat), {problem.conv.out_channels, columns},
+  const at::Tensor csr = dense.to_sparse_csr();
+  // With indices as MKL takes them.
+  return at::sparse_csr_tensor(csr.crow_indices().to(at::kInt), csr.col_indices().to(at::kInt), csr.values(), {problem.conv.out_channels, columns},
                                at::TensorOptions().dtype(at::kFloat));
 }
 

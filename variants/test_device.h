@@ -64,13 +64,13 @@ class TestDevice {
   std::vector<float> run(const Variant& variant, const TestProblem& test, const LookupWeights& weights,
                          Precision precision, Layout layout) {
     const Conv2dProblem& conv = test.problem.conv;
-    const std::vector<float> x = permute(test.input(precision), conv.batch, conv.in_channels, conv.height * conv.width,
-                                         layout, /*to_nchw=*/false);
+    std::vector<float> x = test.input(precision);
+    if (layout == Layout::nhwc) x = transposed(x, conv.batch, conv.in_channels);
     const Execution execution{.allocator = &allocator_, .stream = stream_, .host_gemm = library_gemm, .tuning = tuning_};
     const auto prepared = variant.prepare(test.problem, weights, precision, layout, execution);
     std::vector<float> y = device_ == Device::cpu ? run_on_cpu(*prepared, conv, x, precision)
                                                   : run_on_cuda(*prepared, conv, x, precision);
-    return permute(y, conv.batch, conv.out_channels, conv.out_height() * conv.out_width(), layout, /*to_nchw=*/true);
+    return layout == Layout::nhwc ? transposed(y, conv.batch, conv.out_height() * conv.out_width()) : y;
   }
 
  private:
@@ -112,23 +112,6 @@ class TestDevice {
     return {};
   }
 #endif
-
-  // Between NCHW and `layout`; planes of `pixels` elements.
-  static std::vector<float> permute(const std::vector<float>& values, std::int64_t batch, std::int64_t channels,
-                                    std::int64_t pixels, Layout layout, bool to_nchw) {
-    if (layout == Layout::nchw) return values;
-    std::vector<float> moved(values.size());
-    for (std::int64_t n = 0; n < batch; ++n) {
-      for (std::int64_t c = 0; c < channels; ++c) {
-        for (std::int64_t p = 0; p < pixels; ++p) {
-          const std::int64_t nchw = (n * channels + c) * pixels + p, nhwc = (n * pixels + p) * channels + c;
-          if (to_nchw) moved[nchw] = values[nhwc];
-          else moved[nhwc] = values[nchw];
-        }
-      }
-    }
-    return moved;
-  }
 
   Device device_;
   Tuning tuning_;

@@ -86,16 +86,11 @@ std::string why_unsupported(const LookupProblem& problem, Precision precision, L
   return flat_gather.why_unsupported(problem, precision, layout);
 }
 
-std::unique_ptr<PreparedConvolution> prepare(const LookupProblem& problem, const LookupWeights& weights, Precision precision, Layout layout,
-                                             const Execution& execution) {
-  return (precision == Precision::bf16 ? prepare_as<BatchGather<Bf16>> : prepare_as<BatchGather<float>>)(problem, weights, precision, layout, execution);
-}
-
 }  // namespace
 
 const Variant batch_gather{.name = "batch_gather",
                            .device = Device::cpu,
                            .why_unsupported = why_unsupported,
-                           .prepare = prepare};
+                           .prepare = prepare_as_stored<BatchGather>};
 
 }  // namespace lcnn::cpu

@@ -375,13 +375,8 @@ class FlatGather final : public PreparedConvolution {
   Buffer packed_;         // D
 };
 
-std::unique_ptr<PreparedConvolution> prepare(const LookupProblem& problem, const LookupWeights& weights, Precision precision, Layout layout,
-                                             const Execution& execution) {
-  return (precision == Precision::bf16 ? prepare_as<FlatGather<Bf16>> : prepare_as<FlatGather<float>>)(problem, weights, precision, layout, execution);
-}
-
 }  // namespace
 
-const Variant flat_gather{.name = "flat_gather", .device = Device::cpu, .why_unsupported = why_not_fp32_or_bf16_nchw, .prepare = prepare};
+const Variant flat_gather{.name = "flat_gather", .device = Device::cpu, .why_unsupported = why_not_fp32_or_bf16_nchw, .prepare = prepare_as_stored<FlatGather>};
 
 }  // namespace lcnn::cpu

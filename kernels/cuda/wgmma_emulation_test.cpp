@@ -48,19 +48,6 @@ int main(int, char** arguments) {
   return part;
 }
 
-// [batch][channels][pixels] as [batch][pixels][channels].
-template <typename T>
-std::vector<T> channels_last(const std::vector<T>& values, std::int64_t batch, std::int64_t channels) {
-  const std::int64_t pixels = static_cast<std::int64_t>(values.size()) / (batch * channels);
-  std::vector<T> moved(values.size());
-  for (std::int64_t n = 0; n < batch; ++n) {
-    for (std::int64_t c = 0; c < channels; ++c) {
-      for (std::int64_t p = 0; p < pixels; ++p) moved[(n * pixels + p) * channels + c] = values[(n * channels + c) * pixels + p];
-    }
-  }
-  return moved;
-}
-
 class Emulation {
  public:
   Emulation() : folder_(std::filesystem::path(testing::TempDir()) / ("wgmma_emulation_" + std::to_string(::getpid()))) { std::filesystem::create_directories(folder_); }
@@ -81,7 +68,7 @@ class Emulation {
 
     const std::vector<std::uint32_t> dictionary = wgmma_dictionary(problem, weights.dictionary, order, Precision::fp16);
     std::vector<std::uint16_t> x;
-    for (const float value : channels_last(input, conv.batch, conv.in_channels)) x.push_back(bits_of(Precision::fp16, value));
+    for (const float value : transposed(input, conv.batch, conv.in_channels)) x.push_back(bits_of(Precision::fp16, value));
     std::ofstream in(path("in"), std::ios::binary);
     const auto put = [&](const void* data, std::size_t bytes) { in.write(static_cast<const char*>(data), static_cast<std::streamsize>(bytes)); };
     const std::int64_t sizes[20] = {static_cast<std::int64_t>(x.size() * 2), static_cast<std::int64_t>(dictionary.size() * 4),
@@ -119,7 +106,7 @@ void check(const Case& each) {
   const LookupWeights weights = each.test.weights(Precision::fp16);
   const std::vector<float> input = each.test.input(Precision::fp16);
   const Conv2dProblem& conv = each.test.problem.conv;
-  const std::vector<double> expected = channels_last(
+  const std::vector<double> expected = transposed(
       reference_lookup_conv2d(each.test.problem, weights, std::vector<double>(input.begin(), input.end())), conv.batch, conv.out_channels);
   const Comparison found = compare(Emulation().run(vector_form(each.test.problem, weights), input, each.tile, each.ring, each.blocks), expected);
   EXPECT_TRUE(found.rel_err <= 1e-3) << tile_name(each.tile) << " ring " << each.ring << " " << each.test << "\nrel_err " << found.rel_err
