@@ -23,26 +23,27 @@ __global__ void __launch_bounds__(kThreads)
   const int last = row_offsets[(k + 1) * taps];
   for (int first = row_offsets[k * taps]; first < last; first += kLookups) {
     const int count = min(kLookups, last - first);
-    int entry[kLookups], row[kLookups], column[kLookups];
+    std::int64_t offset[kLookups];  // from a pixel's place in S's first plane
+    int row[kLookups], column[kLookups];
 #pragma unroll
     for (int j = 0; j < kLookups; ++j) {
       const int i = first + min(j, count - 1);  // those that are not there repeat the last one and are dropped
       const int tap = row_of_lookup(row_offsets, k * taps, (k + 1) * taps, i) - k * taps;
-      entry[j] = indices[i];
       row[j] = row_shift(stage, tap);
       column[j] = column_shift(stage, tap);
+      offset[j] = indices[i] * plane + row[j] * stage.width + column[j];
     }
     Sum<T> sums[kLookups] = {};
     for (unsigned index = blockIdx.y * kThreads + threadIdx.x; index < positions; index += gridDim.y * kThreads) {
       const BatchPixel at = batch_pixel(index, stage.out_height, stage.out_width);
       const Sum<T> dy = widen(grad_y[(static_cast<std::int64_t>(at.image) * stage.out_channels + k) * out_plane +
                                      at.row * stage.out_width + at.column]);
-      const T* image = s + static_cast<std::int64_t>(at.image) * stage.in_channels * plane;
+      const int h = at.row * stage.stride_h, w = at.column * stage.stride_w;
+      const T* pixel = s + static_cast<std::int64_t>(at.image) * stage.in_channels * plane + h * stage.width + w;
 #pragma unroll
       for (int j = 0; j < kLookups; ++j) {
-        const int h = at.row * stage.stride_h + row[j], w = at.column * stage.stride_w + column[j];
-        if (h < 0 || h >= stage.height || w < 0 || w >= stage.width) continue;
-        sums[j] += dy * widen(image[entry[j] * plane + h * stage.width + w]);
+        if (!inside(h + row[j], stage.height) || !inside(w + column[j], stage.width)) continue;
+        sums[j] += dy * widen(pixel[offset[j]]);
       }
     }
     const Sum<T> sum = block_sum<kThreads>(sums);

@@ -1,8 +1,10 @@
-// dS = the adjoint of conv(S, P) applied to dY: a block per dictionary entry and run of pixels, no atomics.
+// dS = the adjoint of conv(S, P) applied to dY: a block per dictionary entry, phase and run of pixels, no atomics.
 //
 // Idea:  P is transposed first, to a list of lookups for each entry; then dS gathers as Y does. One block an entry counts
 //        the lookups of smaller entries, which is where its list begins, and writes its own in the table's order: the
 //        sums have one order, whatever the schedule. It reads the indices twice an entry, from the L2.
+//        A pixel of S meets the taps of its phase, its coordinates modulo the stride, alone: the pixels of a block have one
+//        phase, and the block drops the lookups of other taps while it decodes them. No pixel divides.
 // Bound: one load of dY a lookup and pixel, from the caches.
 #include <algorithm>
 
@@ -15,6 +17,11 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
 constexpr int kPixels = 4;
+
+// The pixels of S whose coordinates have the same remainders by the stride; some phases lack the last row or column.
+struct PhaseGrid {
+  int height, width;
+};
 
 // This thread's number of set flags before it in the block, and the block's number of them.
 struct Rank {
@@ -60,48 +67,58 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+// How far `value` is from the next smaller multiple of `divisor`.
+__device__ int remainder_of(int value, int divisor) { return ((value % divisor) + divisor) % divisor; }
+
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
-    input_dictionary_gradient_kernel(StageShape stage, unsigned positions, const T* __restrict__ grad_y,
+    input_dictionary_gradient_kernel(StageShape stage, PhaseGrid grid, unsigned positions, const T* __restrict__ grad_y,
                                      LookupArrays<T> lookups, const int* __restrict__ entry_offsets,
                                      const int* __restrict__ order, T* __restrict__ grad_s) {
   __shared__ StagedLookup<T> staged[kThreads];
+  __shared__ int warp_counts[kWarps];
   const int e = blockIdx.y, taps = stage.kernel_h * stage.kernel_w, rows_end = stage.out_channels * taps;
+  const int phase_row = blockIdx.z / stage.stride_w, phase_column = blockIdx.z % stage.stride_w;
   const std::int64_t out_plane = static_cast<std::int64_t>(stage.out_height) * stage.out_width;
   const unsigned first = blockIdx.x * (kThreads * kPixels) + threadIdx.x;
   BatchPixel at[kPixels];
+  const T* outputs[kPixels];  // of the pixel's image, at its place in the phase's grid
   Sum<T> sums[kPixels] = {};
 #pragma unroll
   for (int j = 0; j < kPixels; ++j) {
-    at[j] = batch_pixel(min(first + j * kThreads, positions - 1), stage.height, stage.width);
+    at[j] = batch_pixel(min(first + j * kThreads, positions - 1), grid.height, grid.width);
+    outputs[j] = grad_y + at[j].image * (stage.out_channels * out_plane) + at[j].row * stage.out_width + at[j].column;
   }
   const int last = entry_offsets[e + 1];
   for (int chunk = entry_offsets[e]; chunk < last; chunk += kThreads) {
     const int place = chunk + static_cast<int>(threadIdx.x);
-    __syncthreads();
+    StagedLookup<T> mine{};
+    bool meets = false;
     if (place < last) {
       const int i = order[place], row = row_of_lookup(lookups.row_offsets, 0, rows_end, i), tap = row % taps;
-      staged[threadIdx.x] = {row / taps, row_shift(stage, tap), column_shift(stage, tap), widen(lookups.coefficients[i])};
+      const int rows = phase_row - row_shift(stage, tap), columns = phase_column - column_shift(stage, tap);
+      meets = remainder_of(rows, stage.stride_h) == 0 && remainder_of(columns, stage.stride_w) == 0;
+      mine = {row / taps, rows / stage.stride_h, columns / stage.stride_w, widen(lookups.coefficients[i])};
     }
+    const Rank rank = rank_in_block(meets, warp_counts);
+    if (meets) staged[rank.before] = mine;
     __syncthreads();
-    const int count = min(kThreads, last - chunk);
-    for (int l = 0; l < count; ++l) {
+    for (int l = 0; l < rank.total; ++l) {
       const StagedLookup<T> lookup = staged[l];
+      const std::int64_t from = lookup.plane * out_plane + lookup.row_shift * stage.out_width + lookup.column_shift;
 #pragma unroll
       for (int j = 0; j < kPixels; ++j) {
-        const int p = output_meeting(at[j].row, lookup.row_shift, stage.stride_h, stage.out_height);
-        const int q = output_meeting(at[j].column, lookup.column_shift, stage.stride_w, stage.out_width);
-        if (p < 0 || q < 0) continue;
-        const std::int64_t from = (static_cast<std::int64_t>(at[j].image) * stage.out_channels + lookup.plane) * out_plane;
-        sums[j] += lookup.coefficient * widen(grad_y[from + p * stage.out_width + q]);
+        if (!inside(at[j].row + lookup.row_shift, stage.out_height) || !inside(at[j].column + lookup.column_shift, stage.out_width)) continue;
+        sums[j] += lookup.coefficient * widen(outputs[j][from]);
       }
     }
+    __syncthreads();
   }
 #pragma unroll
   for (int j = 0; j < kPixels; ++j) {
-    if (first + j * kThreads >= positions) continue;
-    const std::int64_t row = (static_cast<std::int64_t>(at[j].image) * stage.in_channels + e) * stage.height + at[j].row;
-    grad_s[row * stage.width + at[j].column] = narrow<T>(sums[j]);
+    const int h = at[j].row * stage.stride_h + phase_row, w = at[j].column * stage.stride_w + phase_column;
+    if (first + j * kThreads >= positions || h >= stage.height || w >= stage.width) continue;
+    grad_s[((static_cast<std::int64_t>(at[j].image) * stage.in_channels + e) * stage.height + h) * stage.width + w] = narrow<T>(sums[j]);
   }
 }
 
@@ -117,10 +134,11 @@ void input_dictionary_gradient(const LookupProblem& problem, const T* grad_y, co
   order_by_entry_kernel<<<entries, kThreads, 0, as_stream(execution.stream)>>>(
       lookups.indices, static_cast<int>(lookups.lookups), entry_offsets.as<int>(), order.as<int>());
   check_launch("order_by_entry_kernel");
-  const std::int64_t positions = stage.batch * stage.height * stage.width;
-  const dim3 grid(blocks_of(positions, kThreads * kPixels), entries);
+  const PhaseGrid phase{static_cast<int>(blocks_of(stage.height, stage.stride[0])), static_cast<int>(blocks_of(stage.width, stage.stride[1]))};
+  const std::int64_t positions = stage.batch * phase.height * phase.width;
+  const dim3 grid(blocks_of(positions, kThreads * kPixels), entries, static_cast<unsigned>(stage.stride[0] * stage.stride[1]));
   input_dictionary_gradient_kernel<T><<<grid, kThreads, 0, as_stream(execution.stream)>>>(
-      StageShape(stage), static_cast<unsigned>(positions), grad_y, lookups, entry_offsets.as<int>(), order.as<int>(), grad_s);
+      StageShape(stage), phase, static_cast<unsigned>(positions), grad_y, lookups, entry_offsets.as<int>(), order.as<int>(), grad_s);
   check_launch("input_dictionary_gradient_kernel");
 }
 

@@ -19,11 +19,15 @@ __global__ void __launch_bounds__(kThreads)
   const int k = blockIdx.y, taps = stage.kernel_h * stage.kernel_w;
   const std::int64_t plane = static_cast<std::int64_t>(stage.height) * stage.width;
   const unsigned first = blockIdx.x * (kThreads * kPixels) + threadIdx.x;
-  BatchPixel at[kPixels];
+  int row[kPixels], column[kPixels];
+  const T* pixel[kPixels];  // in S's first plane
   Sum<T> sums[kPixels];
 #pragma unroll
   for (int j = 0; j < kPixels; ++j) {
-    at[j] = batch_pixel(min(first + j * kThreads, positions - 1), stage.out_height, stage.out_width);
+    const BatchPixel at = batch_pixel(min(first + j * kThreads, positions - 1), stage.out_height, stage.out_width);
+    row[j] = at.row * stage.stride_h;
+    column[j] = at.column * stage.stride_w;
+    pixel[j] = s + at.image * (stage.in_channels * plane) + row[j] * stage.width + column[j];
     sums[j] = bias == nullptr ? Sum<T>(0) : widen(bias[k]);
   }
   const int last = lookups.row_offsets[(k + 1) * taps];
@@ -38,20 +42,20 @@ __global__ void __launch_bounds__(kThreads)
     const int count = min(kThreads, last - chunk);
     for (int l = 0; l < count; ++l) {
       const StagedLookup<T> lookup = staged[l];
+      const std::int64_t offset = lookup.plane * plane + lookup.row_shift * stage.width + lookup.column_shift;
 #pragma unroll
       for (int j = 0; j < kPixels; ++j) {
-        const int h = at[j].row * stage.stride_h + lookup.row_shift, w = at[j].column * stage.stride_w + lookup.column_shift;
-        if (h < 0 || h >= stage.height || w < 0 || w >= stage.width) continue;
-        const std::int64_t from = (static_cast<std::int64_t>(at[j].image) * stage.in_channels + lookup.plane) * plane;
-        sums[j] += lookup.coefficient * widen(s[from + h * stage.width + w]);
+        if (!inside(row[j] + lookup.row_shift, stage.height) || !inside(column[j] + lookup.column_shift, stage.width)) continue;
+        sums[j] += lookup.coefficient * widen(pixel[j][offset]);
       }
     }
   }
 #pragma unroll
   for (int j = 0; j < kPixels; ++j) {
     if (first + j * kThreads >= positions) continue;
-    const std::int64_t row = (static_cast<std::int64_t>(at[j].image) * stage.out_channels + k) * stage.out_height + at[j].row;
-    y[row * stage.out_width + at[j].column] = narrow<T>(sums[j]);
+    const BatchPixel at = batch_pixel(first + j * kThreads, stage.out_height, stage.out_width);
+    const std::int64_t line = (static_cast<std::int64_t>(at.image) * stage.out_channels + k) * stage.out_height + at.row;
+    y[line * stage.out_width + at.column] = narrow<T>(sums[j]);
   }
 }
 

@@ -32,6 +32,9 @@ __device__ inline BatchPixel batch_pixel(unsigned index, unsigned height, unsign
   return {static_cast<int>(line / height), static_cast<int>(line % height), static_cast<int>(index % width)};
 }
 
+// Whether 0 <= coordinate < extent.
+__device__ inline bool inside(int coordinate, int extent) { return static_cast<unsigned>(coordinate) < static_cast<unsigned>(extent); }
+
 // The output row (column) whose kernel tap `shift` = r * dilation - padding meets input row h; -1 where there is none.
 __device__ inline int output_meeting(int h, int shift, int stride, int out_extent) {
   const int reach = h - shift;
