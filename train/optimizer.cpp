@@ -1,9 +1,12 @@
 #include "train/optimizer.h"
 
+#include <ATen/ops/_fused_sgd.h>
 #include <torch/optim/adam.h>
 #include <torch/optim/sgd.h>
+#include <torch/utils.h>
 
 #include <stdexcept>
+#include <utility>
 
 namespace lcnn::train {
 namespace {
@@ -19,6 +22,61 @@ torch::Tensor matching(const NamedTensors& state, const std::string& name, const
   return found->second.to(parameter.device(), parameter.scalar_type(), /*non_blocking=*/false, /*copy=*/true);
 }
 
+// A dense tensor with the strides of another of the same sizes: fused kernels go through memory. Gradients come so, but for axes
+// of one element.
+torch::Tensor in_layout_of(const torch::Tensor& like, const torch::Tensor& tensor) {
+  return tensor.strides() == like.strides() ? tensor : torch::empty_like(like).copy_(tensor);
+}
+
+// LibTorch's SGD with its fused kernel: a pass over all parameters in place of four over each one.
+class FusedSgd final : public torch::optim::SGD {
+ public:
+  using torch::optim::SGD::SGD;
+
+  torch::Tensor step(LossClosure closure) override {
+    TORCH_CHECK(!closure, "FusedSgd takes no closure");
+    const torch::NoGradGuard no_grad;
+    for (torch::optim::OptimizerParamGroup& group : param_groups()) {
+      const auto& options = static_cast<const torch::optim::SGDOptions&>(group.options());
+      const bool has_momentum = options.momentum() != 0;  // without, there is no state
+      Lists first, later;
+      for (const torch::Tensor& parameter : group.params()) {
+        if (!parameter.grad().defined()) continue;
+        const bool begins = has_momentum && state_.find(parameter.unsafeGetTensorImpl()) == state_.end();
+        Lists& lists = begins ? first : later;
+        lists.parameters.push_back(parameter);
+        lists.gradients.push_back(in_layout_of(parameter, parameter.grad()));
+        if (begins) state_[parameter.unsafeGetTensorImpl()] = begun(parameter);
+        if (has_momentum) lists.momentum_buffers.push_back(momentum_buffer(parameter));
+      }
+      update(first, options, /*is_first_step=*/true);
+      update(later, options, /*is_first_step=*/false);
+    }
+    return {};
+  }
+
+ private:
+  struct Lists {
+    std::vector<torch::Tensor> parameters, gradients, momentum_buffers;
+  };
+
+  static std::unique_ptr<SGDParamState> begun(const torch::Tensor& parameter) {
+    auto state = std::make_unique<SGDParamState>();
+    state->momentum_buffer(torch::empty_like(parameter));  // the first step writes it
+    return state;
+  }
+
+  const torch::Tensor& momentum_buffer(const torch::Tensor& parameter) const {
+    return static_cast<const SGDParamState&>(*state_.at(parameter.unsafeGetTensorImpl())).momentum_buffer();
+  }
+
+  static void update(const Lists& lists, const torch::optim::SGDOptions& options, bool is_first_step) {
+    if (lists.parameters.empty()) return;
+    at::_fused_sgd_(lists.parameters, lists.gradients, lists.momentum_buffers, options.weight_decay(), options.momentum(), options.lr(),
+                    options.dampening(), options.nesterov(), /*maximize=*/false, is_first_step);
+  }
+};
+
 }  // namespace
 
 std::unique_ptr<torch::optim::Optimizer> make_optimizer(const Options& options, std::vector<torch::Tensor> parameters) {
@@ -27,7 +85,7 @@ std::unique_ptr<torch::optim::Optimizer> make_optimizer(const Options& options, 
     return std::make_unique<torch::optim::Adam>(std::move(parameters),
                                                 torch::optim::AdamOptions(rate).weight_decay(options.weight_decay));
   }
-  return std::make_unique<torch::optim::SGD>(
+  return std::make_unique<FusedSgd>(
       std::move(parameters), torch::optim::SGDOptions(rate).momentum(options.momentum).weight_decay(options.weight_decay));
 }
 

@@ -244,6 +244,7 @@ Options parse_options(const std::vector<std::string>& arguments) {
   std::string timeout = "600";
   app.add_option("--timeout", timeout, "several processes: seconds that one waits for the others")->capture_default_str()->type_name("");
   app.add_flag("--resume", options.resume, "continue the training of that folder");
+  app.add_flag("--deterministic", options.deterministic, "on a GPU: the same to the bit at every run, as it is on the CPU; slower");
   parse_arguments(app, arguments);
   for (const auto& [option, value] : options.values) {
     if (app.count("--" + option) > 0) options.given.insert(option);

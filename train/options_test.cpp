@@ -106,8 +106,9 @@ TEST(TrainOptions, WhatWouldHaveNoEffectIsRefused) {
 
 TEST(TrainOptions, AContinuedTrainingKeepsWhatItWasStartedWith) {
   const Options started = parse({"--model=lenet", "--epochs=5", "--batch=32"});
-  const Options continued = continued_options(parse({"--resume", "--epochs=9", "--batch=32"}), started.values);
+  const Options continued = continued_options(parse({"--resume", "--epochs=9", "--batch=32", "--deterministic"}), started.values);
   EXPECT_TRUE(continued.resume);
+  EXPECT_TRUE(continued.deterministic) << "it belongs to the run, not to the training";
   EXPECT_EQ(continued.architecture.model, "lenet");
   EXPECT_EQ(continued.batch, 32);
   EXPECT_EQ(continued.epochs, 9);

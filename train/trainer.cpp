@@ -1,5 +1,6 @@
 #include "train/trainer.h"
 
+#include <ATen/Context.h>
 #include <torch/types.h>
 #include <torch/utils.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include <cmath>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <optional>
@@ -367,6 +369,14 @@ Dataset read_dataset(const Options& options) {
   return dataset;
 }
 
+// Of LibTorch's CUDA libraries, before they are first used.
+void make_deterministic() {
+  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);  // cuBLAS repeats itself with that one alone
+  at::globalContext().setDeterministicCuDNN(true);
+  // It warns of maximum pooling, whose channels-last form alone adds in any order: networks are trained channels first.
+  at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true);
+}
+
 void prepare_folder(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
@@ -400,6 +410,7 @@ Outcome train(const Options& given, const World& world) {
   if (options.device == Device::cuda) {
     if (const std::string reason = why_no_cuda(); !reason.empty()) throw std::invalid_argument("--device=cuda: " + reason);
   }
+  if (options.deterministic) make_deterministic();
   if (options.threads > 0) set_threads(options.threads);
   const torch::Device device = device_of(world, options.device == Device::cuda);
   ProcessGroup group(world, device, std::chrono::seconds(options.timeout));

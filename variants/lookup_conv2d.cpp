@@ -214,11 +214,11 @@ double LookupConv2dImpl::sparse_th() const {
 }
 
 torch::Tensor LookupConv2dImpl::thresholded_weight() const {
-  return lookup_weight * lookup_weight.detach().abs().gt(sparse_th());
+  return at::hardshrink(lookup_weight, sparse_th());  // one pass over P forward, one backward
 }
 
 torch::Tensor LookupConv2dImpl::sparsity_loss() const {
-  return pooled() ? thresholded_weight().abs().sum() * sparse_th() : torch::zeros({}, dictionary.options());
+  return pooled() ? thresholded_weight().norm(1) * sparse_th() : torch::zeros({}, dictionary.options());
 }
 
 LookupTensors LookupConv2dImpl::lookups() const {
