@@ -137,7 +137,8 @@ std::vector<TrainingGroup> choose_training_groups(const Options& options, Device
       networks, {.batches = options.batches.empty() ? std::vector{kTrainingBatch} : options.batches,
                  .precisions = options.precisions.empty() ? usual : options.precisions,
                  .dictionaries = choose_training_dictionaries(options),
-                 .layouts = options.layouts});
+                 .layouts = options.layouts,
+                 .graphs = device == Device::cuda});
   // A workload that is named like a network stands for it.
   if (!is_default_workload(options)) {
     std::erase_if(groups, [&](const TrainingGroup& group) {

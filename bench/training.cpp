@@ -89,7 +89,7 @@ class TrainingComparison {
     const TrainingMemory kept = contender.work->memory();
     Memory memory{.weights = kept.weights, .input = kept.images, .output = kept.outputs};
     memory.prepared = std::max<std::int64_t>(live - live_before - memory.weights - memory.input, 0);
-    memory.workspace = std::max<std::int64_t>(session_.peak_bytes() - live - memory.output, 0);
+    memory.workspace = std::max<std::int64_t>(session_.peak_bytes() - live - memory.output, 0) + kept.graph;
     contender.row.memory = memory;
     contender.timer = session_.make_step_timer([step = contender.work.get()](std::int64_t, void*) { step->run(); }, step_us);
   }
@@ -139,17 +139,18 @@ std::vector<TrainingGroup> make_training_plan(const TrainingNetworks& networks, 
       for (const Precision precision : options.precisions) {
         TrainingGroup& group =
             groups.emplace_back(TrainingGroup{.network = network, .batch = batch, .precision = precision, .dictionaries = options.dictionaries});
-        const auto name = [&](const std::string& convolution, const std::string& dictionary, Layout layout) {
-          return fmt::format("Train/{}/{}/{}n{}/{}{}", convolution, network, dictionary.empty() ? "" : dictionary + "/", batch,
-                             to_string(precision), layout == Layout::nhwc ? "/nhwc" : "");
+        const auto add = [&](TrainingRowPlan row, const std::string& dictionary) {
+          row.name = fmt::format("Train/{}/{}/{}n{}/{}{}", row.convolution, network, dictionary.empty() ? "" : dictionary + "/", batch,
+                                 to_string(precision), row.layout == Layout::nhwc ? "/nhwc" : "");
+          group.rows.push_back(row);
+          if (!options.graphs) return;
+          row.graph = true;
+          row.name += "/graph";
+          group.rows.push_back(std::move(row));
         };
-        for (const Layout layout : options.layouts) {
-          group.rows.push_back({.name = name("conv2d", "", layout), .convolution = "conv2d", .layout = layout});
-        }
+        for (const Layout layout : options.layouts) add({.convolution = "conv2d", .layout = layout}, "");
         for (std::size_t d = 0; d < options.dictionaries.size(); ++d) {
-          for (const std::string& method : networks.methods()) {
-            group.rows.push_back({.name = name(method, options.dictionaries[d].name, Layout::nchw), .convolution = method, .dictionary = d});
-          }
+          for (const std::string& method : networks.methods()) add({.convolution = method, .dictionary = d}, options.dictionaries[d].name);
         }
       }
     }

@@ -13,12 +13,14 @@
 
 namespace lcnn::bench {
 
-// One row: "Train/fixed/resnet18/fast/n32/fp32", of Conv2d "Train/conv2d/resnet18/n32/fp32".
+// One row: "Train/fixed/resnet18/fast/n32/fp32", of Conv2d "Train/conv2d/resnet18/n32/fp32"; ".../graph" of steps whose forward and
+// backward are launched as a CUDA graph.
 struct TrainingRowPlan {
   std::string name;
   std::string convolution;  // conv2d, the baseline, or a training method of LookupConv2d
   Layout layout = Layout::nchw;
   std::size_t dictionary = 0;  // index into the group's
+  bool graph = false;
 
   bool is_baseline() const { return convolution == "conv2d"; }
 };
@@ -40,6 +42,7 @@ struct TrainingMemory {
   std::int64_t weights = 0;  // parameters and buffers
   std::int64_t images = 0;   // one batch
   std::int64_t outputs = 0;  // of it
+  std::int64_t graph = 0;    // what a CUDA graph keeps to itself
 };
 
 // A network with its optimizer and one batch of random images, ready to be trained.
@@ -70,12 +73,13 @@ class TrainingNetworks {
   virtual lcnn::Comparison verify(const TrainingGroup& group, const TrainingRowPlan& row, const TrainingRun& run) const = 0;
 };
 
-// All groups. `layouts` are Conv2d's: LookupConv2d is trained in NCHW.
+// All groups. `layouts` are Conv2d's: LookupConv2d is trained in NCHW. With `graphs` every row is there as a CUDA graph, too.
 struct TrainingPlanOptions {
   std::vector<std::int64_t> batches;
   std::vector<Precision> precisions;
   std::vector<Dictionary> dictionaries;
   std::vector<Layout> layouts;
+  bool graphs = false;
 };
 std::vector<TrainingGroup> make_training_plan(const TrainingNetworks& networks, const TrainingPlanOptions& options);
 

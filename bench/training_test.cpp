@@ -91,6 +91,20 @@ TEST(Training, RowsAreNamedAndFilteredWithTheirBaseline) {
               ElementsAre("Train/conv2d/large/n4/fp32", "Train/fixed/large/fast/n4/fp32"));
 }
 
+TEST(Training, EveryRowIsThereAsAGraphWhereGraphsAre) {
+  const SleepingNetworks networks;
+  const auto groups = make_training_plan(networks, {.batches = {4}, .precisions = {Precision::fp32}, .dictionaries = {{.name = "fast", .sparsity = 1}},
+                                                    .layouts = {Layout::nchw, Layout::nhwc}, .graphs = true});
+  std::vector<std::string> graphs;
+  for (const TrainingRowPlan& row : groups.front().rows) {
+    EXPECT_EQ(row.graph, row.name.ends_with("/graph")) << row.name;
+    if (row.graph) graphs.push_back(row.name);
+  }
+  EXPECT_THAT(graphs, ElementsAre("Train/conv2d/small/n4/fp32/graph", "Train/conv2d/small/n4/fp32/nhwc/graph", "Train/pooled/small/fast/n4/fp32/graph",
+                                  "Train/fixed/small/fast/n4/fp32/graph"));
+  EXPECT_EQ(groups.front().rows.size(), 8u);
+}
+
 TEST(Training, StepsAreTimedAlternatelyAndComparedWithConv2d) {
   SleepingNetworks networks;
   networks.of_method["fixed"].time = std::chrono::microseconds(4000);

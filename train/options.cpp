@@ -178,6 +178,10 @@ void interpret(Options& options) {
   options.loaders = loaders > 0 ? loaders : usual_loaders();
   options.device = named(kDevices, "device", text("device"));
 
+  if (options.graph && (options.device != Device::cuda || options.accumulate > 1 || options.lambda_warmup_epochs > 0)) {
+    throw std::invalid_argument("--graph is for --device=cuda without --accumulate and --lambda-warm-up: a recorded step is always the same");
+  }
+
   Schedule& schedule = options.schedule;
   schedule.kind = named(kSchedules, "schedule", text("schedule"));
   require_used(options, "step-epochs", schedule.kind == ScheduleKind::step, "--schedule=step");
@@ -245,6 +249,7 @@ Options parse_options(const std::vector<std::string>& arguments) {
   app.add_option("--timeout", timeout, "several processes: seconds that one waits for the others")->capture_default_str()->type_name("");
   app.add_flag("--resume", options.resume, "continue the training of that folder");
   app.add_flag("--deterministic", options.deterministic, "on a GPU: the same to the bit at every run, as it is on the CPU; slower");
+  app.add_flag("--graph", options.graph, "on a GPU: launch forward and backward as one CUDA graph; for networks that the host's launches bound");
   parse_arguments(app, arguments);
   for (const auto& [option, value] : options.values) {
     if (app.count("--" + option) > 0) options.given.insert(option);

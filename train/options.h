@@ -49,6 +49,7 @@ struct Options {
   std::string out;
   bool resume = false;
   bool deterministic = false;  // on a GPU, too
+  bool graph = false;          // steps as CUDA graphs (train/step_graph.h)
 
   std::map<std::string, std::string> values;  // every option that a training is defined by, as text, defaults too
   std::set<std::string> given;                // those that stood on the command line

@@ -1,5 +1,6 @@
 #include "train/options.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <stdexcept>
@@ -101,6 +102,8 @@ TEST(TrainOptions, WhatWouldHaveNoEffectIsRefused) {
   EXPECT_EQ(refusal({"--optimizer=adam", "--momentum=0.5"}), "--momentum is for --optimizer=sgd only");
   EXPECT_EQ(refusal({"--step-epochs=5"}), "--step-epochs is for --schedule=step only");
   EXPECT_EQ(refusal({"--image-size=64"}), "--image-size is for --dataset=folder and celeba only");
+  EXPECT_THAT(refusal({"--graph"}), testing::StartsWith("--graph is for --device=cuda without --accumulate"));
+  EXPECT_THAT(refusal({"--graph", "--device=cuda", "--accumulate=2"}), testing::StartsWith("--graph is for"));
   EXPECT_EQ(refusal({"--resize=stretch"}), "--resize is for --dataset=folder and celeba only");
 }
 

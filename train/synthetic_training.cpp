@@ -10,6 +10,7 @@
 #include "train/loss_scaler.h"
 #include "train/model.h"
 #include "train/optimizer.h"
+#include "train/step_graph.h"
 #include "train/training_step.h"
 
 namespace lcnn::train {
@@ -26,10 +27,11 @@ struct SyntheticTraining::Parts {
   std::shared_ptr<Model> model;
   std::unique_ptr<torch::optim::Optimizer> optimizer;
   std::optional<LossScaler> loss_scaler;
+  std::optional<StepGraph> graph;
   torch::Tensor images, labels;
   double lambda = 0;
   Precision autocast = Precision::fp32;
-  bool cuda = false, updated = false;
+  bool cuda = false, updated = false, ready = false;
 };
 
 SyntheticTraining::SyntheticTraining(const Options& options, bool channels_last) : parts_(std::make_unique<Parts>()) {
@@ -50,17 +52,28 @@ SyntheticTraining::SyntheticTraining(const Options& options, bool channels_last)
   }
   parts_->optimizer = make_optimizer(options, parts_->model->parameters());
   parts_->loss_scaler.emplace(options.autocast == Precision::fp16, device);
+  if (options.graph) parts_->graph.emplace();
 }
 
 SyntheticTraining::~SyntheticTraining() = default;
 
 double SyntheticTraining::step() {
   Parts& parts = *parts_;
+  const Objective objective{.lambda = parts.lambda, .autocast = parts.autocast, .loss_scaler = &*parts.loss_scaler};
   StepResult result;
-  do {
-    result = training_step(*parts.model, *parts.optimizer, *parts.loss_scaler, parts.images, parts.labels, parts.lambda, parts.autocast);
-    parts.updated = parts.updated || result.updated;
-  } while (!parts.updated && std::isfinite(result.loss) && parts.loss_scaler->scale() > 1);
+  // The first call's steps until there was an update, and until the graph is recorded.
+  for (std::int64_t steps = 0;; ++steps) {
+    if (parts.graph) {
+      result = parts.graph->gradients(*parts.model, parts.images, parts.labels, objective, 1);
+    } else {
+      parts.optimizer->zero_grad();
+      result = add_gradients(*parts.model, parts.images, parts.labels, objective, 1);
+    }
+    parts.updated = update(result, *parts.optimizer, *parts.loss_scaler) || parts.updated;
+    const bool scale_found = parts.updated || !std::isfinite(result.loss) || parts.loss_scaler->scale() <= 1;
+    if (scale_found && (parts.ready || !parts.graph || steps >= StepGraph::kOrdinarySteps)) break;
+  }
+  parts.ready = true;
   return result.loss;
 }
 
@@ -90,5 +103,7 @@ std::int64_t SyntheticTraining::weight_bytes() const {
 }
 
 std::int64_t SyntheticTraining::image_bytes() const { return static_cast<std::int64_t>(parts_->images.nbytes()); }
+
+std::int64_t SyntheticTraining::graph_bytes() const { return parts_->graph ? parts_->graph->held_bytes() : 0; }
 
 }  // namespace lcnn::train

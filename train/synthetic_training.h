@@ -23,7 +23,7 @@ class SyntheticTraining {
   SyntheticTraining& operator=(const SyntheticTraining&) = delete;
 
   // Forward, backward, update; on CUDA the update may still run when it returns. Returns the loss. The first call repeats steps
-  // until one has an update: those before found fp16's loss scale.
+  // until one has an update (those before found fp16's loss scale) and, with the option `graph`, the graph is recorded.
   double step();
   void synchronize();  // waits for it
 
@@ -31,6 +31,7 @@ class SyntheticTraining {
   std::int64_t lookups() const;       // non-zeros of P in all layers
   std::int64_t weight_bytes() const;  // parameters and buffers
   std::int64_t image_bytes() const;
+  std::int64_t graph_bytes() const;  // StepGraph::held_bytes()
 
  private:
   struct Parts;

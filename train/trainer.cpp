@@ -30,6 +30,7 @@
 #include "train/model.h"
 #include "train/optimizer.h"
 #include "train/process_group.h"
+#include "train/step_graph.h"
 #include "train/training_step.h"
 #include "train/transfer.h"
 #include "variants/runtime.h"
@@ -126,6 +127,7 @@ class Training {
   std::vector<torch::Tensor> parameters_;  // that are trained
   std::unique_ptr<torch::optim::Optimizer> optimizer_;
   LossScaler loss_scaler_;
+  std::optional<StepGraph> graph_;
   Progress progress_;
   const bool terminal_ = group_.world().first() && isatty(STDERR_FILENO) == 1;
 };
@@ -157,6 +159,7 @@ Training::Training(const Options& options, const Architecture& architecture, con
   group_.broadcast(model_->buffers());
   parameters_ = trained_parameters(*model_);
   optimizer_ = make_optimizer(options, parameters_);
+  if (options.graph) graph_.emplace();
   if (checkpoint == nullptr) return;
   restore_optimizer(*checkpoint, *model_, *optimizer_);
   restore_generator(*checkpoint);
@@ -201,7 +204,8 @@ ScoreSums Training::add_step_gradients(const std::vector<torch::Tensor>& parts, 
     if (parts[i].numel() == 0) continue;
     const torch::Tensor targets = training_.targets(parts[i]);
     const auto own = static_cast<double>(parts[i].numel());
-    const StepResult result = add_gradients(*model_, training_.images(bytes[i]), targets, objective, own / images);
+    const StepResult result = graph_ ? graph_->gradients(*model_, training_.images(bytes[i]), targets, objective, own / images)
+                                     : add_gradients(*model_, training_.images(bytes[i]), targets, objective, own / images);
     sums.add(result.loss * own, correct_of(result.outputs, targets));
   }
   if (group_.world().alone()) return sums;

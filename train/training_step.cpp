@@ -23,35 +23,36 @@ using profiles::Range;
 
 }  // namespace
 
-StepResult add_gradients(Model& model, const torch::Tensor& images, const torch::Tensor& targets, const Objective& objective, double weight) {
-  StepResult result;
-  torch::Tensor loss, minimized;
+StepTensors enqueue_gradients(Model& model, const torch::Tensor& images, const torch::Tensor& targets, const Objective& objective, double weight) {
+  StepTensors step;
+  torch::Tensor minimized;
   {
     const Range range = Range::of<ForwardRange>();
     {
       const Autocast autocast(images.device().type(), objective.autocast);
-      result.outputs = model.forward(images).to(torch::kFloat);
+      step.outputs = model.forward(images).to(torch::kFloat);
     }
-    loss = loss_of(result.outputs, targets);
-    minimized = objective.lambda > 0 ? loss + objective.lambda * model.sparsity_loss() : loss;
+    step.loss = loss_of(step.outputs, targets);
+    minimized = objective.lambda > 0 ? step.loss + objective.lambda * model.sparsity_loss() : step.loss;
     if (weight != 1) minimized = minimized * weight;
     if (objective.loss_scaler != nullptr) minimized = objective.loss_scaler->scaled(minimized);
   }
   const Range range = Range::of<BackwardRange>();
   minimized.backward();
-  result.loss = loss.item<double>();
-  return result;
+  return step;
 }
 
-StepResult training_step(Model& model, torch::optim::Optimizer& optimizer, LossScaler& loss_scaler, const torch::Tensor& images,
-                         const torch::Tensor& targets, double lambda, Precision autocast) {
-  optimizer.zero_grad();
-  StepResult result = add_gradients(model, images, targets, {.lambda = lambda, .autocast = autocast, .loss_scaler = &loss_scaler}, 1);
-  if (!std::isfinite(result.loss) || !loss_scaler.unscale(optimizer.param_groups().front().params())) return result;
+StepResult result_of(const StepTensors& enqueued) { return {.outputs = enqueued.outputs, .loss = enqueued.loss.item<double>()}; }
+
+StepResult add_gradients(Model& model, const torch::Tensor& images, const torch::Tensor& targets, const Objective& objective, double weight) {
+  return result_of(enqueue_gradients(model, images, targets, objective, weight));
+}
+
+bool update(const StepResult& result, torch::optim::Optimizer& optimizer, LossScaler& loss_scaler) {
+  if (!std::isfinite(result.loss) || !loss_scaler.unscale(optimizer.param_groups().front().params())) return false;
   const Range range = Range::of<UpdateRange>();
   optimizer.step();
-  result.updated = true;
-  return result;
+  return true;
 }
 
 }  // namespace lcnn::train

@@ -11,7 +11,6 @@ namespace lcnn::train {
 struct StepResult {
   torch::Tensor outputs;  // [batch, classes or attributes], of the parameters before the step
   double loss = 0;
-  bool updated = false;  // of training_step: whether there was an update
 };
 
 // What a step minimizes, and in which precision.
@@ -21,13 +20,21 @@ struct Objective {
   const LossScaler* loss_scaler = nullptr;  // none: losses are not scaled
 };
 
+// What a step has enqueued.
+struct StepTensors {
+  torch::Tensor outputs, loss;
+};
+
 // Forward, loss_of() plus lambda times the sparsity loss, backward: adds `weight` times their gradient to what the parameters
 // have. A step over parts of a batch calls it once a part, whose weight is its share of the batch's images. Marks forward and
-// backward as ranges for profilers, as training_step() marks its update.
+// backward as ranges for profilers, as update() marks itself.
 StepResult add_gradients(Model& model, const torch::Tensor& images, const torch::Tensor& targets, const Objective& objective, double weight);
 
-// Of a whole batch, and then the update. Where the loss or, after scaling, a gradient is not finite there is no update.
-StepResult training_step(Model& model, torch::optim::Optimizer& optimizer, LossScaler& loss_scaler, const torch::Tensor& images,
-                         const torch::Tensor& targets, double lambda, Precision autocast);
+// The same in two parts: on CUDA the first one only enqueues, and the second one waits for it.
+StepTensors enqueue_gradients(Model& model, const torch::Tensor& images, const torch::Tensor& targets, const Objective& objective, double weight);
+StepResult result_of(const StepTensors& enqueued);
+
+// The update by the gradients that are there, where the loss and, after scaling, all of them are finite. Returns whether there was one.
+bool update(const StepResult& result, torch::optim::Optimizer& optimizer, LossScaler& loss_scaler);
 
 }  // namespace lcnn::train

@@ -53,6 +53,7 @@ train::Options training_options(const TrainingGroup& group, const TrainingRowPla
   options.batch = group.batch;
   options.seed = run.seed;
   options.device = run.device;
+  options.graph = row.graph;
   return options;
 }
 
@@ -73,7 +74,7 @@ class NetworkStep final : public TrainingStep {
   }
   TrainingMemory memory() const override {
     return {.weights = training_.weight_bytes(), .images = training_.image_bytes(),
-            .outputs = options_.batch * options_.architecture.classes * element_bytes(Precision::fp32)};
+            .outputs = options_.batch * options_.architecture.classes * element_bytes(Precision::fp32), .graph = training_.graph_bytes()};
   }
 
  private:
