@@ -150,7 +150,12 @@ std::vector<TrainingGroup> make_training_plan(const TrainingNetworks& networks, 
         };
         for (const Layout layout : options.layouts) add({.convolution = "conv2d", .layout = layout}, "");
         for (std::size_t d = 0; d < options.dictionaries.size(); ++d) {
-          for (const std::string& method : networks.methods()) add({.convolution = method, .dictionary = d}, options.dictionaries[d].name);
+          for (const TrainingMethod& method : networks.methods()) {
+            for (const Layout layout : options.layouts) {
+              if (std::ranges::find(method.layouts, layout) == method.layouts.end()) continue;
+              add({.convolution = method.name, .layout = layout, .dictionary = d}, options.dictionaries[d].name);
+            }
+          }
         }
       }
     }

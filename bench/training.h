@@ -56,6 +56,12 @@ class TrainingStep {
   virtual TrainingMemory memory() const = 0;
 };
 
+// How LookupConv2d is trained, and in which layouts.
+struct TrainingMethod {
+  std::string name;
+  std::vector<Layout> layouts;
+};
+
 struct TrainingRun {
   Device device = Device::cpu;
   std::uint64_t seed = 1;
@@ -65,7 +71,7 @@ class TrainingNetworks {
  public:
   virtual ~TrainingNetworks() = default;
   virtual std::vector<std::string> names() const = 0;
-  virtual std::vector<std::string> methods() const = 0;  // of training LookupConv2d
+  virtual std::vector<TrainingMethod> methods() const = 0;
   // The row's step, its parameters drawn from the seed. Throws Unsupported with the reason.
   virtual std::unique_ptr<TrainingStep> prepare(const TrainingGroup& group, const TrainingRowPlan& row, const TrainingRun& run) const = 0;
   // One step from these parameters on a small batch: the largest relative error of its convolutions' outputs and gradients against
@@ -73,7 +79,7 @@ class TrainingNetworks {
   virtual lcnn::Comparison verify(const TrainingGroup& group, const TrainingRowPlan& row, const TrainingRun& run) const = 0;
 };
 
-// All groups. `layouts` are Conv2d's: LookupConv2d is trained in NCHW. With `graphs` every row is there as a CUDA graph, too.
+// All groups. LookupConv2d is trained in those of `layouts` that its method has. With `graphs` every row is there as a CUDA graph, too.
 struct TrainingPlanOptions {
   std::vector<std::int64_t> batches;
   std::vector<Precision> precisions;

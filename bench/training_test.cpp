@@ -33,7 +33,9 @@ class SleepingNetworks final : public TrainingNetworks {
   mutable std::vector<std::string> ran;  // methods, step by step
 
   std::vector<std::string> names() const override { return {"small", "large"}; }
-  std::vector<std::string> methods() const override { return {"pooled", "fixed"}; }
+  std::vector<TrainingMethod> methods() const override {
+    return {{"pooled", {Layout::nchw, Layout::nhwc}}, {"fixed", {Layout::nchw}}};
+  }
   std::unique_ptr<TrainingStep> prepare(const TrainingGroup& group, const TrainingRowPlan& row, const TrainingRun&) const override {
     class Step final : public TrainingStep {
      public:
@@ -101,8 +103,8 @@ TEST(Training, EveryRowIsThereAsAGraphWhereGraphsAre) {
     if (row.graph) graphs.push_back(row.name);
   }
   EXPECT_THAT(graphs, ElementsAre("Train/conv2d/small/n4/fp32/graph", "Train/conv2d/small/n4/fp32/nhwc/graph", "Train/pooled/small/fast/n4/fp32/graph",
-                                  "Train/fixed/small/fast/n4/fp32/graph"));
-  EXPECT_EQ(groups.front().rows.size(), 8u);
+                                  "Train/pooled/small/fast/n4/fp32/nhwc/graph", "Train/fixed/small/fast/n4/fp32/graph"));
+  EXPECT_EQ(groups.front().rows.size(), 10u);
 }
 
 TEST(Training, StepsAreTimedAlternatelyAndComparedWithConv2d) {

@@ -91,10 +91,10 @@ std::vector<std::string> NetworkSteps::names() const {
   return names;
 }
 
-std::vector<std::string> NetworkSteps::methods() const {
-  std::vector<std::string> names;
-  for (const ConvolutionKind method : kMethods) names.emplace_back(to_string(method));
-  return names;
+std::vector<TrainingMethod> NetworkSteps::methods() const {
+  // Pooled is the library's convolutions, which like channels last; our kernels for fixed lookups are for planes.
+  return {{std::string(to_string(ConvolutionKind::pooled)), {Layout::nchw, Layout::nhwc}},
+          {std::string(to_string(ConvolutionKind::fixed)), {Layout::nchw}}};
 }
 
 std::unique_ptr<TrainingStep> NetworkSteps::prepare(const TrainingGroup& group, const TrainingRowPlan& row, const TrainingRun& run) const {

@@ -8,7 +8,7 @@ namespace lcnn::bench {
 class NetworkSteps final : public TrainingNetworks {
  public:
   std::vector<std::string> names() const override;
-  std::vector<std::string> methods() const override;
+  std::vector<TrainingMethod> methods() const override;
   std::unique_ptr<TrainingStep> prepare(const TrainingGroup& group, const TrainingRowPlan& row, const TrainingRun& run) const override;
   lcnn::Comparison verify(const TrainingGroup& group, const TrainingRowPlan& row, const TrainingRun& run) const override;
 };
