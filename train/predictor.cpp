@@ -8,6 +8,7 @@
 #include <charconv>
 #include <chrono>
 #include <cstring>
+#include <optional>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
@@ -107,6 +108,9 @@ struct Predictor::State {
         batch(batch),
         model(make_model(checkpoint.architecture)),
         normalized(checkpoint.normalization, this->device) {
+#if LCNN_HAS_CUDA
+    if (device == Device::cuda) stream.emplace(make_stream());
+#endif
     restore_model(checkpoint, *model);
     model->to(this->device);
     model->eval();
@@ -134,6 +138,9 @@ struct Predictor::State {
   std::string variant;                    // empty without LookupConv2d, like
   std::unique_ptr<VariantLayers> layers;  // this
   std::vector<double> milliseconds;  // of each batch
+#if LCNN_HAS_CUDA
+  std::optional<CurrentStream> stream;  // variants time their choices in graphs, and the default stream cannot be captured
+#endif
 };
 
 Predictor::Predictor(const std::filesystem::path& checkpoint, const std::string& variant, Device device, std::int64_t batch,
