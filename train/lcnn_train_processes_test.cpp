@@ -74,7 +74,8 @@ class LcnnTrainProcesses : public LcnnTrain {
 
 TEST_F(LcnnTrainProcesses, TakeTheStepsOfOneProcess) {
   // 200 images in batches of 60: the last one's 20 are shared out unevenly by three.
-  const std::vector<std::vector<std::string>> kinds{{"--optimizer=sgd"}, {"--optimizer=adam", "--accumulate=2"}, {"--autocast=fp16", "--crop=1", "--flip=0.5"}};
+  const std::vector<std::vector<std::string>> kinds{{"--optimizer=sgd"}, {"--optimizer=adam", "--accumulate=2"}, {"--autocast=fp16", "--crop=1", "--flip=0.5"},
+                                                    {"--channels-last"}};
   for (std::size_t i = 0; i < kinds.size(); ++i) {
     std::vector<std::string> options{"--model=lenet", "--convolution=pooled", "--lambda=0.01", "--batch=60", "--epochs=3"};
     options.insert(options.end(), kinds[i].begin(), kinds[i].end());

@@ -57,6 +57,16 @@ TEST_F(LcnnTrainStep, EveryKindOfStepIsContinuedToTheSameEnd) {
   }
 }
 
+TEST_F(LcnnTrainStep, ChannelsLastIsTheSameTrainingInAnotherLayout) {
+  const std::vector<std::string> options{"--convolution=pooled", "--lambda=0.01", "--schedule=constant"};
+  expect_trained(joined(options, {"--epochs=2"}), "planes");
+  expect_trained(joined(options, {"--epochs=2", "--channels-last"}), "last");
+  EXPECT_LT(difference("planes", "last"), 1e-4);
+  expect_trained(joined(options, {"--epochs=1", "--channels-last"}), "parts");
+  expect_trained({"--resume", "--epochs=2", "--channels-last"}, "parts");
+  expect_same_end("last", "parts", {"/last.safetensors"});
+}
+
 TEST_F(LcnnTrainStep, AnInterruptedStepIsContinuedToTheSameEnd) {
   const std::vector<std::string> options{"--accumulate=3", "--batch=7", "--autocast=fp16", "--epochs=8"};
   expect_trained(options, "whole");

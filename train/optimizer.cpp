@@ -19,7 +19,7 @@ torch::Tensor matching(const NamedTensors& state, const std::string& name, const
   if (found == state.end() || found->second.sizes() != parameter.sizes()) {
     throw std::runtime_error("the optimizer's " + name + " is missing or of another shape");
   }
-  return found->second.to(parameter.device(), parameter.scalar_type(), /*non_blocking=*/false, /*copy=*/true);
+  return torch::empty_like(parameter).copy_(found->second);
 }
 
 // A dense tensor with the strides of another of the same sizes: fused kernels go through memory. Gradients come so, but for axes

@@ -49,6 +49,7 @@ struct Options {
   std::string out;
   bool resume = false;
   bool deterministic = false;  // on a GPU, too
+  bool channels_last = false;  // images and weights in memory
   bool graph = false;          // steps as CUDA graphs (train/step_graph.h)
 
   std::map<std::string, std::string> values;  // every option that a training is defined by, as text, defaults too

@@ -8,14 +8,15 @@
 #include <charconv>
 #include <chrono>
 #include <cstring>
-#include <optional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <stdexcept>
 
 #include "bench/statistics.h"
 #include "train/checkpoint.h"
 #include "train/normalizer.h"
 #include "train/variant_layers.h"
+#include "variants/runtime.h"
 #include "variants/variant_table.h"
 
 namespace lcnn::train {

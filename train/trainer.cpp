@@ -157,6 +157,7 @@ Training::Training(const Options& options, const Architecture& architecture, con
   model_->to(device_);
   group_.broadcast(model_->parameters());
   group_.broadcast(model_->buffers());
+  if (options.channels_last) model_->to_channels_last();
   parameters_ = trained_parameters(*model_);
   optimizer_ = make_optimizer(options, parameters_);
   if (options.graph) graph_.emplace();
@@ -204,8 +205,10 @@ ScoreSums Training::add_step_gradients(const std::vector<torch::Tensor>& parts, 
     if (parts[i].numel() == 0) continue;
     const torch::Tensor targets = training_.targets(parts[i]);
     const auto own = static_cast<double>(parts[i].numel());
-    const StepResult result = graph_ ? graph_->gradients(*model_, training_.images(bytes[i]), targets, objective, own / images)
-                                     : add_gradients(*model_, training_.images(bytes[i]), targets, objective, own / images);
+    torch::Tensor part = training_.images(bytes[i]);
+    if (options_.channels_last) part = part.contiguous(torch::MemoryFormat::ChannelsLast);
+    const StepResult result = graph_ ? graph_->gradients(*model_, part, targets, objective, own / images)
+                                     : add_gradients(*model_, part, targets, objective, own / images);
     sums.add(result.loss * own, correct_of(result.outputs, targets));
   }
   if (group_.world().alone()) return sums;
