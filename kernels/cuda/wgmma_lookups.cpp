@@ -1,11 +1,12 @@
 #include "kernels/cuda/wgmma_lookups.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <map>
 #include <numeric>
-#include <utility>
+#include <tuple>
 
 #include "kernels/cuda/tile_sizes.h"
 #include "kernels/weights.h"
@@ -14,42 +15,95 @@ namespace lcnn::cuda {
 namespace {
 
 struct Element {
-  int channel, within;  // of the block, of the step's entries
+  int channel, within;  // of the block, of the step's elements of P
   float coefficient;
 };
-using Steps = std::map<std::pair<int, int>, std::vector<Element>>;  // by tap and block of entries
+// Which two of each four entries a channel of sparse P has, two bits each, the lower one first.
+struct Pairs {
+  int channel, four, bits;
+};
+struct Step {
+  std::vector<Element> elements;
+  std::vector<Pairs> pairs;
+};
+using Steps = std::map<std::tuple<int, int, int>, Step>;  // by tap, block of entries, and how many steps of these are in front
+
+constexpr std::uint32_t kNoEntries = 0x44444444;  // metadata of pairs of the first two entries
 
 std::uint32_t word_of(Precision precision, float value) {
   return element_bytes(precision) == 2 ? bits_of(precision, value) : std::bit_cast<std::uint32_t>(round_to(precision, value));
 }
 
-Steps steps_of(const Conv2dProblem& stage, const LookupTable& lookups, std::span<const int> order, int step_entries, int first, int channels) {
+// One lookup of a channel: the entry within its block, and the coefficient.
+struct Lookup {
+  int entry;
+  float coefficient;
+};
+
+// Two of four entries a step, in ascending order; a single one beside the first or, being that, the second of the four.
+void add_sparse(int channel, int four, std::vector<Lookup> lookups, const std::array<int, 2>& place, Steps& steps) {
+  std::ranges::sort(lookups, {}, &Lookup::entry);
+  for (std::size_t i = 0; i < lookups.size(); i += 2) {
+    Step& step = steps[{place[0], place[1], static_cast<int>(i / 2)}];
+    const int low = lookups[i].entry % 4;
+    if (i + 1 < lookups.size()) {
+      step.elements.push_back({channel, 2 * four, lookups[i].coefficient});
+      step.elements.push_back({channel, 2 * four + 1, lookups[i + 1].coefficient});
+      step.pairs.push_back({channel, four, low | lookups[i + 1].entry % 4 << 2});
+    } else {
+      step.elements.push_back({channel, 2 * four + (low > 0), lookups[i].coefficient});
+      step.pairs.push_back({channel, four, std::max(low, 1) << 2});
+    }
+  }
+}
+
+Steps steps_of(const Conv2dProblem& stage, const LookupTable& lookups, std::span<const int> order, int step_entries, bool sparse, int first, int channels) {
   Steps steps;
   const auto taps = static_cast<int>(stage.taps());
   for (int channel = 0; channel < channels; ++channel) {
     for (int tap = 0; tap < taps; ++tap) {
       const std::size_t row = static_cast<std::size_t>(first + channel) * taps + tap;
+      std::map<int, std::vector<Lookup>> by_four;  // by entry / 4, where P is sparse
       for (std::int32_t i = lookups.row_offsets[row]; i < lookups.row_offsets[row + 1]; ++i) {
         if (lookups.coefficients[i] == 0.0f) continue;
         const int entry = order[lookups.indices[i]];
-        steps[{tap, entry / step_entries}].push_back({channel, entry % step_entries, lookups.coefficients[i]});
+        if (sparse) {
+          by_four[entry / 4].push_back({entry, lookups.coefficients[i]});
+        } else {
+          steps[{tap, entry / step_entries, 0}].elements.push_back({channel, entry % step_entries, lookups.coefficients[i]});
+        }
       }
+      for (const auto& [four, some] : by_four) add_sparse(channel, four % (step_entries / 4), some, {tap, four * 4 / step_entries}, steps);
     }
   }
   return steps;
 }
 
+// Where a product of a warpgroup finds which entries a row of sparse P has: sets the four bits of four entries in the words of
+// its 128 threads. Threads 2 * selector and 2 * selector + 1 of each four have 16 entries each of rows i and i + 8 of the
+// warp's 16, so that one word a thread serves two products (PTX ISA, wgmma.mma_async.sp, sparsity metadata of .f16).
+void set_metadata(std::uint32_t* words, int selector, const Pairs& pairs) {
+  const int row = pairs.channel % 64, thread = row / 16 * 32 + row % 8 * 4 + selector * 2 + pairs.four / 4;
+  const int shift = row % 16 / 8 * 16 + pairs.four % 4 * 4;
+  words[thread] = (words[thread] & ~(0xFu << shift)) | static_cast<std::uint32_t>(pairs.bits) << shift;
+}
+
 void append_lookups(const Conv2dProblem& stage, const Steps& steps, Precision precision, const WgmmaPlaces& places, int block_channels, int slot_steps,
-                    int most_slots, std::vector<std::uint32_t>& record) {
+                    bool sparse, int most_slots, std::vector<std::uint32_t>& record) {
   const auto bytes = static_cast<int>(element_bytes(precision)), kernel_w = static_cast<int>(stage.kernel[1]);
-  std::vector<std::uint32_t> place, first{0}, list;
+  const int slot_pairs = divide_up(slot_steps, 2), pair_words = 2 * block_channels;  // 128 for each 64 channels
+  std::vector<std::uint32_t> place, first{0}, list, metadata(sparse ? static_cast<std::size_t>(most_slots) * slot_pairs * pair_words : 0, kNoEntries);
   std::uint32_t lookups = 0;
-  for (const auto& [key, elements] : steps) {
-    const auto [tap, block] = key;
+  for (const auto& [key, parts] : steps) {
+    const auto [tap, block, in_front] = key;
     const std::int64_t shift = tap / kernel_w * stage.dilation[0] * places.pitch + tap % kernel_w * stage.dilation[1];
     const int step = static_cast<int>(place.size()) % slot_steps;
-    place.push_back(static_cast<std::uint32_t>(block * (kStepBytes / 16) * places.positions * 16 + shift * 16));
-    for (const Element& element : elements) {
+    for (const Pairs& pairs : parts.pairs) {
+      const std::size_t pair = place.size() / slot_steps * slot_pairs + step / 2;
+      set_metadata(metadata.data() + pair * pair_words + pairs.channel / 64 * 128, step % 2, pairs);
+    }
+    place.push_back(static_cast<std::uint32_t>(block * (wgmma_step_entry_bytes(sparse) / 16) * places.positions * 16 + shift * 16));
+    for (const Element& element : parts.elements) {
       const int byte = element.within * bytes;
       const auto at = static_cast<std::uint32_t>(((step * (kStepBytes / 16) + byte / 16) * block_channels + element.channel) * 16 + byte % 16) / bytes;
       const std::uint32_t value = word_of(precision, element.coefficient);
@@ -68,7 +122,8 @@ void append_lookups(const Conv2dProblem& stage, const Steps& steps, Precision pr
   first.resize(most_slots + 1, lookups);
   record.insert(record.end(), place.begin(), place.end());
   record.insert(record.end(), first.begin(), first.end());
-  record.resize((record.size() + 3) / 4 * 4);  // where lookups begin
+  record.resize((record.size() + 3) / 4 * 4);
+  record.insert(record.end(), metadata.begin(), metadata.end());
   record.insert(record.end(), list.begin(), list.end());
 }
 
@@ -76,8 +131,8 @@ void append_lookups(const Conv2dProblem& stage, const Steps& steps, Precision pr
 
 int wgmma_entries(const LookupProblem& problem) { return divide_up(problem.dictionary_size, 16) * 16; }
 
-int wgmma_slot_steps(const LookupProblem& problem, Precision precision) {
-  const int steps = static_cast<int>(problem.conv.taps()) * wgmma_entries(problem) * static_cast<int>(element_bytes(precision)) / kStepBytes;
+int wgmma_slot_steps(const LookupProblem& problem, Precision precision, bool sparse) {
+  const int steps = static_cast<int>(problem.conv.taps()) * divide_up(wgmma_entries(problem) * element_bytes(precision), wgmma_step_entry_bytes(sparse));
   const auto filled_up = [&](int slot_steps) { return divide_up(steps, slot_steps) * slot_steps; };
   int best = 4;
   for (const int other : {5, 3}) {
@@ -87,15 +142,16 @@ int wgmma_slot_steps(const LookupProblem& problem, Precision precision) {
 }
 
 WgmmaLookups wgmma_lookups(const Conv2dProblem& stage, const LookupTable& lookups, std::span<const float> bias, std::span<const int> order, Precision precision,
-                           const WgmmaPlaces& places, int block_channels, int slot_steps) {
-  const int step_entries = kStepBytes / static_cast<int>(element_bytes(precision)), out_channels = static_cast<int>(stage.out_channels);
+                           const WgmmaPlaces& places, int block_channels, int slot_steps, bool sparse) {
+  const int step_entries = wgmma_step_entry_bytes(sparse) / static_cast<int>(element_bytes(precision)), out_channels = static_cast<int>(stage.out_channels);
   std::vector<Steps> blocks;
   WgmmaLookups packed{.slot_steps = slot_steps};
   for (int first = 0; first < out_channels; first += block_channels) {
-    blocks.push_back(steps_of(stage, lookups, order, step_entries, first, std::min(block_channels, out_channels - first)));
+    blocks.push_back(steps_of(stage, lookups, order, step_entries, sparse, first, std::min(block_channels, out_channels - first)));
     packed.most_slots = std::max(packed.most_slots, divide_up(static_cast<std::int64_t>(blocks.back().size()), slot_steps));
   }
-  packed.lookups_word = (block_channels + 2 + packed.most_slots * (slot_steps + 1) + 3) / 4 * 4;
+  packed.metadata_word = (block_channels + 2 + packed.most_slots * (slot_steps + 1) + 3) / 4 * 4;
+  packed.lookups_word = packed.metadata_word + (sparse ? packed.most_slots * divide_up(slot_steps, 2) * 2 * block_channels : 0);
   std::vector<std::vector<std::uint32_t>> records;
   std::size_t words = 0;
   for (std::size_t block = 0; block < blocks.size(); ++block) {
@@ -104,7 +160,7 @@ WgmmaLookups wgmma_lookups(const Conv2dProblem& stage, const LookupTable& lookup
       const std::size_t channel = block * block_channels + i;
       record[i] = std::bit_cast<std::uint32_t>(channel < bias.size() ? bias[channel] : 0.0f);
     }
-    append_lookups(stage, blocks[block], precision, places, block_channels, slot_steps, packed.most_slots, record);
+    append_lookups(stage, blocks[block], precision, places, block_channels, slot_steps, sparse, packed.most_slots, record);
     words = std::max(words, record.size());
   }
   words = (words + 3) / 4 * 4;
