@@ -57,6 +57,7 @@ inline std::unique_ptr<std::barrier<>> block_barrier;
 inline std::vector<std::unique_ptr<std::barrier<>>> warp_barriers, warpgroup_barriers, named_barriers;
 inline std::vector<unsigned> shuffled;
 inline std::vector<uint2> exchanged;  // between the threads of a warp
+inline std::vector<const unsigned*> metadata_registers;  // of each thread, for the product that its warp begins
 
 // Of 64 bits in shared memory.
 struct Barrier {
@@ -231,26 +232,28 @@ struct Product {
     });
   }
 };
-// A thread has the entries of two rows, 8 apart, that metadata of two threads of its four say.
+// A thread has the entries of two rows, 8 apart, that metadata of two threads of its four say. The product reads it when it
+// is done, not when it is begun: a register that is loaded again too early shows in the result.
 template <int kColumns>
 struct SparseProduct {
   template <int kSelector>
-  static void add(float (&d)[kColumns / 2], u64 a, u64 b, u32 metadata, int accumulate) {
-    emulation::exchanged[threadIdx.x] = {metadata, 0};
+  static void add(float (&d)[kColumns / 2], u64 a, u64 b, const u32& metadata, int accumulate) {
+    emulation::metadata_registers[threadIdx.x] = &metadata;
     __syncwarp();
-    const uint2* from = &emulation::exchanged[threadIdx.x / 4 * 4 + kSelector * 2];
-    const u32 words[2] = {from[0].x, from[1].x};
+    const u32* const* from = &emulation::metadata_registers[threadIdx.x / 4 * 4 + kSelector * 2];
+    const u32 *low_entries = from[0], *high_entries = from[1];
     __syncwarp();
-    int entries[2][16];  // of the 32 those that a row has
-    for (int row = 0; row < 2; ++row) {
-      for (int four = 0; four < 8; ++four) {
-        const u32 pair = words[four / 4] >> (row * 16 + four % 4 * 4) & 0xF;
-        if ((pair & 3) >= pair >> 2) std::fprintf(stderr, "metadata %x of four entries\n", pair), std::abort();
-        entries[row][four * 2] = four * 4 + (pair & 3);
-        entries[row][four * 2 + 1] = four * 4 + (pair >> 2);
-      }
-    }
     emulation::products.push_back([=, sums = &d[0], thread = threadIdx.x] {
+      const u32 words[2] = {*low_entries, *high_entries};
+      int entries[2][16];  // of the 32 those that a row has
+      for (int row = 0; row < 2; ++row) {
+        for (int four = 0; four < 8; ++four) {
+          const u32 pair = words[four / 4] >> (row * 16 + four % 4 * 4) & 0xF;
+          if ((pair & 3) >= pair >> 2) std::fprintf(stderr, "metadata %x of four entries\n", pair), std::abort();
+          entries[row][four * 2] = four * 4 + (pair & 3);
+          entries[row][four * 2 + 1] = four * 4 + (pair >> 2);
+        }
+      }
       const int first = thread / 32 % 4 * 16 + thread % 32 / 4, column = thread % 4 * 2;
       for (int i = 0; i < kColumns / 2; ++i) {
         const int row = i / 2 % 2;
@@ -312,6 +315,7 @@ void run(unsigned blocks, unsigned threads, int named_threads, const Kernel& ker
     for (int i = 0; i < 16; ++i) named_barriers.push_back(std::make_unique<std::barrier<>>(named_threads));
     shuffled.assign(threads / 32, 0);
     exchanged.assign(threads, {});
+    metadata_registers.assign(threads, nullptr);
     std::vector<std::thread> all;
     for (unsigned thread = 0; thread < threads; ++thread) {
       all.emplace_back([thread, &kernel] {

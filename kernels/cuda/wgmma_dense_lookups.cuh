@@ -4,10 +4,11 @@ constexpr int kGroupTiles = PART_POSITIONS / 64;
 
 using Sums = float[kGroupTiles][BLOCK_CHANNELS / 2];
 
-// What a slot's products take besides the slot.
+// What a slot's products take besides the slot: addresses, which they have once they are begun.
 struct SlotOperands {
+  static constexpr bool kReadByProducts = false;
   u32 place[SLOT_STEPS];
-  __device__ SlotOperands(const Record& record, const Part&, int slot) {
+  __device__ __forceinline__ void load(const Record& record, const Part&, int slot) {
 #pragma unroll
     for (int k = 0; k < SLOT_STEPS; ++k) place[k] = record.place(slot * SLOT_STEPS + k);
   }

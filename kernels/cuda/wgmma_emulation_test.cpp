@@ -148,6 +148,9 @@ TEST(WgmmaEmulation, MatchesTheFloat64ReferenceWithSparseP) {
       // X in slices; P in a ring; warpgroups that take turns, more pieces than they take at once.
       {problem(4, 200, 7, 136, {3, 3}, {1, 1}, 70, 2), {.rows = 7, .columns = 8, .block_channels = 64, .output_groups = 2, .chunk_rows = 7, .stages = 2,
                                                         .entry_buffers = 2, .sets = 2, .piece = 48}, 4, 2},
+      // Several slots, all resident; a part stored in two pieces that are under way together; entries filled up to a step; S twice.
+      {problem(3, 24, 11, 72, {1, 2}, {1, 2}, 130, 3), {.rows = 7, .columns = 12, .block_channels = 128, .output_groups = 2, .chunk_rows = 7, .entry_buffers = 2,
+                                                       .piece = 112}, 99, 2},
       // Rows wider than 64 positions; every entry is looked up.
       {problem(1, 16, 70, 64, {1, 3}, {1, 1}, 16, 16), {.rows = 1, .columns = 71, .block_channels = 64, .output_groups = 2, .chunk_rows = 1, .piece = 64}, 99, 3},
   };

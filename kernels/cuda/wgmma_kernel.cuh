@@ -208,20 +208,26 @@ __device__ __forceinline__ void multiply_lookups(const Shared& shared, u32 entri
   const int slots = record.slots();
   int buffer = RESIDENT ? 0 : pass * slots % RING, parity = RESIDENT ? 0 : pass * slots / RING & 1;
   u32 previous = 0;
+  SlotOperands operands;
+  const auto free_previous = [&] {
+    if (!RESIDENT && threadIdx.x % 128 == 0) arrive(previous);
+  };
 #pragma unroll 1
   for (int slot = 0; slot < slots; ++slot) {
-    const SlotOperands operands(record, part, slot);
+    if constexpr (SlotOperands::kReadByProducts) {
+      wait_products<0>();
+      if (slot > 0) free_previous();
+    }
+    operands.load(record, part, slot);
     wait_barrier(shared.slot(buffer), parity);
     begin_products();
     add_slot(sums, operands, part, shared.ring + buffer * kSlotBytes, entries, slot);
     commit_products();
-    if constexpr (!RESIDENT) {
-      if (slot > 0) {
-        wait_products<1>();
-        if (threadIdx.x % 128 == 0) arrive(previous);
-      }
-      previous = shared.slot_free(buffer);
+    if (!SlotOperands::kReadByProducts && !RESIDENT && slot > 0) {
+      wait_products<1>();
+      free_previous();
     }
+    previous = shared.slot_free(buffer);
     if (++buffer == RING) {
       buffer = 0;
       parity ^= !RESIDENT;
@@ -229,7 +235,7 @@ __device__ __forceinline__ void multiply_lookups(const Shared& shared, u32 entri
   }
   if (SETS > 1 && threadIdx.x % 128 == 0) arrive(shared.turn((pass + 1) % SETS));
   wait_products<0>();
-  if (!RESIDENT && threadIdx.x % 128 == 0) arrive(previous);
+  free_previous();
 }
 
 // A warpgroup's parts of the outputs.

@@ -51,6 +51,28 @@ TEST(WgmmaSource, TriesBothFormsOfPAt16Bits) {
   }
 }
 
+// A tile is listed by what its record is expected to take; where the record takes more, the host asks for too much memory, or gets a ring.
+TEST(WgmmaSource, ATileWithoutARingNeedsMoreSharedMemoryThanABlockHas) {
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    const TestProblem test = wgmma_problem(seed, 1'000'000);
+    const VectorForm form = vector_form(test.problem, test.weights(Precision::fp16));
+    const std::vector<int> order = entries_by_tap(form.weights.lookups);
+    for (const WgmmaTile& tile : wgmma_kinds(form, Precision::fp16, kSharedLimit, kMultiprocessors)) {
+      const WgmmaLayout layout(form.problem, Precision::fp16, tile);
+      const WgmmaLookups lookups = wgmma_lookups(form.problem.lookup_stage(), form.weights.lookups, form.weights.bias, order, Precision::fp16, layout.places(),
+                                                 tile.block_channels, layout.slot_steps, tile.sparse());
+      // Also beside so much else that not all, or none, of the slots fit.
+      const int least = std::min(lookups.most_slots, 2), all = layout.shared_bytes(lookups.most_slots, lookups.record_bytes);
+      for (int limit = kSharedLimit; limit > all - lookups.most_slots * layout.slot_bytes - 1; limit -= layout.slot_bytes / 2) {
+        const int ring = layout.ring(lookups.most_slots, lookups.record_bytes, limit);
+        ASSERT_LE(ring, lookups.most_slots);
+        if (ring == 0) ASSERT_GT(layout.shared_bytes(least, lookups.record_bytes), limit) << test << " " << tile_name(tile);
+        else ASSERT_LE(layout.shared_bytes(ring, lookups.record_bytes), limit) << test << " " << tile_name(tile);
+      }
+    }
+  }
+}
+
 TEST(WgmmaSource, EveryTileCoversTheOutputAndHoldsThePositionsThatItReads) {
   for (std::uint64_t seed = 0; seed < 40; ++seed) {
     const TestProblem test = wgmma_problem(seed, 1'000'000);
