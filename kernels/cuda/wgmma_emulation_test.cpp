@@ -58,7 +58,7 @@ class Emulation {
     const auto& [problem, weights] = form;
     const Conv2dProblem& conv = problem.conv;
     const WgmmaLayout layout(problem, Precision::fp16, tile);
-    const std::vector<int> order = entries_by_tap(weights.lookups);
+    const std::vector<int> order = wgmma_order(weights.lookups, Precision::fp16);
     const WgmmaLookups lookups = wgmma_lookups(problem.lookup_stage(), weights.lookups, weights.bias, order, Precision::fp16, layout.places(),
                                                tile.block_channels, layout.slot_steps, tile.sparse());
     ring = std::clamp(ring, 1, lookups.most_slots);

@@ -111,7 +111,7 @@ class WgmmaFused final : public PreparedConvolution {
         shared_limit_(DeviceLimits().shared_bytes),
         multiprocessors_(DeviceLimits().multiprocessors),
         tiles_(tiles_for(form.problem, precision, form.weights.lookups.lookups())),
-        order_(entries_by_tap(form.weights.lookups)),
+        order_(wgmma_order(form.weights.lookups, precision)),
         dictionary_(upload(std::span<const std::uint32_t>(wgmma_dictionary(form.problem, form.weights.dictionary, order_, precision)),
                            MemoryKind::weights, execution)),
         chosen_(choose(form, execution)) {}

@@ -7,6 +7,7 @@
 #include <map>
 #include <numeric>
 #include <tuple>
+#include <utility>
 
 #include "kernels/cuda/tile_sizes.h"
 #include "kernels/weights.h"
@@ -127,6 +128,73 @@ void append_lookups(const Conv2dProblem& stage, const Steps& steps, Precision pr
   record.insert(record.end(), list.begin(), list.end());
 }
 
+std::vector<int> entries_by_tap(const LookupTable& lookups) {
+  const auto taps = static_cast<std::size_t>(lookups.kernel[0] * lookups.kernel[1]);
+  std::vector<std::size_t> first_tap(lookups.dictionary_size, taps);
+  for (std::size_t row = 0; row + 1 < lookups.row_offsets.size(); ++row) {
+    for (std::int32_t i = lookups.row_offsets[row]; i < lookups.row_offsets[row + 1]; ++i) {
+      first_tap[lookups.indices[i]] = std::min(first_tap[lookups.indices[i]], row % taps);
+    }
+  }
+  std::vector<int> entry_at(first_tap.size()), order(first_tap.size());
+  std::iota(entry_at.begin(), entry_at.end(), 0);
+  std::ranges::stable_sort(entry_at, {}, [&](int entry) { return first_tap[entry]; });
+  for (std::size_t row = 0; row < entry_at.size(); ++row) order[entry_at[row]] = static_cast<int>(row);
+  return order;
+}
+
+// The first exchanges found that leave fewer steps for a third lookup among four entries, until none does: random lookups of up
+// to 5% of the entries then need none.
+std::vector<int> spread_over_fours(const LookupTable& lookups, std::vector<int> order) {
+  constexpr int kStepEntries = kStepBytes / 2, kMostRounds = 4;
+  const auto entries = static_cast<int>(order.size()), fours = divide_up(entries, 4);
+  const std::size_t rows = lookups.row_offsets.size() - 1;
+  std::vector<int> entry_at(order.size());
+  for (int entry = 0; entry < entries; ++entry) entry_at[order[entry]] = entry;
+  std::vector<std::vector<std::size_t>> rows_of(order.size());  // that look an entry up
+  std::vector<std::uint8_t> counts(rows * fours);               // of a row's lookups among four entries
+  for (std::size_t row = 0; row < rows; ++row) {
+    for (std::int32_t i = lookups.row_offsets[row]; i < lookups.row_offsets[row + 1]; ++i) {
+      if (lookups.coefficients[i] == 0.0f) continue;
+      rows_of[lookups.indices[i]].push_back(row);
+      ++counts[row * fours + order[lookups.indices[i]] / 4];
+    }
+  }
+  const auto more_steps = [](int count) { return std::max(0, (count - 1) / 2); };
+  // Steps more, where negative fewer, for the rows of an entry that goes from four to four.
+  const auto move = [&](int entry, int from, int to) {
+    int change = 0;
+    for (const std::size_t row : rows_of[entry]) {
+      std::uint8_t &left = counts[row * fours + from], &entered = counts[row * fours + to];
+      change -= more_steps(left) + more_steps(entered);
+      change += more_steps(--left) + more_steps(++entered);
+    }
+    return change;
+  };
+  const auto exchange = [&](int at, int other) {
+    const int change = move(entry_at[at], at / 4, other / 4) + move(entry_at[other], other / 4, at / 4);
+    std::swap(entry_at[at], entry_at[other]);
+    return change;
+  };
+  const auto crowded = [&](int at) {
+    return std::ranges::any_of(rows_of[entry_at[at]], [&](std::size_t row) { return counts[row * fours + at / 4] > 2; });
+  };
+  bool helped = true;
+  for (int round = 0; helped && round < kMostRounds; ++round) {
+    helped = false;
+    for (int at = 0; at < entries; ++at) {
+      const int first = at / kStepEntries * kStepEntries, last = std::min(first + kStepEntries, entries);
+      for (int other = first; other < last && crowded(at); ++other) {
+        if (other / 4 == at / 4) continue;
+        if (exchange(at, other) < 0) helped = true;
+        else exchange(at, other);
+      }
+    }
+  }
+  for (int at = 0; at < entries; ++at) order[entry_at[at]] = at;
+  return order;
+}
+
 }  // namespace
 
 int wgmma_entries(const LookupProblem& problem) { return divide_up(problem.dictionary_size, 16) * 16; }
@@ -172,19 +240,9 @@ WgmmaLookups wgmma_lookups(const Conv2dProblem& stage, const LookupTable& lookup
   return packed;
 }
 
-std::vector<int> entries_by_tap(const LookupTable& lookups) {
-  const auto taps = static_cast<std::size_t>(lookups.kernel[0] * lookups.kernel[1]);
-  std::vector<std::size_t> first_tap(lookups.dictionary_size, taps);
-  for (std::size_t row = 0; row + 1 < lookups.row_offsets.size(); ++row) {
-    for (std::int32_t i = lookups.row_offsets[row]; i < lookups.row_offsets[row + 1]; ++i) {
-      first_tap[lookups.indices[i]] = std::min(first_tap[lookups.indices[i]], row % taps);
-    }
-  }
-  std::vector<int> entry_at(first_tap.size()), order(first_tap.size());
-  std::iota(entry_at.begin(), entry_at.end(), 0);
-  std::ranges::stable_sort(entry_at, {}, [&](int entry) { return first_tap[entry]; });
-  for (std::size_t row = 0; row < entry_at.size(); ++row) order[entry_at[row]] = static_cast<int>(row);
-  return order;
+std::vector<int> wgmma_order(const LookupTable& lookups, Precision precision) {
+  std::vector<int> order = entries_by_tap(lookups);
+  return element_bytes(precision) == 2 ? spread_over_fours(lookups, std::move(order)) : order;
 }
 
 std::vector<std::uint32_t> wgmma_dictionary(const LookupProblem& problem, std::span<const float> dictionary, std::span<const int> order,

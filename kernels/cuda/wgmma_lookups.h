@@ -49,8 +49,9 @@ WgmmaLookups wgmma_lookups(const Conv2dProblem& stage, const LookupTable& lookup
                            const WgmmaPlaces& places, int block_channels, int slot_steps, bool sparse);
 
 // The order in which entries that the same taps look up are neighbours, so that a filter dictionary's steps are few: by the
-// first tap that looks an entry up.
-std::vector<int> entries_by_tap(const LookupTable& lookups);
+// first tap that looks an entry up. At 16 bits entries of a dense step are then exchanged where channels would look up more than
+// two of four neighbours at a tap, which costs sparse P another step.
+std::vector<int> wgmma_order(const LookupTable& lookups, Precision precision);
 
 // D [dictionary_size, in_channels] as [slice of 128 bytes of channels][entry of wgmma_entries()][128 bytes], the 16-byte
 // pieces of a row exchanged as the swizzle of 128 bytes does (PTX ISA, matrix descriptors); zeros where there is neither.

@@ -32,7 +32,7 @@ TEST(WgmmaLookups, HoldEveryLookupOnceAndNothingElse) {
     const int block_channels = seed % 3 == 0 ? 64 : 128, slot_steps = wgmma_slot_steps(form.problem, precision, sparse);
     const int step_bytes = sparse ? 64 : 32;  // of entries
     const WgmmaPlaces places{1000, 40};
-    const std::vector<int> order = entries_by_tap(form.weights.lookups);
+    const std::vector<int> order = wgmma_order(form.weights.lookups, precision);
     const WgmmaLookups packed = wgmma_lookups(stage, form.weights.lookups, form.weights.bias, order, precision, places, block_channels, slot_steps, sparse);
     std::vector<int> entry_of(order.size());
     for (std::size_t entry = 0; entry < order.size(); ++entry) entry_of[order[entry]] = static_cast<int>(entry);
@@ -85,7 +85,7 @@ TEST(WgmmaLookups, OfSparsePTakeASecondStepForAThirdAmongFour) {
   std::vector<float> dense(32);
   for (std::size_t i = 0; i < dense.size(); ++i) dense[i] = static_cast<float>(i + 1);
   const LookupTable table = lookup_table_from_dense(dense, 1, 32, {1, 1});
-  const WgmmaLookups packed = wgmma_lookups(stage, table, {}, entries_by_tap(table), Precision::fp16, {1000, 40}, 64, 3, true);
+  const WgmmaLookups packed = wgmma_lookups(stage, table, {}, wgmma_order(table, Precision::fp16), Precision::fp16, {1000, 40}, 64, 3, true);
   const std::uint32_t* words = packed.records.data();
   EXPECT_EQ(words[64], 1u);                       // slots
   EXPECT_EQ(words[packed.metadata_word + 0], 0x44444444u);  // entries 0 and 1 of row 0, and of row 8, which has none
@@ -93,12 +93,26 @@ TEST(WgmmaLookups, OfSparsePTakeASecondStepForAThirdAmongFour) {
   EXPECT_EQ(words[packed.metadata_word + 3], 0x4444EEEEu);
 }
 
+// ResNet-18's layers of 128 to 512 channels, LCNN-fast, and three times their lookups: no step but those that every tap of all entries takes.
+TEST(WgmmaLookups, OfSparsePTakeNoSecondStepWhereEntriesCanBeSpread) {
+  for (const std::int64_t channels : {128, 256, 512}) {
+    for (const double sparsity : {1.0, 3.0}) {
+      if (channels == 128 && sparsity == 3.0) continue;  // a tenth of P
+      const TestProblem test{.problem = {{.batch = 1, .in_channels = channels, .height = 7, .width = 7, .out_channels = channels, .kernel = {3, 3}, .padding = {1, 1}},
+                                         channels / 4}, .sparsity = sparsity};
+      const LookupTable table = test.weights(Precision::fp16).lookups;
+      const WgmmaLookups packed = wgmma_lookups(test.problem.lookup_stage(), table, {}, wgmma_order(table, Precision::fp16), Precision::fp16, {1000, 40}, 128, 1, true);
+      EXPECT_LE(packed.most_slots, 9 * divide_up(test.problem.dictionary_size, 32)) << test;
+    }
+  }
+}
+
 // The seed layer: 10 filters of 9 taps are 90 entries, and each tap looks up 10 of them.
 TEST(WgmmaLookups, OfAFilterDictionaryHaveFewSteps) {
   const TestProblem test{.problem = {{.batch = 1, .in_channels = 8, .height = 14, .width = 14, .out_channels = 128, .kernel = {3, 3}, .padding = {1, 1}},
                                      10, Granularity::filter}};
   const VectorForm form = vector_form(test.problem, test.weights(Precision::fp16));
-  const WgmmaLookups packed = wgmma_lookups(form.problem.lookup_stage(), form.weights.lookups, {}, entries_by_tap(form.weights.lookups), Precision::fp16,
+  const WgmmaLookups packed = wgmma_lookups(form.problem.lookup_stage(), form.weights.lookups, {}, wgmma_order(form.weights.lookups, Precision::fp16), Precision::fp16,
                                             {1000, 40}, 128, 3, false);
   EXPECT_LE(packed.most_slots * 3, 18);
 }

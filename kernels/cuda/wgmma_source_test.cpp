@@ -30,7 +30,7 @@ TEST(WgmmaSource, CompilesForAwkwardProblemsInEveryPrecision) {
     const WgmmaTile& tile = of_form != tiles.end() ? *of_form : tiles[seed % tiles.size()];
     const WgmmaLayout layout(form.problem, precision, tile);
     const WgmmaLookups lookups =
-        wgmma_lookups(form.problem.lookup_stage(), form.weights.lookups, form.weights.bias, entries_by_tap(form.weights.lookups), precision,
+        wgmma_lookups(form.problem.lookup_stage(), form.weights.lookups, form.weights.bias, wgmma_order(form.weights.lookups, precision), precision,
                       layout.places(), tile.block_channels, layout.slot_steps, tile.sparse());
     const int ring = layout.ring(lookups.most_slots, lookups.record_bytes, kSharedLimit);
     ASSERT_NO_THROW(nvrtc_compile(wgmma_source(form.problem, precision, tile, layout, lookups, std::max(ring, 1)), "sm_90a")) << test;
@@ -56,7 +56,7 @@ TEST(WgmmaSource, ATileWithoutARingNeedsMoreSharedMemoryThanABlockHas) {
   for (std::uint64_t seed = 0; seed < 40; ++seed) {
     const TestProblem test = wgmma_problem(seed, 1'000'000);
     const VectorForm form = vector_form(test.problem, test.weights(Precision::fp16));
-    const std::vector<int> order = entries_by_tap(form.weights.lookups);
+    const std::vector<int> order = wgmma_order(form.weights.lookups, Precision::fp16);
     for (const WgmmaTile& tile : wgmma_kinds(form, Precision::fp16, kSharedLimit, kMultiprocessors)) {
       const WgmmaLayout layout(form.problem, Precision::fp16, tile);
       const WgmmaLookups lookups = wgmma_lookups(form.problem.lookup_stage(), form.weights.lookups, form.weights.bias, order, Precision::fp16, layout.places(),
