@@ -45,14 +45,17 @@ void write_product(SourceOut out, Precision precision, int columns, bool sparse)
 }
 
 // Steps of P that a block of channels is expected to have: every tap of all entries, and those that a third lookup among four
-// entries of sparse P adds.
+// entries of sparse P adds where wgmma_order() finds none without, which is for about kSpread of each 16 entries' (counted on
+// random lookups).
 double expected_steps(const LookupProblem& problem, Precision precision, std::int64_t lookups, const WgmmaTile& tile) {
   const int entry_bytes = wgmma_entries(problem) * static_cast<int>(element_bytes(precision)), step_bytes = wgmma_step_entry_bytes(tile.sparse());
   const auto taps = static_cast<double>(problem.conv.taps());
   const double steps = taps * divide_up(entry_bytes, step_bytes);
   if (!tile.sparse()) return steps;
   const double density = static_cast<double>(lookups) / (static_cast<double>(problem.conv.out_channels * problem.dictionary_size) * taps);
-  const double third = 4 * std::pow(density, 3) * (1 - density) + std::pow(density, 4);
+  constexpr double kSpread = 6;
+  const double drawn = 4 * std::pow(density, 3) * (1 - density) + std::pow(density, 4);
+  const double third = std::max(0.0, drawn - kSpread / (4 * static_cast<double>(problem.conv.out_channels) * taps));
   const double fours = tile.block_channels * step_bytes / (4.0 * static_cast<double>(element_bytes(precision)));
   return steps * (2 - std::pow(1 - third, fours));
 }
@@ -76,12 +79,14 @@ double expected_record_bytes(const LookupProblem& problem, Precision precision, 
 }
 
 // What a tile is expected to cost, in cycles, with `ring` of `slots` slots of P. Constants are fitted to 743 timed tiles with dense
-// P (rms 0.27, first choice 8% behind the best of those timed).
+// P (rms 0.27, first choice 8% behind the best of those timed), before the ring's length and sparse P counted: kSlot and kLookups
+// are what was fitted for a slot, times kBuilders.
 double cost(const LookupProblem& problem, Precision precision, std::int64_t lookups, const WgmmaTile& tile, const WgmmaLayout& layout, int slots, int ring,
             int shared_bytes, int shared_limit, int multiprocessors) {
   constexpr double kBegin = 2000, kFill = 49, kDrain = 12.4, kProducts = 0.81;                           // of a multiprocessor's blocks together
   constexpr double kLatency = 1730, kOwnFill = 30, kRefill = 1050, kWhole = 270, kForm = 0.62, kAhead = 0.83;  // of a block's X and S
-  constexpr double kPass = 2130, kStore = 300, kStep = 62, kSlot = 205, kLookups = 46;                      // of its passes
+  constexpr int kBuilders = 3;                                                                             // warps that write slots
+  constexpr double kPass = 2130, kStore = 300, kStep = 62, kSlot = 615, kLookups = 138;                    // of its passes
   const Conv2dProblem& conv = problem.conv;
   const auto bytes = static_cast<double>(element_bytes(precision)), channels = static_cast<double>(conv.in_channels);
   const int resident = std::max(1, std::min(shared_limit / (shared_bytes + 1024), 2048 / layout.threads));
@@ -103,11 +108,16 @@ double cost(const LookupProblem& problem, Precision precision, std::int64_t look
   const double refill = tile.stages == 0 ? kWhole : std::max(0.0, slices - tile.stages) / tile.stages * kRefill;
   const double load = kLatency + input / kOwnFill + refill;
   const double passes = layout.passes(), tiles64 = layout.part_positions / 64.0;
-  const double pass = (tile.sparse() ? kPass : tile.group_tiles * kPass) / tile.sets + kStore * tiles64 * layout.part_channels / 64.0 / tile.sets +
-                      steps * std::max(part_step * (tile.sparse() ? tile.output_groups / tile.sets : 1), kStep);
-  const double chain = load + form * kForm + passes * pass;
+  // A buffer of the ring is written again when the products of its slot are done, for dense P when those of the next have begun;
+  // slots that the ring does not hold at first come no faster.
   const double slot_lookups = static_cast<double>(lookups) * tile.block_channels / static_cast<double>(conv.out_channels) / slots;
-  const double build = ring >= slots ? 0 : passes * slots * (kSlot + kLookups * slot_lookups / 32);
+  const double rewrite = kSlot + kLookups * slot_lookups / 32, slot_products = layout.slot_steps * part_step * tile.output_groups / tile.sets;
+  const double period = std::max(rewrite / kBuilders, tile.sparse() ? (rewrite + slot_products) / ring : rewrite / std::max(ring - 1, 1));
+  const double build = ring >= slots ? 0 : passes * slots * period;
+  const double late = std::max(0, slots - ring) * std::max(0.0, period - slot_products);
+  const double pass = (tile.sparse() ? kPass : tile.group_tiles * kPass) / tile.sets + kStore * tiles64 * layout.part_channels / 64.0 / tile.sets +
+                      steps * std::max(part_step * (tile.sparse() ? tile.output_groups / tile.sets : 1), kStep) + late;
+  const double chain = load + form * kForm + passes * pass;
   const double following = std::max({copies, products, build, chain - load * (tile.entry_buffers > 1 ? 1 : kAhead)});
   return kBegin + std::max({copies, products, chain, build + load}) + (rounds - 1) * following;
 }
@@ -166,7 +176,7 @@ int WgmmaLayout::ring(int slots, int record_bytes, int shared_limit) const {
 }
 
 std::vector<WgmmaTile> wgmma_tiles(const LookupProblem& problem, Precision precision, std::int64_t lookups, int shared_limit, int multiprocessors) {
-  constexpr int kOtherRegisters = 36;
+  constexpr int kFormRegisters = 32, kPartRegisters = 36;  // besides sums
   const Conv2dProblem& conv = problem.conv;
   const auto out_h = static_cast<int>(conv.out_height()), out_w = static_cast<int>(conv.out_width());
   const int slices = divide_up(conv.in_channels, slice_channels(precision));
@@ -178,7 +188,7 @@ std::vector<WgmmaTile> wgmma_tiles(const LookupProblem& problem, Precision preci
     if (layout.set_parts > 1 && layout.set_parts * layout.part_positions >= (tile.sparse() ? layout.output_positions + 1 : 2 * layout.output_positions)) return;
     const int form_sums = (tile.stages > 0 ? layout.input_tiles : layout.form_tiles) * layout.entries / 2;
     const int part_sums = layout.part_positions * layout.part_channels / 128;
-    if (std::max(form_sums, part_sums) + kOtherRegisters > layout.most_registers()) return;
+    if (std::max(form_sums + kFormRegisters, part_sums + kPartRegisters) > layout.most_registers()) return;
     const auto record = static_cast<int>(expected_record_bytes(problem, precision, lookups, tile));
     const int slots = divide_up(std::llround(std::ceil(expected_steps(problem, precision, lookups, tile))), layout.slot_steps);
     const int ring = layout.ring(slots, record, shared_limit);
