@@ -41,13 +41,17 @@ __device__ __forceinline__ void tiled_copy(u32 to, const void* map, int c0, int 
 }
 
 // The same from shared memory to memory; what would lie beside the tensor is left out. Its reads of shared memory, and all of
-// it, are done behind wait_stores_read() and wait_stores() of the thread that began and committed it.
+// it, are done behind wait_stores_read() and wait_stores() of the thread that began and committed it; of kLeft committed groups
+// the reads may be under way.
 __device__ __forceinline__ void tiled_store(const void* map, u32 from, int c0, int c1, int c2, int c3) {
   asm volatile("cp.async.bulk.tensor.4d.global.shared::cta.tile.bulk_group [%0, {%2, %3, %4, %5}], [%1];" ::"l"(map), "r"(from), "r"(c0), "r"(c1), "r"(c2), "r"(c3)
                : "memory");
 }
 __device__ __forceinline__ void commit_stores() { asm volatile("cp.async.bulk.commit_group;" ::: "memory"); }
-__device__ __forceinline__ void wait_stores_read() { asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory"); }
+template <int kLeft>
+__device__ __forceinline__ void wait_stores_read() {
+  asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(kLeft) : "memory");
+}
 __device__ __forceinline__ void wait_stores() { asm volatile("cp.async.bulk.wait_group 0;" ::: "memory"); }
 
 __device__ __forceinline__ void prefetch_map(const void* map) { asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory"); }
@@ -65,6 +69,12 @@ __device__ __forceinline__ void commit_products() { asm volatile("wgmma.commit_g
 template <int kLeft>
 __device__ __forceinline__ void wait_products() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kLeft) : "memory");
+}
+
+// Two blocks of 8 x 8 elements of 16 bits as a warp's sums lie in its registers, turned over: lane i gives the address of 16
+// bytes, column i % 8 of block i / 8, for i below 16.
+__device__ __forceinline__ void store_transposed(u32 address, u32 first, u32 second) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x2.trans.shared.b16 [%0], {%1, %2};" ::"r"(address), "r"(first), "r"(second) : "memory");
 }
 
 // Threads that share a named barrier, from 1 on; 0 is __syncthreads'.

@@ -10,6 +10,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <functional>
@@ -55,6 +56,8 @@ namespace emulation {
 inline std::unique_ptr<std::barrier<>> block_barrier;
 inline std::vector<std::unique_ptr<std::barrier<>>> warp_barriers, warpgroup_barriers, named_barriers;
 inline std::vector<unsigned> shuffled;
+inline std::vector<uint2> exchanged;  // between the threads of a warp
+inline std::vector<const unsigned*> metadata_registers;  // of each thread, for the product that its warp begins
 
 // Of 64 bits in shared memory.
 struct Barrier {
@@ -72,12 +75,15 @@ struct Barrier {
 inline std::map<unsigned, Barrier> barriers;  // made by one thread before the others see them
 
 // What a thread has begun and not yet waited for.
-inline thread_local std::deque<std::vector<std::function<void()>>> product_groups;
-inline thread_local std::vector<std::function<void()>> products, stores;
+using Actions = std::vector<std::function<void()>>;
+inline thread_local std::deque<Actions> product_groups, store_groups;
+inline thread_local Actions products, stores;
 
-inline void run_all(std::vector<std::function<void()>>& actions) {
-  for (const auto& action : actions) action();
-  actions.clear();
+// Runs all groups but the last `left`.
+inline void run_groups(std::deque<Actions>& groups, std::size_t left) {
+  for (; groups.size() > left; groups.pop_front()) {
+    for (const auto& action : groups.front()) action();
+  }
 }
 
 }  // namespace emulation
@@ -185,9 +191,15 @@ inline void tiled_store(const void* map_of_tensor, u32 from, int c0, int c1, int
     }
   });
 }
-inline void commit_stores() {}
-inline void wait_stores_read() { emulation::run_all(emulation::stores); }
-inline void wait_stores() { emulation::run_all(emulation::stores); }
+inline void commit_stores() {
+  emulation::store_groups.push_back(std::move(emulation::stores));
+  emulation::stores.clear();
+}
+template <int kLeft>
+void wait_stores_read() {
+  emulation::run_groups(emulation::store_groups, kLeft);
+}
+inline void wait_stores() { emulation::run_groups(emulation::store_groups, 0); }
 
 // An operand: where it lies, what is between its blocks of 16 bytes, and whether it is swizzled.
 inline u64 swizzled_operand(u32 address) { return static_cast<u64>(address) | 1ull << 63; }
@@ -220,17 +232,62 @@ struct Product {
     });
   }
 };
+// A thread has the entries of two rows, 8 apart, that metadata of two threads of its four say. The product reads it when it
+// is done, not when it is begun: a register that is loaded again too early shows in the result.
+template <int kColumns>
+struct SparseProduct {
+  template <int kSelector>
+  static void add(float (&d)[kColumns / 2], u64 a, u64 b, const u32& metadata, int accumulate) {
+    emulation::metadata_registers[threadIdx.x] = &metadata;
+    __syncwarp();
+    const u32* const* from = &emulation::metadata_registers[threadIdx.x / 4 * 4 + kSelector * 2];
+    const u32 *low_entries = from[0], *high_entries = from[1];
+    __syncwarp();
+    emulation::products.push_back([=, sums = &d[0], thread = threadIdx.x] {
+      const u32 words[2] = {*low_entries, *high_entries};
+      int entries[2][16];  // of the 32 those that a row has
+      for (int row = 0; row < 2; ++row) {
+        for (int four = 0; four < 8; ++four) {
+          const u32 pair = words[four / 4] >> (row * 16 + four % 4 * 4) & 0xF;
+          if ((pair & 3) >= pair >> 2) std::fprintf(stderr, "metadata %x of four entries\n", pair), std::abort();
+          entries[row][four * 2] = four * 4 + (pair & 3);
+          entries[row][four * 2 + 1] = four * 4 + (pair >> 2);
+        }
+      }
+      const int first = thread / 32 % 4 * 16 + thread % 32 / 4, column = thread % 4 * 2;
+      for (int i = 0; i < kColumns / 2; ++i) {
+        const int row = i / 2 % 2;
+        float sum = accumulate ? sums[i] : 0;
+        for (int k = 0; k < 16; ++k) sum += element(a, first + row * 8, k * 2) * element(b, i / 4 * 8 + column + i % 2, entries[row][k] * 2);
+        sums[i] = sum;
+      }
+    });
+  }
+};
+inline void store_transposed(u32 address, u32 first, u32 second) {
+  emulation::exchanged[threadIdx.x] = {first, second};
+  __syncwarp();
+  const int lane = threadIdx.x % 32, warp = threadIdx.x - lane, column = lane % 8;
+  if (lane < 16) {
+    for (int row = 0; row < 8; ++row) {
+      const uint2& pairs = emulation::exchanged[warp + row * 4 + column / 2];
+      const auto value = static_cast<u16>((lane < 8 ? pairs.x : pairs.y) >> column % 2 * 16);
+      std::memcpy(memory + address + row * 2, &value, 2);
+    }
+  }
+  __syncwarp();
+}
 inline void begin_products() {}
-inline void commit_products() { emulation::product_groups.push_back(std::move(emulation::products)); }
+inline void commit_products() {
+  emulation::product_groups.push_back(std::move(emulation::products));
+  emulation::products.clear();
+}
 // A product is its warpgroup's: none of its warps gets past the wait for it before all have begun it and it is done.
 template <int kLeft>
 void wait_products() {
   std::barrier<>& warpgroup = *emulation::warpgroup_barriers[threadIdx.x / 128];
   warpgroup.arrive_and_wait();
-  while (emulation::product_groups.size() > kLeft) {
-    emulation::run_all(emulation::product_groups.front());
-    emulation::product_groups.pop_front();
-  }
+  emulation::run_groups(emulation::product_groups, kLeft);
   warpgroup.arrive_and_wait();
 }
 template <int kThreads>
@@ -257,6 +314,8 @@ void run(unsigned blocks, unsigned threads, int named_threads, const Kernel& ker
     for (unsigned group = 0; group < threads / 128; ++group) warpgroup_barriers.push_back(std::make_unique<std::barrier<>>(128));
     for (int i = 0; i < 16; ++i) named_barriers.push_back(std::make_unique<std::barrier<>>(named_threads));
     shuffled.assign(threads / 32, 0);
+    exchanged.assign(threads, {});
+    metadata_registers.assign(threads, nullptr);
     std::vector<std::thread> all;
     for (unsigned thread = 0; thread < threads; ++thread) {
       all.emplace_back([thread, &kernel] {

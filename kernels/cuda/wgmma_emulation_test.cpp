@@ -21,7 +21,7 @@ constexpr int kSharedLimit = 232448;  // an H100's
 
 // Constants and kernel without what stands for the device.
 std::string host_part(const std::string& source) {
-  const auto constants = source.find("#define ROWS "), products = source.find("using lcnn_device::u64;"), kernel = source.find("// The fused kernel whose stages");
+  const auto constants = source.find("#define ROWS "), products = source.find("using lcnn_device::u64,"), kernel = source.find("// The fused kernel whose stages");
   if (constants == std::string::npos || products == std::string::npos || kernel == std::string::npos) throw std::logic_error("the source has other parts");
   std::string part = source.substr(constants, products - constants) + source.substr(kernel);
   // A map is a pointer to what it describes.
@@ -58,9 +58,9 @@ class Emulation {
     const auto& [problem, weights] = form;
     const Conv2dProblem& conv = problem.conv;
     const WgmmaLayout layout(problem, Precision::fp16, tile);
-    const std::vector<int> order = entries_by_tap(weights.lookups);
+    const std::vector<int> order = wgmma_order(weights.lookups, Precision::fp16);
     const WgmmaLookups lookups = wgmma_lookups(problem.lookup_stage(), weights.lookups, weights.bias, order, Precision::fp16, layout.places(),
-                                               tile.block_channels, layout.slot_steps);
+                                               tile.block_channels, layout.slot_steps, tile.sparse());
     ring = std::clamp(ring, 1, lookups.most_slots);
     write("kernel.cpp", "#include \"" LCNN_HOPPER_EMULATION "\"\n" + host_part(wgmma_source(problem, Precision::fp16, tile, layout, lookups, ring)));
     const char* flags = std::getenv("LCNN_EMULATION_FLAGS");  // such as -fsanitize=thread
@@ -133,6 +133,30 @@ TEST(WgmmaEmulation, MatchesTheFloat64ReferenceAndItsBarriersHold) {
   for (const Case& each : cases) check(each);
 }
 
+TEST(WgmmaEmulation, MatchesTheFloat64ReferenceWithSparseP) {
+  const auto problem = [](std::int64_t batch, std::int64_t channels, std::int64_t size, std::int64_t out_channels, Pair kernel, Pair dilation, std::int64_t entries,
+                          double sparsity) {
+    return TestProblem{.problem = {{.batch = batch, .in_channels = channels, .height = size, .width = size + 1, .out_channels = out_channels, .kernel = kernel,
+                                    .padding = {1, 1}, .dilation = dilation}, entries}, .sparsity = sparsity};
+  };
+  const std::vector<Case> cases = {
+      // A piece of whole rows for each warpgroup, P resident; entries that fill half a step; many lookups among four entries.
+      {problem(2, 72, 9, 72, {3, 3}, {1, 1}, 33, 9), {.rows = 5, .columns = 10, .block_channels = 64, .output_groups = 2, .chunk_rows = 2, .piece = 48}, 99, 2},
+      // Two groups of channels, one piece that is no multiple of 64; S twice.
+      {problem(3, 24, 6, 136, {2, 3}, {1, 2}, 30, 1), {.rows = 3, .columns = 5, .block_channels = 128, .output_groups = 2, .chunk_rows = 5, .entry_buffers = 2,
+                                                     .piece = 24}, 99, 2},
+      // X in slices; P in a ring; warpgroups that take turns, more pieces than they take at once.
+      {problem(4, 200, 7, 136, {3, 3}, {1, 1}, 70, 2), {.rows = 7, .columns = 8, .block_channels = 64, .output_groups = 2, .chunk_rows = 7, .stages = 2,
+                                                        .entry_buffers = 2, .sets = 2, .piece = 48}, 4, 2},
+      // Several slots, all resident; a part stored in two pieces that are under way together; entries filled up to a step; S twice.
+      {problem(3, 24, 11, 72, {1, 2}, {1, 2}, 130, 3), {.rows = 7, .columns = 12, .block_channels = 128, .output_groups = 2, .chunk_rows = 7, .entry_buffers = 2,
+                                                       .piece = 112}, 99, 2},
+      // Rows wider than 64 positions; every entry is looked up.
+      {problem(1, 16, 70, 64, {1, 3}, {1, 1}, 16, 16), {.rows = 1, .columns = 71, .block_channels = 64, .output_groups = 2, .chunk_rows = 1, .piece = 64}, 99, 3},
+  };
+  for (const Case& each : cases) check(each);
+}
+
 // LCNN_TEST_PROBLEMS raises their number: each is compiled.
 TEST(WgmmaEmulation, MatchesTheFloat64ReferenceOnRandomProblems) {
   const char* wanted = std::getenv("LCNN_TEST_PROBLEMS");
@@ -140,7 +164,8 @@ TEST(WgmmaEmulation, MatchesTheFloat64ReferenceOnRandomProblems) {
   for (std::uint64_t seed = 0; seed < problems; ++seed) {
     TestProblem test = wgmma_problem(seed, 3'000'000);
     const VectorForm form = vector_form(test.problem, test.weights(Precision::fp16));
-    const std::vector<WgmmaTile> kinds = wgmma_kinds(form, Precision::fp16, kSharedLimit, 4);
+    std::vector<WgmmaTile> kinds = wgmma_kinds(form, Precision::fp16, kSharedLimit, 4);
+    std::erase_if(kinds, [&](const WgmmaTile& tile) { return tile.sparse() != (seed % 2 == 0); });  // either form of P in turn
     if (kinds.empty()) continue;  // a dictionary that is too large
     const int ring = 2 + static_cast<int>(random_bits(seed, 0) % 5), blocks = 1 + static_cast<int>(random_bits(seed, 1) % 2);
     check({.test = test, .tile = kinds[random_bits(seed, 2) % kinds.size()], .ring = ring, .blocks = blocks});

@@ -1,4 +1,4 @@
-// wgmma_fused: one kernel; both stages as dense products of warpgroups, P written from its lookups into shared memory.
+// wgmma_fused: one kernel; both stages as products of warpgroups, P, dense or 2:4 sparse, written from its lookups into shared memory.
 //
 // Problem: any vector dictionary of at most 256 entries, stride 1, without groups, fp16, bf16 and tf32, channels last; a filter
 //          dictionary is written as a vector one first. Hopper only.
@@ -79,11 +79,11 @@ class WgmmaFused final : public PreparedConvolution {
   std::int64_t code_bytes() const override { return chosen_.kernel.kernel.code_bytes(); }
   std::string choice() const override {
     const WgmmaTile& tile = tiles_[chosen_.kernel.candidate];
-    return fmt::format("{} x {} pixels x {} channels a block, {} warpgroups in {} that sum {} x 64 positions, X in {}, {} of {} slots of P, "
+    return fmt::format("{} x {} pixels x {} channels a block, {} warpgroups in {} that sum {} positions, X in {}, {} of {} slots of {} P, "
                        "S {}, {} registers, {} KiB shared, {}",
-                       tile.rows, tile.columns, tile.block_channels, tile.output_groups, tile.sets > 1 ? "turns" : "step", tile.group_tiles,
+                       tile.rows, tile.columns, tile.block_channels, tile.output_groups, tile.sets > 1 ? "turns" : "step", chosen_.tile.layout.part_positions,
                        tile.stages > 0 ? fmt::format("{} stages", tile.stages) : fmt::format("{} rows at a time", tile.chunk_rows), chosen_.tile.ring,
-                       chosen_.tile.lookups->packed.most_slots, tile.entry_buffers > 1 ? "twice" : "once", chosen_.kernel.kernel.registers(),
+                       chosen_.tile.lookups->packed.most_slots, tile.sparse() ? "2:4 sparse" : "dense", tile.entry_buffers > 1 ? "twice" : "once", chosen_.kernel.kernel.registers(),
                        chosen_.tile.shared_bytes / 1024, chosen_.kernel.how);
   }
 
@@ -111,7 +111,7 @@ class WgmmaFused final : public PreparedConvolution {
         shared_limit_(DeviceLimits().shared_bytes),
         multiprocessors_(DeviceLimits().multiprocessors),
         tiles_(tiles_for(form.problem, precision, form.weights.lookups.lookups())),
-        order_(entries_by_tap(form.weights.lookups)),
+        order_(wgmma_order(form.weights.lookups, precision)),
         dictionary_(upload(std::span<const std::uint32_t>(wgmma_dictionary(form.problem, form.weights.dictionary, order_, precision)),
                            MemoryKind::weights, execution)),
         chosen_(choose(form, execution)) {}
@@ -134,14 +134,14 @@ class WgmmaFused final : public PreparedConvolution {
   }
 
   Chosen choose(const VectorForm& form, const Execution& execution) const {
-    std::map<std::array<int, 3>, std::shared_ptr<const DeviceRecords>> by_places;
+    std::map<std::array<int, 4>, std::shared_ptr<const DeviceRecords>> by_places;
     PerCandidate<PreparedTile> prepared([&](std::size_t candidate) -> PreparedTile {
       const WgmmaTile& tile = tiles_[candidate];
       const WgmmaLayout layout(problem_, precision_, tile);
-      std::shared_ptr<const DeviceRecords>& lookups = by_places[{layout.positions, layout.pitch, tile.block_channels}];
+      std::shared_ptr<const DeviceRecords>& lookups = by_places[{layout.positions, layout.pitch, tile.block_channels, tile.sparse()}];
       if (lookups == nullptr) {
         WgmmaLookups packed = wgmma_lookups(problem_.lookup_stage(), form.weights.lookups, form.weights.bias, order_, precision_, layout.places(),
-                                             tile.block_channels, layout.slot_steps);
+                                             tile.block_channels, layout.slot_steps, tile.sparse());
         Buffer records = upload(std::span<const std::uint32_t>(packed.records), MemoryKind::weights, execution);
         lookups = std::make_shared<const DeviceRecords>(DeviceRecords{std::move(packed), std::move(records)});
       }

@@ -1,97 +1,5 @@
-// The fused kernel whose stages are both dense products of warpgroups: text for NVRTC, behind dictionary_tile.cuh,
-// hopper.cuh, the constants in capitals and the products.
-//
-// Problem: a block takes tiles of ROWS x COLUMNS output pixels of an image x BLOCK_CHANNELS output channels, always the same
-//          channels, one tile after another: X of the next comes and S of it is formed while this one is looked up. Channels last.
-// Tile:    X of these pixels and their halo, rows PITCH positions apart, zeros beside the image; S of them; P in a ring of slots.
-// Load:    one warp has X copied by tiles, D in pieces, the lookups in one piece; three warps write the lookups as slots of
-//          dense P: few of a slot's elements are not zero, these alone are written, and cleared before its next use.
-// Compute: one warpgroup forms S = X D, FORM_TILES * 64 positions at a time as X comes, rounded, into shared memory as
-//          [entries][position], so that any tap begins at an address of its own. The others follow it: y = S P over the pairs
-//          of taps and 32 bytes of entries that any channel of the block looks up.
-// Store:   a warpgroup's 64 positions, which are whole rows or lie in one, through shared memory by tiled copies of a row each.
-using namespace lcnn_device;
-
-using Math = MATH;
-using Pair = decltype(Math::store_pair(0, 0));  // of neighbouring elements
-
-struct alignas(64) TensorMap {
-  char bytes[128];
-};
-
-// Warpgroups: of outputs, then the one that forms S, then a warp that has X and D copied and those that write P.
-constexpr int kThreads = (OUTPUT_GROUPS + 2) * 128;
-constexpr int kBuilders = 3;
-constexpr int kSliceElements = 128 / ELEMENT_BYTES, kStepElements = 32 / ELEMENT_BYTES;
-constexpr int kSlices = (IN_CHANNELS + kSliceElements - 1) / kSliceElements;
-constexpr int kChannelSteps = (IN_CHANNELS + kStepElements - 1) / kStepElements;
-constexpr int kInputPositions = INPUT_ROWS * PITCH, kInputBytes = kInputPositions * 128, kDictionaryBytes = ENTRIES * 128;
-constexpr int kInputShift = ROW_SHIFT * PITCH;  // of X's position 0 in S
-constexpr int kChunkPositions = CHUNK_ROWS * PITCH, kChunks = INPUT_ROWS / CHUNK_ROWS;
-constexpr int kFarthestTap = (KERNEL_H - 1) * DILATION_H * PITCH + (KERNEL_W - 1) * DILATION_W;
-constexpr int kEntryBlocks = ENTRIES * ELEMENT_BYTES / 16, kEntryBlockBytes = POSITIONS * 16;
-constexpr int kStepBytes = BLOCK_CHANNELS * 32, kSlotBytes = SLOT_STEPS * kStepBytes;
-constexpr bool kStreamed = STAGES > 0;  // X and D by slices of channels, in a ring
-constexpr int kStages = kStreamed ? STAGES : 1;
-constexpr int kStageBytes = kInputBytes + kDictionaryBytes;
-constexpr int kSetGroups = OUTPUT_GROUPS / SETS;      // warpgroups that sum at once; sets take turns: one stores while the next sums
-constexpr int kPassTiles = kSetGroups * GROUP_TILES;  // output tiles that are summed at once
-constexpr int kPasses = (OUTPUT_TILES + kPassTiles - 1) / kPassTiles;
-constexpr int kPieceChannels = 128 / ELEMENT_BYTES, kPieces = BLOCK_CHANNELS / kPieceChannels, kPieceBytes = 64 * 128;
-constexpr int kTileRows = PITCH < 64 ? 64 / PITCH : 1, kRowTiles = PITCH < 64 ? 1 : PITCH / 64;  // rows of an output tile, tiles of a row
-constexpr int kInputBarriers = kStreamed ? kStages : kChunks;
-constexpr int kEntryBytes = kEntryBlocks * kEntryBlockBytes;  // of one of ENTRY_BUFFERS
-
-struct Shared {
-  u32 stage, staging, entries, ring, record, barriers;
-  __device__ explicit Shared(u32 base)
-      : stage(base), staging(base + STAGE_BYTES), entries(staging + OUTPUT_GROUPS * kPieces * kPieceBytes), ring(entries + ENTRY_BUFFERS * kEntryBytes),
-        record(ring + RING * kSlotBytes), barriers(record + RECORD_BYTES) {}
-  __device__ u32 barrier(int index) const { return barriers + index * 8; }
-  __device__ u32 input(int i) const { return barrier(i); }
-  __device__ u32 input_free(int i) const { return barrier(kInputBarriers + i); }
-  __device__ u32 slot(int i) const { return barrier(2 * kInputBarriers + i); }
-  __device__ u32 slot_free(int i) const { return barrier(2 * kInputBarriers + RING + i); }
-  __device__ u32 dictionary() const { return barrier(2 * kInputBarriers + 2 * RING); }
-  __device__ u32 lookups() const { return barrier(2 * kInputBarriers + 2 * RING + 1); }
-  __device__ u32 turn(int set) const { return barrier(2 * kInputBarriers + 2 * RING + 2 + set); }
-  __device__ u32 entries_free(int buffer) const { return barrier(2 * kInputBarriers + 2 * RING + 2 + SETS + buffer); }
-  __device__ u32 entry_tile(int buffer, int i) const { return barrier(2 * kInputBarriers + 2 * RING + 2 + SETS + ENTRY_BUFFERS + buffer * INPUT_TILES + i); }
-};
-
-struct Tile {
-  int block, first_row, first_column, image;
-  __device__ explicit Tile(int index) : block(blockIdx.x % CHANNEL_BLOCKS) {
-    first_column = index % COLUMN_TILES * COLUMNS;
-    first_row = index / COLUMN_TILES % ROW_TILES * ROWS;
-    image = index / (COLUMN_TILES * ROW_TILES);
-  }
-  __device__ int input_row() const { return first_row - PADDING_H + ROW_SHIFT; }
-  __device__ int input_column() const { return first_column - PADDING_W; }
-};
-
-// A block's tiles, numbered from 0 as it takes them, and which buffer of S one lies in.
-struct Share {
-  int first = blockIdx.x / CHANNEL_BLOCKS, step = gridDim.x / CHANNEL_BLOCKS;
-  __device__ int count() const { return (TILES - first + step - 1) / step; }
-  __device__ Tile tile(int number) const { return Tile(first + number * step); }
-  static __device__ int buffer(int number) { return number % ENTRY_BUFFERS; }
-  static __device__ int parity(int number) { return number / ENTRY_BUFFERS & 1; }  // of the buffer's barriers
-};
-
-// The lookups of a block of channels, as wgmma_lookups.h says.
-struct Record {
-  const u32* words;
-  __device__ float2 biases(int channel) const { return *reinterpret_cast<const float2*>(words + channel); }
-  __device__ int slots() const { return words[BLOCK_CHANNELS]; }
-  __device__ u32 place(int step) const { return words[BLOCK_CHANNELS + 1 + step]; }
-  __device__ int first(int slot) const { return words[BLOCK_CHANNELS + 1 + MOST_SLOTS * SLOT_STEPS + slot]; }
-  __device__ const u32* lookups() const { return words + LOOKUPS_WORD; }
-};
-
-__device__ __forceinline__ void write_lookup(char* slot, u32 lookup, bool clear) { reinterpret_cast<u16*>(slot)[lookup & 0xFFFF] = clear ? 0 : lookup >> 16; }
-__device__ __forceinline__ void write_lookup(char* slot, const uint2& lookup, bool clear) { reinterpret_cast<u32*>(slot)[lookup.x] = clear ? 0 : lookup.y; }
-
+// What wgmma_fused copies and forms, the loop over its outputs, and the kernel itself: text behind wgmma_block.cuh and one of the
+// look-up stages.
 __device__ __forceinline__ void init_barriers(const Shared& shared) {
   for (int i = 0; i < kInputBarriers; ++i) {
     init_barrier(shared.input(i), 1);
@@ -149,7 +57,7 @@ __device__ __forceinline__ void copy_slices(const Shared& shared, const Share& s
   }
 }
 
-// A slot's lookups into dense P, or zeros in their place; by a warp, which reads some before it writes them.
+// A slot's lookups into P, or zeros in their place; by a warp, which reads some before it writes them.
 __device__ __forceinline__ void write_slot(const Record& record, int slot, char* to, bool clear) {
   using Lookup = typename Word<ELEMENT_BYTES == 2 ? 4 : 8>::Type;
   constexpr int kAtOnce = 4;
@@ -295,33 +203,31 @@ __device__ __forceinline__ void form_entries_streamed(const Shared& shared, cons
   }
 }
 
-// sums = S P of the tiles of 64 from `first` on; S lies at `entries`. `pass` counts the block's passes.
-__device__ __forceinline__ void multiply_lookups(const Shared& shared, u32 entries, const Record& record, int first, int pass,
-                                                 float (&sums)[GROUP_TILES][BLOCK_CHANNELS / 2]) {
+// sums = S P of a part; S lies at `entries`. `pass` counts the block's passes.
+__device__ __forceinline__ void multiply_lookups(const Shared& shared, u32 entries, const Record& record, const Part& part, int pass, Sums& sums) {
   const int slots = record.slots();
   int buffer = RESIDENT ? 0 : pass * slots % RING, parity = RESIDENT ? 0 : pass * slots / RING & 1;
   u32 previous = 0;
+  SlotOperands operands;
+  const auto free_previous = [&] {
+    if (!RESIDENT && threadIdx.x % 128 == 0) arrive(previous);
+  };
 #pragma unroll 1
   for (int slot = 0; slot < slots; ++slot) {
+    if constexpr (SlotOperands::kReadByProducts) {
+      wait_products<0>();
+      if (slot > 0) free_previous();
+    }
+    operands.load(record, part, slot);
     wait_barrier(shared.slot(buffer), parity);
     begin_products();
-#pragma unroll
-    for (int k = 0; k < SLOT_STEPS; ++k) {
-      const u32 place = entries + record.place(slot * SLOT_STEPS + k);
-      const u64 lookups = blocked_operand(shared.ring + buffer * kSlotBytes + k * kStepBytes, BLOCK_CHANNELS * 16);
-#pragma unroll
-      for (int i = 0; i < GROUP_TILES; ++i) {
-        Product<BLOCK_CHANNELS>::add(sums[i], blocked_operand(place + min(first + i, OUTPUT_TILES - 1) * 1024, kEntryBlockBytes), lookups, slot + k);
-      }
-    }
+    add_slot(sums, operands, part, shared.ring + buffer * kSlotBytes, entries, slot);
     commit_products();
-    if constexpr (!RESIDENT) {
-      if (slot > 0) {
-        wait_products<1>();
-        if (threadIdx.x % 128 == 0) arrive(previous);
-      }
-      previous = shared.slot_free(buffer);
+    if (!SlotOperands::kReadByProducts && !RESIDENT && slot > 0) {
+      wait_products<1>();
+      free_previous();
     }
+    previous = shared.slot_free(buffer);
     if (++buffer == RING) {
       buffer = 0;
       parity ^= !RESIDENT;
@@ -329,48 +235,10 @@ __device__ __forceinline__ void multiply_lookups(const Shared& shared, u32 entri
   }
   if (SETS > 1 && threadIdx.x % 128 == 0) arrive(shared.turn((pass + 1) % SETS));
   wait_products<0>();
-  if (!RESIDENT && threadIdx.x % 128 == 0) arrive(previous);
+  free_previous();
 }
 
-// Output tile `index` of `tile`, by a warpgroup; `staging` is its own, swizzled as the map of y says.
-__device__ __forceinline__ void store_outputs(const float (&sums)[BLOCK_CHANNELS / 2], const Tile& tile, int index, const Record& record, int group, char* staging,
-                                              const TensorMap& map) {
-  const int lane = threadIdx.x % 32, first = threadIdx.x / 32 % 4 * 16 + lane / 4;
-  const bool stores = threadIdx.x % 128 == 0;
-  if (stores) wait_stores_read();
-  meet<128>(1 + group);
-  constexpr int kAtOnce = 8;  // reads of biases do not pass writes of outputs
-#pragma unroll
-  for (int block = 0; block < BLOCK_CHANNELS / 8; block += kAtOnce) {
-    float2 biases[kAtOnce];
-#pragma unroll
-    for (int i = 0; i < kAtOnce; ++i) biases[i] = record.biases((block + i) * 8 + lane % 4 * 2);
-#pragma unroll
-    for (int i = 0; i < kAtOnce; ++i) {
-      const int byte = ((block + i) * 8 + lane % 4 * 2) * ELEMENT_BYTES;
-      char* to = staging + byte / 128 * kPieceBytes + first * 128 + ((byte % 128 / 16) ^ lane / 4) * 16 + byte % 16;
-      const float* values = sums + (block + i) * 4;
-      *reinterpret_cast<Pair*>(to) = Math::store_pair(values[0] + biases[i].x, values[1] + biases[i].y);
-      *reinterpret_cast<Pair*>(to + 8 * 128) = Math::store_pair(values[2] + biases[i].x, values[3] + biases[i].y);
-    }
-  }
-  publish_to_async_units();
-  meet<128>(1 + group);
-  if (!stores) return;
-  const int row = index / kRowTiles * kTileRows, column = tile.first_column + index % kRowTiles * 64, from = shared_address(staging);
-#pragma unroll
-  for (int r = 0; r < kTileRows; ++r) {
-    if (row + r >= ROWS) break;
-#pragma unroll
-    for (int piece = 0; piece < kPieces; ++piece) {
-      tiled_store(&map, from + piece * kPieceBytes + r * PITCH * 128, tile.block * BLOCK_CHANNELS + piece * kPieceChannels, column, tile.first_row + row + r,
-                  tile.image);
-    }
-  }
-  commit_stores();
-}
-
-// A warpgroup's part of the output tiles of 64.
+// A warpgroup's parts of the outputs.
 __device__ __forceinline__ void look_up(const Shared& shared, const Share& share, const Record& record, int group, char* staging, const TensorMap& map) {
   wait_barrier(shared.lookups(), 0);
   const int passes = share.count() * kPasses, set = group / kSetGroups;
@@ -378,21 +246,33 @@ __device__ __forceinline__ void look_up(const Shared& shared, const Share& share
   for (int pass = set; pass < passes; pass += SETS) {  // of all tiles
     const int number = pass / kPasses, buffer = Share::buffer(number);
     const Tile tile = share.tile(number);
-    const int first = (pass % kPasses * kSetGroups + group % kSetGroups) * GROUP_TILES;
+    const Part part(pass, group);
     // A pass may be in front of another set's only as far as that barriers cannot take a phase for the one after the next.
     if (SETS > 1 && pass > 0) wait_barrier(shared.turn(set), (pass / SETS - (set == 0)) & 1);
-    const int last_position = min(first + GROUP_TILES, OUTPUT_TILES) * 64 - 1 + kFarthestTap - kInputShift;
+    const int last_position = min(part.first + PART_POSITIONS, OUTPUT_POSITIONS) - 1 + kFarthestTap - kInputShift;
     const int last = min(last_position / 64, INPUT_TILES - 1);
     for (int i = 0; i <= last; ++i) wait_barrier(shared.entry_tile(buffer, i), Share::parity(number));
-    float sums[GROUP_TILES][BLOCK_CHANNELS / 2];
-    multiply_lookups(shared, shared.entries + buffer * kEntryBytes, record, first, pass, sums);
+    Sums sums;
+    multiply_lookups(shared, shared.entries + buffer * kEntryBytes, record, part, pass, sums);
     if (threadIdx.x % 128 == 0) arrive(shared.entries_free(buffer));
-#pragma unroll
-    for (int i = 0; i < GROUP_TILES; ++i) {
-      if (first + i < OUTPUT_TILES) store_outputs(sums[i], tile, first + i, record, group, staging, map);
-    }
+    store_outputs(sums, tile, part, record, group, staging, map);
   }
   if (threadIdx.x % 128 == 0) wait_stores();
+}
+
+// By all threads but those of the warp that copies, numbered from 0.
+__device__ __forceinline__ void zero(char* to, int bytes, int thread) {
+  for (int i = thread; i < bytes / 16; i += kThreads - 32) reinterpret_cast<uint4*>(to)[i] = make_uint4(0, 0, 0, 0);
+}
+
+// Of S, what X does not lie under, and the blocks of entries that only fill up a step.
+__device__ __forceinline__ void zero_around_entries(char* entries, int thread) {
+  constexpr int kBehind = kInputShift + kInputPositions, kOthers = POSITIONS - kInputPositions;
+  for (int i = thread; i < kOthers * kFormedBlocks; i += kThreads - 32) {
+    const int other = i % kOthers, position = other < kInputShift ? other : other - kInputShift + kBehind;
+    reinterpret_cast<uint4*>(entries + i / kOthers * kEntryBlockBytes)[position] = make_uint4(0, 0, 0, 0);
+  }
+  zero(entries + kFormedBlocks * kEntryBlockBytes, (kEntryBlocks - kFormedBlocks) * kEntryBlockBytes, thread);
 }
 
 extern "C" __global__ void __launch_bounds__(kThreads)
@@ -423,14 +303,8 @@ extern "C" __global__ void __launch_bounds__(kThreads)
     copy_inputs(0, first_inputs);
   } else if (helper != 0) {
     const int thread = threadIdx.x - (helper > 0 ? 32 : 0);
-    constexpr int kZeroing = kThreads - 32;
-    for (int i = thread; i < RING * kSlotBytes / 16; i += kZeroing) reinterpret_cast<uint4*>(ring)[i] = make_uint4(0, 0, 0, 0);
-    // Of S, what X does not lie under.
-    constexpr int kBehind = kInputShift + kInputPositions, kOthers = POSITIONS - kInputPositions;
-    for (int i = thread; i < kOthers * kEntryBlocks * ENTRY_BUFFERS; i += kZeroing) {
-      const int other = i % kOthers, position = other < kInputShift ? other : other - kInputShift + kBehind;
-      reinterpret_cast<uint4*>(entries + i / kOthers * kEntryBlockBytes)[position] = make_uint4(0, 0, 0, 0);
-    }
+    zero(ring, RING * kSlotBytes, thread);
+    for (int buffer = 0; buffer < ENTRY_BUFFERS; ++buffer) zero_around_entries(entries + buffer * kEntryBytes, thread);
     publish_to_async_units();
   }
   __syncthreads();
@@ -442,6 +316,6 @@ extern "C" __global__ void __launch_bounds__(kThreads)
     if constexpr (kStreamed) form_entries_streamed(shared, share, entries);
     else form_entries(shared, share, entries);
   } else {
-    look_up(shared, share, record, group, memory + (shared.staging - shared.stage) + group * kPieces * kPieceBytes, output_map);
+    look_up(shared, share, record, group, memory + (shared.staging - shared.stage) + group * STAGING_BYTES, output_map);
   }
 }

@@ -38,12 +38,12 @@ inline TestProblem wgmma_problem(std::uint64_t seed, std::int64_t most_work) {
 }
 
 // Of a problem's tiles the first of each kind: X whole or in slices, one buffer for S or two, in step or taking turns, one or two
-// tiles of 64 positions at once.
+// tiles of 64 positions at once, P dense or sparse.
 inline std::vector<WgmmaTile> wgmma_kinds(const VectorForm& form, Precision precision, int shared_limit, int multiprocessors) {
-  std::set<std::tuple<bool, int, int, int>> seen;
+  std::set<std::tuple<bool, int, int, int, bool>> seen;
   std::vector<WgmmaTile> kinds;
   for (const WgmmaTile& tile : wgmma_tiles(form.problem, precision, form.weights.lookups.lookups(), shared_limit, multiprocessors)) {
-    if (seen.insert({tile.stages > 0, tile.entry_buffers, tile.sets, tile.group_tiles}).second) kinds.push_back(tile);
+    if (seen.insert({tile.stages > 0, tile.entry_buffers, tile.sets, tile.group_tiles, tile.sparse()}).second) kinds.push_back(tile);
   }
   return kinds;
 }
