@@ -14,6 +14,7 @@ std::span<const Variant* const> variant_table() {
       &cpu::precompute_gather,
       &cpu::flat_gather,
       &cpu::batch_gather,
+      &cpu::row_gather,
       &cpu::auto_lookup,
       &cpu::conv2d_onednn,
       &cpu::conv2d_onednn_blocked,

@@ -13,6 +13,7 @@ extern const Variant shared_tiled;
 extern const Variant precompute_gather;
 extern const Variant flat_gather;
 extern const Variant batch_gather;
+extern const Variant row_gather;
 
 // `prepare` of a class over what X and y are stored as: Bf16 in that precision, else float.
 template <template <typename Stored> class Prepared>
