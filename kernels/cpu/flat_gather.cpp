@@ -48,7 +48,7 @@ template <typename T>
 class FlatGather final : public PreparedConvolution {
  public:
   FlatGather(const LookupProblem& problem, const LookupWeights& weights, Precision, Layout, const Execution& execution)
-      : folded_(taps_to_fold(problem, weights.lookups, block_shape(4).lanes)),
+      : folded_(is_dense(problem, weights.lookups) ? FoldedTaps{} : taps_to_fold(problem, weights.lookups, block_shape(4).lanes)),
         plan_(problem, omp_get_max_threads(), gathering_of(problem, weights.lookups, folded_), folded_),
         weights_(weights, *execution.allocator),
         dictionary_blocks_(packed_dictionary(weights.dictionary, *execution.allocator)) {
@@ -107,10 +107,12 @@ class FlatGather final : public PreparedConvolution {
   }
 
  private:
+  static bool is_dense(const LookupProblem& problem, const LookupTable& table) {
+    return static_cast<double>(table.lookups()) > kDenseLookups * static_cast<double>(table.rows() * problem.dictionary_size_per_group());
+  }
   static Gathering gathering_of(const LookupProblem& problem, const LookupTable& table, const FoldedTaps& folded) {
+    if (is_dense(problem, table)) return Gathering::quads;
     if (!folded.taps.empty()) return Gathering::filters;
-    const double dense = static_cast<double>(table.rows() * problem.dictionary_size_per_group());
-    if (static_cast<double>(table.lookups()) > kDenseLookups * dense) return Gathering::quads;
     const Conv2dProblem& conv = problem.conv;
     const bool one_column = problem.granularity == Granularity::filter || conv.kernel[1] == 1;
     if (one_column || conv.dilation[1] != 1 || conv.stride != Pair{1, 1}) return Gathering::channels;

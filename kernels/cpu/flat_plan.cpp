@@ -106,7 +106,8 @@ std::int64_t FlatPlan::tile_bytes(std::int64_t rows) const {
 // Of an entry's plane in the S tile of a strip of rows.
 std::int64_t FlatPlan::s_elements(const FlatLayout& of, std::int64_t rows) const {
   if (s_phases == 0) return 0;
-  return plane_pitch(of_filters ? rows * of.pitch() : s_phases * of.phase());
+  if (of_filters) return plane_pitch(rows * of.pitch());
+  return plane_pitch(pads_x ? s_phases * of.phase() : of.plane());  // S that is placed is placed in all phases
 }
 
 std::int64_t FlatPlan::fewest_rows_under() const {
