@@ -18,6 +18,7 @@ bool FoldedTaps::has(std::int64_t tap) const { return std::ranges::binary_search
 
 FoldedTaps taps_to_fold(const LookupProblem& problem, const LookupTable& lookups, int lanes) {
   const Conv2dProblem& conv = problem.conv;
+  if (conv.height * conv.width == 1) return {};  // nothing to share a filter between
   const FlatLayout layout(conv, conv.out_height());
   const bool filters = problem.granularity == Granularity::filter;
   const std::int64_t pixels = rounded_up(conv.out_height() * layout.pitch(), lanes), inner = conv.in_channels_per_group();

@@ -20,7 +20,8 @@ struct FoldedTaps {
   bool has(std::int64_t tap) const;
 };
 
-// What costs less with vectors of `lanes` floats. Filters (D has the taps) are folded altogether or not at all.
+// What costs less with vectors of `lanes` floats. Filters (D has the taps) are folded altogether or not at all; an input of one
+// position never is.
 FoldedTaps taps_to_fold(const LookupProblem& problem, const LookupTable& lookups, int lanes);
 
 // W [out_channels, in_channels / groups, folded taps], summed in float64 and rounded once.
