@@ -11,6 +11,7 @@
 //          Where P is dense, four channels share each load of S, their lookups sorted by which of the four have them. Where it is
 //          half so, a channel's lookups are taken column by column of the kernel, the last one first, with rows that begin with
 //          a vector: no load crosses a cache line, and the sums move by one element from column to column (Horner's rule).
+//          Taps that would look up a dictionary larger than their own filters are such filters: see folded_taps.h.
 // Threads: a strip each where that keeps them about equally busy, else all threads share one strip after the other.
 // Bound:   one load an FMA in the gather, from L1 or L2: one a cycle where taps are not aligned, two by columns.
 #include <omp.h>
