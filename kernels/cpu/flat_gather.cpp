@@ -11,6 +11,7 @@
 //          Where P is dense, four channels share each load of S, their lookups sorted by which of the four have them. Where it is
 //          half so, a channel's lookups are taken column by column of the kernel, the last one first, with rows that begin with
 //          a vector: no load crosses a cache line, and the sums move by one element from column to column (Horner's rule).
+//          Taps that would look up a dictionary larger than their own filters are such filters: see folded_taps.h.
 // Threads: a strip each where that keeps them about equally busy, else all threads share one strip after the other.
 // Bound:   one load an FMA in the gather, from L1 or L2: one a cycle where taps are not aligned, two by columns.
 #include <omp.h>
@@ -23,6 +24,8 @@
 #include "kernels/cpu/cpu_variants.h"
 #include "kernels/cpu/flat_gather_loops.h"
 #include "kernels/cpu/flat_plan.h"
+#include "kernels/cpu/folded_taps.h"
+#include "kernels/cpu/packed_entries.h"
 #include "kernels/cpu/pixel_product.h"
 #include "kernels/cpu/weights_copy.h"
 
@@ -46,7 +49,10 @@ template <typename T>
 class FlatGather final : public PreparedConvolution {
  public:
   FlatGather(const LookupProblem& problem, const LookupWeights& weights, Precision, Layout, const Execution& execution)
-      : plan_(problem, omp_get_max_threads(), gathering_of(problem, weights.lookups)), weights_(weights, *execution.allocator) {
+      : folded_(is_dense(problem, weights.lookups) ? FoldedTaps{} : taps_to_fold(problem, weights.lookups, block_shape(4).lanes)),
+        plan_(problem, omp_get_max_threads(), gathering_of(problem, weights.lookups, folded_), folded_),
+        weights_(weights, *execution.allocator),
+        dictionary_blocks_(packed_dictionary(weights.dictionary, *execution.allocator)) {
     const std::int64_t slack = plan_.layout.slack() + plan_.layout.plane() + kBeyond;  // taps of blocks that end beyond the last plane
     x_elements_ = plan_.copies_x ? plane_pitch(conv_.in_channels * plan_.x_plane + slack) : 0;
     s_elements_ = plane_pitch(dictionary_.out_channels * plan_.s_plane + slack);
@@ -55,9 +61,8 @@ class FlatGather final : public PreparedConvolution {
     std::fill_n(tiles_.as<float>(), threads_ * scratch_elements_, 0.0f);
     if (plan_.gathering == Gathering::quads) prepare_quads(weights.lookups, execution);
     else prepare_lookups(weights.lookups, execution);
-    prepare_inner_offsets(execution);
+    if (plan_.gathering == Gathering::filters) filter_blocks_ = packed_filters(problem, weights, *execution.allocator);
     sums_ = Buffer(*execution.allocator, parts_ > 1 ? threads_ * conv_.out_channels * kMostGathered * 4 : 0, MemoryKind::workspace);
-    pack_dictionary(weights.dictionary, execution);
   }
 
   void run(const void* x, void* y, void*) override {
@@ -97,12 +102,18 @@ class FlatGather final : public PreparedConvolution {
     }
   }
 
-  std::string choice() const override { return "strips of " + std::to_string(plan_.strip_rows) + " rows"; }
+  std::string choice() const override {
+    const std::string strips = "strips of " + std::to_string(plan_.strip_rows) + " rows";
+    return folded_.taps.empty() ? strips : strips + ", " + std::to_string(folded_.taps.size()) + " taps as filters";
+  }
 
  private:
-  static Gathering gathering_of(const LookupProblem& problem, const LookupTable& table) {
-    const double dense = static_cast<double>(table.rows() * problem.dictionary_size_per_group());
-    if (static_cast<double>(table.lookups()) > kDenseLookups * dense) return Gathering::quads;
+  static bool is_dense(const LookupProblem& problem, const LookupTable& table) {
+    return static_cast<double>(table.lookups()) > kDenseLookups * static_cast<double>(table.rows() * problem.dictionary_size_per_group());
+  }
+  static Gathering gathering_of(const LookupProblem& problem, const LookupTable& table, const FoldedTaps& folded) {
+    if (is_dense(problem, table)) return Gathering::quads;
+    if (!folded.taps.empty()) return Gathering::filters;
     const Conv2dProblem& conv = problem.conv;
     const bool one_column = problem.granularity == Granularity::filter || conv.kernel[1] == 1;
     if (one_column || conv.dilation[1] != 1 || conv.stride != Pair{1, 1}) return Gathering::channels;
@@ -118,6 +129,7 @@ class FlatGather final : public PreparedConvolution {
 
   // How many parts the dictionary is cut into, so that what a gather block's lookups meet of one part stays in the L1.
   std::int64_t parts_for(const LookupTable& table) const {
+    if (plan_.gathering == Gathering::filters) return 1;
     const std::int64_t rows_below = plan_.of_filters ? 0 : (lookup_.kernel[0] - 1) * lookup_.dilation[0] / lookup_.stride[0];
     const std::int64_t phases = plan_.of_filters ? 1 : plan_.layout.row_phases() * plan_.layout.column_phases();
     const std::int64_t met = std::min(plan_.shape.gather_vectors * plan_.shape.lanes + rows_below * plan_.layout.pitch(), plan_.layout.plane() / phases) * phases;
@@ -144,7 +156,7 @@ class FlatGather final : public PreparedConvolution {
             *channel++ = {static_cast<std::int32_t>(k), at, static_cast<std::int32_t>(lookup - lookups_.as<FlatLookup>()), weights_.bias(k)};
           }
         }
-        if (columns_ == 1) std::stable_sort(first, channel, [](const FlatChannel& a, const FlatChannel& b) { return a.last - a.first < b.last - b.first; });
+        if (plan_.gathering == Gathering::channels) std::stable_sort(first, channel, [](const FlatChannel& a, const FlatChannel& b) { return a.last - a.first < b.last - b.first; });
       }
     }
   }
@@ -181,18 +193,31 @@ class FlatGather final : public PreparedConvolution {
   }
   std::int64_t quads() const { return (conv_.out_channels + 3) / 4; }
 
-  // Each inner index's (channel, r, s) place in the input.
-  void prepare_inner_offsets(const Execution& execution) {
-    inner_offsets_ = Buffer(*execution.allocator, inner() * 8, MemoryKind::prepared);
-    for (std::int64_t j = 0; j < inner(); ++j) {
-      const std::int64_t plane = plan_.copies_x ? plan_.x_plane : conv_.height * conv_.width;
-      inner_offsets_.as<std::int64_t>()[j] = j / dictionary_.taps() * plane + plan_.tap_offset(dictionary_, j % dictionary_.taps());
+  // What each (channel, tap) meets, from an element's own place in the input.
+  std::vector<std::int64_t> inner_offsets(const std::vector<std::int64_t>& taps) const {
+    std::vector<std::int64_t> offsets;
+    for (std::int64_t c = 0; c < conv_.in_channels_per_group(); ++c) {
+      for (const std::int64_t tap : taps) offsets.push_back(c * in_plane() + tap);
     }
+    return offsets;
   }
+  std::int64_t in_plane() const { return plan_.copies_x ? plan_.x_plane : conv_.height * conv_.width; }
+  PackedEntries packed_dictionary(const std::vector<float>& dictionary, Allocator& allocator) const {
+    std::vector<std::int64_t> taps;
+    for (std::int64_t tap = 0; tap < dictionary_.taps(); ++tap) taps.push_back(plan_.tap_offset(dictionary_, tap));
+    return {dictionary, plan_.s_phases > 0 ? dictionary_.out_channels : 0, conv_.groups, plan_.block_size, inner_offsets(taps), allocator};
+  }
+  PackedEntries packed_filters(const LookupProblem& problem, const LookupWeights& weights, Allocator& allocator) const {
+    std::vector<std::int64_t> taps;
+    for (const std::int64_t tap : folded_.taps) taps.push_back(plan_.tap_offset(conv_, tap));
+    return {folded_filters(folded_, problem, weights), conv_.out_channels, conv_.groups, plan_.filter_block_size, inner_offsets(taps), allocator};
+  }
+
   // Those of channel k whose entries belong to the part, of one column where these are apart.
   FlatLookup* append_lookups(const LookupTable& table, std::int64_t k, std::int64_t part, int column, FlatLookup* lookup) const {
     const std::int64_t first = share(dictionary_.out_channels, part, parts_), last = share(dictionary_.out_channels, part + 1, parts_);
     for (std::int64_t row = k * lookup_.taps() + column; row < (k + 1) * lookup_.taps(); row += columns_) {
+      if (folded_.has(row % lookup_.taps())) continue;
       for (std::int32_t i = table.row_offsets[row]; i < table.row_offsets[row + 1]; ++i) {
         if (table.indices[i] < first || table.indices[i] >= last) continue;
         *lookup++ = {lookup_offset(table.indices[i], row) - column, table.coefficients[i]};
@@ -206,20 +231,6 @@ class FlatGather final : public PreparedConvolution {
   // Slices of output channels, which threads take that share a strip.
   std::int64_t slice_start(std::int64_t slice) const { return conv_.out_channels * slice / slices_; }
   std::int64_t inner() const { return dictionary_.in_channels_per_group() * dictionary_.taps(); }
-
-  // D as [block][inner index][entry of the block]; blocks do not straddle groups, entries beyond a group are zero.
-  void pack_dictionary(const std::vector<float>& dictionary, const Execution& execution) {
-    const std::int64_t per_group = dictionary_.out_channels_per_group();
-    blocks_per_group_ = (per_group + block_size_ - 1) / block_size_;
-    const std::int64_t elements = conv_.groups * blocks_per_group_ * inner() * block_size_;
-    packed_ = Buffer(*execution.allocator, elements * 4, MemoryKind::prepared);
-    std::fill_n(packed_.as<float>(), elements, 0.0f);
-    for (std::int64_t entry = 0; entry < dictionary_.out_channels; ++entry) {
-      const std::int64_t group = entry / per_group, in_group = entry % per_group;
-      float* block = packed_.as<float>() + (group * blocks_per_group_ + in_group / block_size_) * inner() * block_size_;
-      for (std::int64_t j = 0; j < inner(); ++j) block[j * block_size_ + in_group % block_size_] = dictionary[entry * inner() + j];
-    }
-  }
 
   // How far ahead rows are asked for: about a page of a stream, a channel where strides skip some.
   std::int64_t ahead() const { return conv_.stride[0] == 1 ? std::max<std::int64_t>(1024 / conv_.width, 1) : conv_.height; }
@@ -247,7 +258,7 @@ class FlatGather final : public PreparedConvolution {
     }
   }
 
-  std::int64_t entry_blocks() const { return conv_.groups * blocks_per_group_; }
+  std::int64_t entry_blocks() const { return dictionary_blocks_.blocks(); }
   // Whether a thread's share of S is whole entries, which it can place without waiting for others but for which it reads all of X;
   // else some positions.
   bool forms_whole_entries(int parts) const {
@@ -275,7 +286,7 @@ class FlatGather final : public PreparedConvolution {
       return;
     }
     for (std::int64_t at = share(units * entry_blocks(), part, parts); at < share(units * entry_blocks(), part + 1, parts); ++at) {
-      form(loops, in, unit, at / entry_blocks(), at % entry_blocks(), at % blocks_per_group_ == 0, tile);
+      form(loops, in, unit, at / entry_blocks(), at % entry_blocks(), dictionary_blocks_.begins_group(at % entry_blocks()), tile);
     }
   }
 
@@ -283,22 +294,14 @@ class FlatGather final : public PreparedConvolution {
   template <typename From>
   void form(const FlatLoops<From>& loops, const From* in, std::int64_t unit, std::int64_t position, std::int64_t block, bool first, float* tile) const {
     const StripPlan& plan = plan_.strip_plans[unit % plan_.strips];
-    const std::int64_t in_plane = plan_.copies_x ? plan_.x_plane : conv_.height * conv_.width;
     const std::int64_t s_plane = plan_.places_s ? plan_.run_plane : plan_.s_plane;
-    const DictionaryBlock entries{packed_.as<float>() + block * inner() * block_size_, block_size_, inner(), inner_offsets_.as<std::int64_t>()};
     const std::int64_t end = position + 1 == plan.form_units ? std::ssize(plan.form) : position + 1;
     for (std::int64_t i = position; i < end; ++i) {
-      loops.form_block(entries, plan.form[i], first && !plan_.copies_x, in + block / blocks_per_group_ * conv_.in_channels_per_group() * in_plane,
-                       static_cast<int>(entries_of(block)), (plan_.places_s ? run_of(tile) : s_of(tile)) + first_entry(block) * s_plane, s_plane);
+      loops.form_block(dictionary_blocks_.block(block), plan.form[i], first && !plan_.copies_x,
+                       in + dictionary_blocks_.group_of(block) * conv_.in_channels_per_group() * in_plane(), dictionary_blocks_.entries_of(block),
+                       (plan_.places_s ? run_of(tile) : s_of(tile)) + dictionary_blocks_.first_entry(block) * s_plane, s_plane);
     }
   }
-  std::int64_t first_entry(std::int64_t block) const {
-    return block / blocks_per_group_ * dictionary_.out_channels_per_group() + block % blocks_per_group_ * block_size_;
-  }
-  std::int64_t entries_of(std::int64_t block) const {
-    return std::min<std::int64_t>(block_size_, dictionary_.out_channels_per_group() - block % blocks_per_group_ * block_size_);
-  }
-
   // A matrix by a vector, D read once as it is stored: a share of the entries.
   void form_one_position(const T* x, std::int64_t unit, int part, int parts, float* s) const {
     const std::int64_t per_group = dictionary_.out_channels_per_group();
@@ -315,7 +318,7 @@ class FlatGather final : public PreparedConvolution {
     if (!plan_.places_s) return;
     const StripPlan& plan = plan_.strip_plans[unit % plan_.strips];
     const auto bound = [&](int of) {
-      return forms_whole_entries(parts) ? first_entry(share(entry_blocks(), of, parts)) : share(dictionary_.out_channels, of, parts);
+      return forms_whole_entries(parts) ? dictionary_blocks_.first_entry(share(entry_blocks(), of, parts)) : share(dictionary_.out_channels, of, parts);
     };
     for (std::int64_t e = bound(part); e < bound(part + 1); ++e) {
       const float* from = run_of(tile) + e * plan_.run_plane;
@@ -332,6 +335,10 @@ class FlatGather final : public PreparedConvolution {
     T* out = y + unit / plan_.strips * conv_.out_channels * out_plane + unit % plan_.strips * plan_.strip_rows * out_w;
     if (plan_.gathering == Gathering::quads) {
       gather_in_quads(plan, part, parts, s_of(tile), out);
+      return;
+    }
+    if (plan_.gathering == Gathering::filters) {
+      gather_with_filters(plan, part, parts, tile, out);
       return;
     }
     float* sums = sums_.as<float>() + omp_get_thread_num() * conv_.out_channels * kMostGathered;
@@ -356,23 +363,33 @@ class FlatGather final : public PreparedConvolution {
     }
   }
 
+  void gather_with_filters(const StripPlan& plan, int part, int parts, float* tile, T* out) const {
+    const std::int64_t blocks = filter_blocks_.blocks(), all = static_cast<std::int64_t>(plan.gather.size()) * blocks;
+    for (std::int64_t at = share(all, part, parts); at < share(all, part + 1, parts); ++at) {
+      const std::int64_t pixels = at / blocks, block = at % blocks;
+      const FilterChannels channels{channels_.as<FlatChannel>() + filter_blocks_.first_entry(block), filter_blocks_.entries_of(block), lookups_.as<FlatLookup>()};
+      loops_.filter_block(filter_blocks_.block(block), channels, plan.gather[pixels], plan.out.data() + plan.first_out[pixels],
+                          tile + filter_blocks_.group_of(block) * conv_.in_channels_per_group() * plan_.x_plane, s_of(tile), out,
+                          conv_.out_height() * conv_.out_width());
+    }
+  }
+
+  const FoldedTaps folded_;
   const FlatPlan plan_;
   const Conv2dProblem conv_ = plan_.problem.conv, dictionary_ = plan_.problem.dictionary_stage(), lookup_ = plan_.problem.lookup_stage();
   const int threads_ = omp_get_max_threads();  // at preparation: each has its own scratch
-  const int block_size_ = plan_.block_size;
   const FlatLoops<T> loops_ = flat_loops<T>();
   const FlatLoops<float> tile_loops_ = flat_loops<float>();
   StoredWeights<T> weights_;
   std::int64_t slices_ = plan_.strip_each ? 1 : std::min<std::int64_t>(threads_, conv_.out_channels), parts_ = 1;
-  std::int64_t x_elements_, s_elements_, scratch_elements_, blocks_per_group_;
+  std::int64_t x_elements_, s_elements_, scratch_elements_;
   const int columns_ = plan_.gathering == Gathering::columns ? static_cast<int>(conv_.kernel[1]) : 1;  // gathered apart
   Buffer tiles_;          // per thread: X tile where it is copied, S tile, S without padding
   Buffer sums_;           // per thread: [out_channels][pixels of a gather block], where the dictionary is cut into parts
   Buffer channels_;       // [slice of channels][part of the dictionary][channel of the slice][column]
   Buffer quads_;          // in place of channels where P is dense
   Buffer lookups_;        // of these
-  Buffer inner_offsets_;  // [channels of a group * taps of the dictionary]
-  Buffer packed_;         // D
+  PackedEntries dictionary_blocks_, filter_blocks_;
 };
 
 }  // namespace

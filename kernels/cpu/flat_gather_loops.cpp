@@ -52,6 +52,25 @@ HWY_INLINE void copy_row(float* to, const T* from, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) to[i] = widened(from[i]);
 }
 
+// sums += the block's entries times what they meet.
+template <bool kFetch, int kEntries, int kVectors, typename T>
+HWY_INLINE void add_products(const DictionaryBlock& dictionary, const T* from, Lanes (&sums)[kEntries][kVectors]) {
+  const float* values = dictionary.values;
+  for (std::int64_t j = 0; j < dictionary.inner; ++j, values += kEntries) {
+    const T* pixels = from + dictionary.offsets[j];
+    Lanes x[kVectors];
+    for (int v = 0; v < kVectors; ++v) {
+      x[v] = load(pixels + v * kLanes);
+      // As many streams as channels are too many for the hardware.
+      if constexpr (kFetch) __builtin_prefetch(pixels + (kVectors + v) * kLanes);
+    }
+    for (int e = 0; e < kEntries; ++e) {
+      const Lanes value = broadcast(values[e]);
+      for (int v = 0; v < kVectors; ++v) sums[e][v] = multiply_add(value, x[v], sums[e][v]);
+    }
+  }
+}
+
 template <int kEntries, bool kFetch, typename T>
 void form_block_of(const DictionaryBlock& dictionary, const FlatBlock& block, const T* in, int entries, float* s, std::int64_t s_plane) {
   with_vectors<vectors_for(kEntries)>(block.vectors, [&](auto count) HWY_ATTR {
@@ -59,21 +78,7 @@ void form_block_of(const DictionaryBlock& dictionary, const FlatBlock& block, co
     for (auto& row : sums) {
       for (Lanes& sum : row) sum = broadcast(0.0f);
     }
-    const float* values = dictionary.values;
-    const T* from = in + block.start;
-    for (std::int64_t j = 0; j < dictionary.inner; ++j, values += kEntries) {
-      const T* pixels = from + dictionary.offsets[j];
-      Lanes x[count()];
-      for (int v = 0; v < count(); ++v) {
-        x[v] = load(pixels + v * kLanes);
-        // As many streams as channels are too many for the hardware.
-        if constexpr (kFetch) __builtin_prefetch(pixels + (count() + v) * kLanes);
-      }
-      for (int e = 0; e < kEntries; ++e) {
-        const Lanes value = broadcast(values[e]);
-        for (int v = 0; v < count(); ++v) sums[e][v] = multiply_add(value, x[v], sums[e][v]);
-      }
-    }
+    add_products<kFetch>(dictionary, in + block.start, sums);
     for (int e = 0; e < kEntries; ++e) {
       if (e == entries) break;
       for (int v = 0; v < count(); ++v) store(s + e * s_plane + block.start + v * kLanes, sums[e][v]);
@@ -216,9 +221,46 @@ void gather_quads(const ChannelQuad* quads, std::int64_t quad_count, const QuadL
   });
 }
 
+template <int kEntries, typename T>
+void filter_block_of(const DictionaryBlock& filters, const FilterChannels& channels, const FlatBlock& block, const OutVector* vectors,
+                     const float* x, const float* s, T* out, std::int64_t out_plane) {
+  with_vectors<vectors_for(kEntries)>(block.vectors, [&](auto count) HWY_ATTR {
+    Lanes sums[kEntries][count()];
+#pragma GCC unroll 8
+    for (int e = 0; e < kEntries; ++e) {
+      const FlatChannel& channel = channels.channels[std::min(e, channels.count - 1)];
+      for (int v = 0; v < count(); ++v) __builtin_prefetch(out + channel.channel * out_plane + vectors->offset + v * kLanes, 1);
+      for (Lanes& sum : sums[e]) sum = broadcast(channel.bias);
+    }
+    add_products<false>(filters, x + block.start, sums);
+#pragma GCC unroll 8  // else the sums are kept in memory
+    for (int e = 0; e < kEntries; ++e) {
+      if (e >= channels.count) break;
+      const FlatChannel& channel = channels.channels[e];
+      for (const FlatLookup* lookup = channels.lookups + channel.first; lookup < channels.lookups + channel.last; ++lookup) {
+        const Lanes coefficient = broadcast(lookup->coefficient);
+        const float* from = s + lookup->offset + block.start;
+        for (int v = 0; v < count(); ++v) sums[e][v] = multiply_add(coefficient, load(from + v * kLanes), sums[e][v]);
+      }
+      store_pixels<count()>(sums[e], vectors, out + channel.channel * out_plane);
+    }
+  });
+}
+
+template <typename T>
+void filter_block(const DictionaryBlock& filters, const FilterChannels& channels, const FlatBlock& block, const OutVector* vectors,
+                  const float* x, const float* s, T* out, std::int64_t out_plane) {
+  switch (filters.entries) {
+    case 8: return filter_block_of<8>(filters, channels, block, vectors, x, s, out, out_plane);
+    case 6: return filter_block_of<6>(filters, channels, block, vectors, x, s, out, out_plane);
+    case 5: return filter_block_of<5>(filters, channels, block, vectors, x, s, out, out_plane);
+    default: return filter_block_of<4>(filters, channels, block, vectors, x, s, out, out_plane);
+  }
+}
+
 template <typename T>
 FlatLoops<T> loops() {
-  return {place_rows<T>, form_block<T>, gather_block<T>, gather_quads<T>};
+  return {place_rows<T>, form_block<T>, gather_block<T>, gather_quads<T>, filter_block<T>};
 }
 // HWY_EXPORT takes no templates.
 FlatLoops<float> loops_of_float() { return loops<float>(); }

@@ -98,6 +98,13 @@ struct QuadLookup {
   float coefficients[4];
 };
 
+// The output channels of a DictionaryBlock of filters, and the lookups that are added to their products.
+struct FilterChannels {
+  const FlatChannel* channels;
+  int count;
+  const FlatLookup* lookups;
+};
+
 // The loops that read or write pixels stored as T, float or Bf16, of the instruction set that is chosen now. All else is float.
 template <typename T>
 struct FlatLoops {
@@ -116,6 +123,10 @@ struct FlatLoops {
   // As gather_block, for quads.
   void (*gather_quads)(const ChannelQuad* quads, std::int64_t count, const QuadLookup* lookups, const FlatBlock& block, const OutVector* vectors,
                        const float* s, T* out, std::int64_t out_plane);
+
+  // out [channel][out_plane]: the block's output pixels of some channels, a product of x and the channels' own filters and their lookups.
+  void (*filter_block)(const DictionaryBlock& filters, const FilterChannels& channels, const FlatBlock& block, const OutVector* vectors,
+                       const float* x, const float* s, T* out, std::int64_t out_plane);
 };
 template <typename T>
 FlatLoops<T> flat_loops();

@@ -82,7 +82,8 @@ TEST(FlatGather, ComputesLargeLayers) {
     return TestProblem{.problem = {conv, dictionary_size, granularity}, .sparsity = sparsity, .seed = 7};
   };
   // In turn: columns of a dictionary in parts, several strips by columns, by channels and of filters, a dense P under strides, X
-  // sorted in place of S, images that fill no group of batch_gather.
+  // sorted in place of S, some taps as filters in several strips, all of them, with groups, none at a
+  // single position, images that fill no group of batch_gather.
   check({layer({.in_channels = 16, .height = 27, .width = 27, .out_channels = 24, .kernel = {5, 5}, .padding = {2, 2}}, 500, 10, Granularity::vector),
          layer({.in_channels = 24, .height = 113, .width = 97, .out_channels = 9, .kernel = {3, 3}, .padding = {1, 1}}, 96, 2, Granularity::vector),
          layer({.in_channels = 24, .height = 113, .width = 97, .out_channels = 9, .kernel = {3, 3}, .padding = {1, 1}}, 96, 1, Granularity::vector),
@@ -91,6 +92,10 @@ TEST(FlatGather, ComputesLargeLayers) {
                Granularity::vector),
          layer({.in_channels = 8, .height = 61, .width = 57, .out_channels = 12, .kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1}}, 24, 2,
                Granularity::vector),
+         layer({.in_channels = 60, .height = 113, .width = 97, .out_channels = 22, .kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1}}, 60, 2,
+               Granularity::vector),
+         layer({.batch = 3, .in_channels = 40, .height = 28, .width = 27, .out_channels = 58, .stride = {2, 2}, .groups = 2}, 120, 3, Granularity::vector),
+         layer({.batch = 2, .in_channels = 40, .out_channels = 50}, 100, 3, Granularity::vector),
          layer({.batch = 37, .in_channels = 40, .height = 3, .width = 3, .out_channels = 50, .kernel = {3, 3}}, 64, 2, Granularity::vector)},
         "large layers");
 }

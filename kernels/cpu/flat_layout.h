@@ -37,6 +37,8 @@ class FlatLayout {
   std::int64_t column_phases() const { return column_phases_; }
   // Elements of a plane: pairs of row and column phases that the kernel meets, one behind the other.
   std::int64_t plane() const { return row_phases_ * column_phases_ * phase_; }
+  // Elements of a pair of phases.
+  std::int64_t phase() const { return phase_; }
   // Input rows under a strip, padding included.
   std::int64_t rows() const { return rows_; }
   // What the last plane needs behind it: right padding.
@@ -51,7 +53,11 @@ class FlatLayout {
   // From an output pixel's place, row * pitch + column, to what kernel tap (r, s) meets there.
   std::int64_t tap_offset(std::int64_t r, std::int64_t s) const {
     const std::int64_t down = r * conv_.dilation[0], right = s * conv_.dilation[1];
-    return phase_start(down % conv_.stride[0], right % conv_.stride[1]) + down / conv_.stride[0] * pitch_ + right / conv_.stride[1];
+    return phase_of(r, s) * phase_ + down / conv_.stride[0] * pitch_ + right / conv_.stride[1];
+  }
+  // The pair of phases that the tap meets.
+  std::int64_t phase_of(std::int64_t r, std::int64_t s) const {
+    return r * conv_.dilation[0] % conv_.stride[0] * column_phases_ + s * conv_.dilation[1] % conv_.stride[1];
   }
 
   // Where a pair of phases begins in a plane.

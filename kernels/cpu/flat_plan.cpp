@@ -40,15 +40,28 @@ std::vector<FlatBlock> blocks_of(std::int64_t length, int lanes, int most, bool 
   return blocks;
 }
 
+// Phases of S up to the last one that a tap looks up.
+std::int64_t phases_looked_up(const LookupProblem& problem, const FoldedTaps& folded) {
+  const Conv2dProblem& conv = problem.conv;
+  const FlatLayout layout(conv, 1);
+  std::int64_t phases = 0;
+  for (std::int64_t tap = 0; tap < conv.taps(); ++tap) {
+    if (!folded.has(tap)) phases = std::max(phases, layout.phase_of(tap / conv.kernel[1], tap % conv.kernel[1]) + 1);
+  }
+  return phases;
+}
+
 }  // namespace
 
-FlatPlan::FlatPlan(const LookupProblem& given, int threads, Gathering how)
+FlatPlan::FlatPlan(const LookupProblem& given, int threads, Gathering how, const FoldedTaps& folded)
     : problem(stride_first(given)),
       block_size(block_size_for(problem.dictionary_size_per_group())),
+      filter_block_size(block_size_for(problem.conv.out_channels_per_group())),
       gathering(how),
       one_position(!of_filters && conv.height * conv.width == 1 && conv.padding == Pair{0, 0}),
-      // Where D has the taps, and under strides where X is not more than S.
-      pads_x(!one_position && (of_filters || (conv.stride != Pair{1, 1} && conv.in_channels <= problem.dictionary_size))) {
+      // Where D or filters have taps, and under strides where X is not more than S.
+      pads_x(!one_position && (of_filters || gathering == Gathering::filters || (conv.stride != Pair{1, 1} && conv.in_channels <= problem.dictionary_size))),
+      s_phases(phases_looked_up(problem, folded)) {
   choose_strips(threads);
   layout = layout_of(strip_rows);
   const bool few = conv.height * conv.width < 3 * kBeyond || fewest_rows_under() * conv.width < kBeyond;
@@ -56,7 +69,7 @@ FlatPlan::FlatPlan(const LookupProblem& given, int threads, Gathering how)
   places_s = !pads_x && (conv.padding != Pair{0, 0} || conv.stride != Pair{1, 1});
   const std::int64_t under = layout.rows() * conv.width;  // a strip's values of one channel
   x_plane = plane_pitch(pads_x ? layout.plane() : under);
-  s_plane = one_position ? 1 : plane_pitch(of_filters ? strip_rows * layout.pitch() : layout.plane());
+  s_plane = one_position ? 1 : s_elements(layout, strip_rows);
   run_plane = places_s ? plane_pitch(under) : 0;
   for (std::int64_t strip = 0; strip < strips; ++strip) strip_plans.push_back(plan_of(strip));
 }
@@ -67,7 +80,7 @@ void FlatPlan::choose_strips(int threads) {
   const std::int64_t height = conv.out_height();
   std::int64_t most = height;
   while (most > 1 && tile_bytes(most) > kTileBytes) --most;
-  const double halo = of_filters ? 0 : static_cast<double>((conv.kernel[0] - 1) * conv.dilation[0]) / static_cast<double>(2 * conv.stride[0]);
+  const double halo = of_filters || s_phases == 0 ? 0 : static_cast<double>((conv.kernel[0] - 1) * conv.dilation[0]) / static_cast<double>(2 * conv.stride[0]);
   const auto busy = [&](std::int64_t count) {
     const std::int64_t rows = divided_up(height, count), rounds = divided_up(conv.batch * divided_up(height, rows), threads);
     return static_cast<double>(conv.batch * height) / (static_cast<double>(rounds * threads) * (static_cast<double>(rows) + halo));
@@ -86,8 +99,15 @@ void FlatPlan::choose_strips(int threads) {
 
 std::int64_t FlatPlan::tile_bytes(std::int64_t rows) const {
   const FlatLayout of_rows = layout_of(rows);
-  const std::int64_t plane = plane_pitch(of_rows.plane()), s_tile = of_filters ? plane_pitch(rows * of_rows.pitch()) : plane;
-  return (pads_x ? conv.in_channels * plane + problem.dictionary_size * s_tile : problem.dictionary_size * 2 * plane) * 4;
+  const std::int64_t plane = plane_pitch(of_rows.plane());
+  return (pads_x ? conv.in_channels * plane + problem.dictionary_size * s_elements(of_rows, rows) : problem.dictionary_size * 2 * plane) * 4;
+}
+
+// Of an entry's plane in the S tile of a strip of rows.
+std::int64_t FlatPlan::s_elements(const FlatLayout& of, std::int64_t rows) const {
+  if (s_phases == 0) return 0;
+  if (of_filters) return plane_pitch(rows * of.pitch());
+  return plane_pitch(pads_x ? s_phases * of.phase() : of.plane());  // S that is placed is placed in all phases
 }
 
 std::int64_t FlatPlan::fewest_rows_under() const {
@@ -105,11 +125,13 @@ StripPlan FlatPlan::plan_of(std::int64_t strip) const {
   const std::int64_t pixels = (rows - 1) * layout.pitch() + conv.out_width();
   if (pads_x || conv.stride != Pair{1, 1}) plan.rows = row_places(plan.under);
   else plan.plane = plane_vectors(plan.under);
-  const std::int64_t formed = of_filters ? pixels : pads_x ? layout.plane() : (plan.under.last - plan.under.first) * conv.width;
+  const std::int64_t formed = s_phases == 0 ? 0 : of_filters ? pixels : pads_x ? s_phases * layout.phase() : (plan.under.last - plan.under.first) * conv.width;
   plan.form = blocks_of(formed, shape.lanes, shape.form_vectors, copies_x);
   // A block that was moved back writes elements of the one in front again: one thread takes both.
   plan.form_units = std::ssize(plan.form) - (std::ssize(plan.form) > 1 && plan.form.back().start % shape.lanes != 0);
-  const int most = gathering == Gathering::quads ? shape.quad_vectors : shape.gather_vectors;
+  const int most = gathering == Gathering::filters ? block_shape(filter_block_size).form_vectors
+                   : gathering == Gathering::quads ? shape.quad_vectors
+                                                   : shape.gather_vectors;
   const int row = gathering == Gathering::columns ? static_cast<int>(layout.pitch()) / shape.lanes : 1;
   plan.gather = blocks_of(pixels, shape.lanes, most, true, row);
   for (const FlatBlock& block : plan.gather) {

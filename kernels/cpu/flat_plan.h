@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/flat_gather_loops.h"
 #include "kernels/cpu/flat_layout.h"
+#include "kernels/cpu/folded_taps.h"
 
 namespace lcnn::cpu {
 
@@ -39,23 +40,28 @@ enum class Gathering {
   channels,  // one output channel after the other
   columns,   // so, one column of the kernel after the other: loads are aligned, sums move by one element from column to column
   quads,     // four output channels share each load
+  filters,   // some taps are folded: output channels are products of X with their own filters, and other taps' lookups are added
 };
 
 // What is decided for a problem on some threads.
 class FlatPlan {
  public:
-  FlatPlan(const LookupProblem& problem, int threads, Gathering gathering);
+  // gathering is `filters` where taps are folded.
+  FlatPlan(const LookupProblem& problem, int threads, Gathering gathering, const FoldedTaps& folded);
 
   // The problem as it is computed: with a 1x1 kernel the two granularities are one, and a filter's takes the stride first.
   const LookupProblem problem;
   const Conv2dProblem conv = problem.conv;
   const int block_size;  // dictionary entries whose sums are in registers together
+  const int filter_block_size;  // output channels with filters whose sums are in registers together
   const BlockShape shape = block_shape(block_size);
   const Gathering gathering;
 
   const bool of_filters = problem.granularity == Granularity::filter;  // D has the taps, and S is laid out as the output is
   const bool one_position;                                             // S is a matrix by a vector
   const bool pads_x;                                                   // X is padded and sorted, else S is
+
+  const std::int64_t s_phases;  // phases of S up to the last one that is looked up; 0 where all taps are folded
 
   std::int64_t strip_rows, strips;
   bool strip_each;  // each thread has strips of its own, else all share one after the other
@@ -76,6 +82,7 @@ class FlatPlan {
  private:
   void choose_strips(int threads);
   std::int64_t tile_bytes(std::int64_t rows) const;
+  std::int64_t s_elements(const FlatLayout& of, std::int64_t rows) const;
   std::int64_t fewest_rows_under() const;
   StripPlan plan_of(std::int64_t strip) const;
   // With rows that begin with a vector where gathered by columns.
