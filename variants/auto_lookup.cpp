@@ -20,9 +20,10 @@ namespace {
 
 using Candidates = std::vector<const Variant*>;
 
-// What the kernels' ladder measured, as an order: channels last, both stages as products of warpgroups; else lanes over images
-// where there are few positions; lookups as data where images are small and code would be fetched for few pixels; the fused kernels
-// where a launch and S's way through memory count for more than S of the halo, computed twice.
+// What the kernels' ladder measured, as an order: channels last, both stages as products of warpgroups; else lanes over images where
+// there are few positions, lookups side by side where there is one and a large table; lookups as data where images are small and
+// code would be fetched for few pixels; the fused kernels where a launch and S's way through memory count for more than S of the
+// halo, computed twice.
 int expected_rank(const Variant& variant, const LookupProblem& problem, Precision precision) {
   const std::int64_t positions = problem.conv.out_height() * problem.conv.out_width();
   const bool few_positions = positions <= 2 * 2, half = element_bytes(precision) == 2;
@@ -31,9 +32,12 @@ int expected_rank(const Variant& variant, const LookupProblem& problem, Precisio
     for (const std::string_view name : names) order.push_back(name);
   };
   if (variant.device == Device::cpu) {
+    constexpr std::int64_t kLargeS = 32 * 1024;  // of one image: about where flat_gather's wider table leaves the caches
+    const Conv2dProblem s = problem.dictionary_stage();
     if (few_positions && problem.conv.batch >= 4) then({"batch_gather", "flat_gather"});
+    else if (positions == 1 && s.out_channels * s.out_height() * s.out_width() >= kLargeS) then({"row_gather", "flat_gather", "batch_gather"});
     else then({"flat_gather", "batch_gather"});
-    then({"shared_tiled", "precompute_gather", "naive_sparse"});
+    then({"row_gather", "shared_tiled", "precompute_gather", "naive_sparse"});
   } else {
     then({"wgmma_fused"});
     if (few_positions) then({"batch_gather", "compact_gather", "table_gather", "baked_gather"});
