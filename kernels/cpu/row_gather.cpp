@@ -125,9 +125,9 @@ class RowGather final : public PreparedConvolution {
 };
 
 std::string why_unsupported(const LookupProblem& problem, Precision precision, Layout layout) {
+  if (std::string why = why_not_fp32_nchw(problem, precision, layout); !why.empty()) return why;
   if (problem.conv.out_height() * problem.conv.out_width() != 1) return "more than one output position is not supported";
-  if (problem.granularity != Granularity::vector) return "a dictionary of filters is not supported, one of vectors is";
-  return why_not_fp32_nchw(problem, precision, layout);
+  return problem.granularity == Granularity::vector ? "" : "a dictionary of filters is not supported, one of vectors is";
 }
 
 }  // namespace
