@@ -7,7 +7,7 @@
 import pathlib
 import sys
 
-from render.markdown_tables import origin, results
+from render.markdown_tables import network_table, origin, results
 from render.report import read_report
 from render.row_summary import summaries
 
@@ -26,8 +26,9 @@ def folded(table):
 
 def report_table(path):
     report = read_report(path)
-    table = results(summaries(report))
-    return table and f"{origin(report, path.relative_to(ROOT))}\n\n{folded(table)}"
+    records = summaries(report)
+    tables = [folded(table) for table in (results(records), network_table(records)) if table]
+    return tables and "\n\n".join([origin(report, path.relative_to(ROOT)), *tables])
 
 
 def rendered(readme):

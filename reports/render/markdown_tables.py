@@ -1,6 +1,7 @@
 """Reports as Markdown tables: README's results, and all rows."""
 import re
 
+from .networks import sums
 from .report import visible
 from .row_summary import summaries
 
@@ -59,6 +60,16 @@ def results(records):
     return "\n".join([*HEADER, *lines]) if lines else None
 
 
+def network_table(records):
+    """Whole networks as sums of their convolutions; None where no network is whole."""
+    lines = [
+        f"| {text(network)} {text(dictionary)} n{batch} | {text(precision)} | {conv2d / 1e3:,.2f} | {lookup / 1e3:,.2f} | **{conv2d / lookup:.2f}x** |"
+        for network, batch, precision, dictionary, conv2d, lookup in sums(records, fastest)
+    ]
+    header = ("| network, sum of its convolutions | precision | Conv2d ms | LookupConv2d ms | speed-up |", "|---|---|---|---|---|")
+    return "\n".join([*header, *lines]) if lines else None
+
+
 def origin(report, link):
     """The line above a report's table."""
     context = report.context
@@ -85,6 +96,8 @@ def markdown(reports):
         records = summaries(report)
         parts.append(origin(report, report.path.name))
         parts.append(results(records) or "No layer has both a measured Conv2d and a measured LookupConv2d.")
+        if networks := network_table(records):
+            parts.append(networks)
         rows = "\n".join([*ROWS_HEADER, *map(row_line, records)])
         parts.append(f"<details><summary>All {len(records)} rows</summary>\n\n{rows}\n\n</details>")
     return "\n\n".join(parts) + "\n"

@@ -10,7 +10,8 @@ import unittest
 
 from render.csv_table import csv_table
 from render.html_page import page_data
-from render.markdown_tables import markdown, results, text
+from render.markdown_tables import fastest, markdown, network_table, results, text
+from render.networks import LAYERS, sums
 from render.report import UnusableInput, read_report, read_reports
 from render.row_summary import middle_90_percent, summaries
 from render.test_support import FIXTURE, HOSTILE, REPORTS, ReportsTest
@@ -46,6 +47,19 @@ class TablesTest(ReportsTest):
         self.document["rows"][1]["profiled"] = {"unprofiled_median_us": 1.0, "overhead": 0.5}
         names = [row["name"] for row in read_report(self.write("a.json")).rows]
         self.assertEqual(names, [row["name"] for row in self.document["rows"] if "profiled" not in row])
+
+    def test_networks_are_sums_of_their_layers_as_often_as_they_are_there(self):
+        def row(layer, kind, microseconds, dictionary="fast", variant="x"):
+            return {"set": "resnet18", "layer": layer, "batch": 1, "precision": "fp32", "kind": kind, "variant": variant, "dictionary": dictionary,
+                    "median_us": microseconds}
+
+        records = [row(layer, kind, us) for layer in LAYERS["resnet18"] for kind, us in (("conv2d", 6.0), ("lookup", 2.0))]
+        self.assertEqual(sums(records, fastest), [("resnet18", 1, "fp32", "fast", 120.0, 40.0)], "twenty convolutions")
+        records += [row("64@56", "lookup", 1.0, variant="y"), row("64@56", "conv2d", 5.0, "accurate"), row("conv1", "lookup", 1.0, "accurate")]
+        self.assertEqual(sums(records, fastest), [("resnet18", 1, "fp32", "fast", 116.0, 36.0)], "of each layer the fastest; accurate is not whole")
+        self.assertIn("| resnet18 fast n1 | fp32 | 0.12 | 0.04 | **3.22x** |", network_table(records))
+        records = [record for record in records if record["layer"] != "512@7"]
+        self.assertIsNone(network_table(records))
 
     def test_a_twentieth_of_the_samples_lies_on_each_side(self):
         self.assertEqual(middle_90_percent(range(100, 0, -1)), (6, 95))
