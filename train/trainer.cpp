@@ -380,7 +380,7 @@ Dataset read_dataset(const Options& options) {
 void make_deterministic() {
   setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);  // cuBLAS repeats itself with that one alone
   at::globalContext().setDeterministicCuDNN(true);
-  // It warns of maximum pooling, whose channels-last form alone adds in any order: networks are trained channels first.
+  // It warns of maximum pooling, whose channels-last form alone adds in any order: with --channels-last sums may differ there.
   at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true);
 }
 
