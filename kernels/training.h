@@ -5,6 +5,11 @@
 //   dC[i]        = sum of dY[n,k,p,q] * S[n,e,h,w]  over images and pixels, at the given lookups only
 //   db[k]        = sum of dY[n,k,p,q]
 //   dX, dD       = the gradients of conv(X, D) under dS
+//
+// Or by the filters that D and P stand for (eq. 1), which a dense convolution takes; a batch is then seen by that alone:
+//   W[row,j]     = sum of C[i] * D[e(i),j]          over the lookups i of the row; j runs over an entry's elements
+//   dC[i]        = sum of dW[row(i),j] * D[e(i),j]  over j
+//   dD[e,j]      = sum of C[i] * dW[row(i),j]       over the lookups i of entry e
 #pragma once
 
 #include <cstdint>
@@ -19,6 +24,13 @@ struct LookupArrays {
   const std::int32_t* indices;      // [lookups], within the output channel's group
   const T* coefficients;            // [lookups]
   std::int64_t lookups;
+};
+
+// W = P D as matrices: P [rows, dictionary_size], D [dictionary_size, columns].
+struct FilterMatrix {
+  std::int64_t rows;             // (output channel, r, c) of the lookup stage: its table's
+  std::int64_t dictionary_size;
+  std::int64_t columns;          // of a dictionary entry: in_channels / groups * dh * dw
 };
 
 struct LookupProblem;

@@ -103,6 +103,31 @@ TEST(CpuTraining, MatchesFiniteDifferences) {
   }
 }
 
+template <typename T>
+void expect_filters(const FilterCase& c, double tolerance) {
+  const std::vector<T> dictionary(c.weights.dictionary.begin(), c.weights.dictionary.end()), grad_filters(c.grad_filters.begin(), c.grad_filters.end());
+  const std::vector<T> coefficients(c.weights.lookups.coefficients.begin(), c.weights.lookups.coefficients.end());
+  const std::vector<std::int32_t> indices = c.indices();
+  const LookupArrays<T> lookups{c.weights.lookups.row_offsets.data(), indices.data(), coefficients.data(), c.weights.lookups.lookups()};
+  std::vector<T> filters(grad_filters.size(), kPoison<T>), grad_dictionary(dictionary.size(), kPoison<T>), grad_coefficients(coefficients.size(), kPoison<T>);
+  cpu::filters(c.matrix, dictionary.data(), lookups, filters.data());
+  cpu::filter_coefficient_gradient(c.matrix, grad_filters.data(), dictionary.data(), lookups, grad_coefficients.data());
+  cpu::filter_dictionary_gradient(c.matrix, grad_filters.data(), lookups, grad_dictionary.data());
+  const ExpectedFilters expected = filters_by_definition(c);
+  ASSERT_LE(expected.filters.error_of<T>(filters), tolerance) << c.test;
+  ASSERT_LE(expected.dictionary.error_of<T>(grad_dictionary), tolerance) << c.test;
+  ASSERT_LE(expected.coefficients.error_of<T>(grad_coefficients), tolerance) << c.test;
+}
+
+TEST(CpuFilterTraining, MatchesTheDefinition) {
+  for (std::uint64_t seed = 0; seed < 300; ++seed) {
+    expect_filters<double>({random_problem(seed), Precision::fp32}, 1e-12);
+    expect_filters<float>({random_problem(seed), Precision::fp32}, 2e-6);
+    if (HasFatalFailure()) return;
+  }
+  for (const TestProblem& test : regular_problems()) expect_filters<float>({test, Precision::fp32}, 2e-6);
+}
+
 std::string refusal(const LookupProblem& problem, std::vector<std::int32_t> offsets, std::vector<std::int32_t> indices) {
   try {
     check_lookups(problem, offsets.data(), indices.data(), static_cast<std::int64_t>(indices.size()));

@@ -9,6 +9,7 @@
 
 #include "kernels/reference.h"
 #include "kernels/test_problems.h"
+#include "kernels/training.h"
 
 namespace lcnn {
 
@@ -109,6 +110,47 @@ inline ExpectedGradients gradients_by_definition(const TrainingCase& c) {
     }
   }
   return g;
+}
+
+// The filters of a test problem as a matrix, and dW, all stored exactly in `precision`.
+struct FilterCase {
+  TestProblem test;
+  LookupWeights weights;
+  FilterMatrix matrix;
+  std::vector<float> grad_filters;
+
+  FilterCase(const TestProblem& problem, Precision precision) : test(problem), weights(problem.weights(precision)) {
+    const Conv2dProblem d = problem.problem.dictionary_stage(), l = problem.problem.lookup_stage();
+    matrix = {l.out_channels * l.taps(), d.out_channels, d.in_channels_per_group() * d.taps()};
+    grad_filters.resize(matrix.rows * matrix.columns);
+    for (std::size_t i = 0; i < grad_filters.size(); ++i) grad_filters[i] = round_to(precision, random_value(problem.seed + 2, i));
+  }
+
+  std::vector<std::int32_t> indices() const { return {weights.lookups.indices.begin(), weights.lookups.indices.end()}; }
+};
+
+// W and the gradients of sum(dW * W).
+struct ExpectedFilters {
+  ExpectedGradient filters, dictionary, coefficients;
+};
+
+inline ExpectedFilters filters_by_definition(const FilterCase& c) {
+  const LookupTable& table = c.weights.lookups;
+  ExpectedFilters expected{.filters = ExpectedGradient(c.grad_filters.size()),
+                           .dictionary = ExpectedGradient(c.weights.dictionary.size()),
+                           .coefficients = ExpectedGradient(table.coefficients.size())};
+  for (std::int64_t row = 0; row < c.matrix.rows; ++row) {
+    for (std::int32_t i = table.row_offsets[row]; i < table.row_offsets[row + 1]; ++i) {
+      for (std::int64_t j = 0; j < c.matrix.columns; ++j) {
+        const std::int64_t at_w = row * c.matrix.columns + j, at_d = table.indices[i] * c.matrix.columns + j;
+        const double d = c.weights.dictionary[at_d], dw = c.grad_filters[at_w];
+        expected.filters.add(at_w, table.coefficients[i] * d);
+        expected.dictionary.add(at_d, table.coefficients[i] * dw);
+        expected.coefficients.add(i, dw * d);
+      }
+    }
+  }
+  return expected;
 }
 
 // Random problems that the definition evaluates in reasonable time.

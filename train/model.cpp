@@ -51,6 +51,12 @@ void Model::to_channels_last() {
   }
 }
 
+void Model::set_evaluation(LookupEvaluation evaluation) {
+  for (ConvolutionLayer& layer : convolutions_) {
+    if (!layer.lookup.is_empty()) layer.lookup->options.evaluation(evaluation);
+  }
+}
+
 std::vector<LayerCost> Model::costs() const {
   std::vector<LayerCost> costs;
   for (const ConvolutionLayer& layer : convolutions_) {

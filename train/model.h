@@ -48,6 +48,8 @@ class Model : public torch::nn::Module {
   torch::Tensor sparsity_loss() const;
   // Lays the weights of convolutions out with channels last, as Conv2d is fastest for such images on some devices.
   void to_channels_last();
+  // How its LookupConv2d layers are computed (variants/lookup_conv2d.h).
+  void set_evaluation(LookupEvaluation evaluation);
   // Of each convolution, for images of the size that the network saw last.
   std::vector<LayerCost> costs() const;
 

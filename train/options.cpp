@@ -22,6 +22,7 @@ using Names = std::map<std::string, Enumeration>;
 const Names<ConvolutionKind> kConvolutions{
     {"conv2d", ConvolutionKind::conv2d}, {"pooled", ConvolutionKind::pooled}, {"fixed", ConvolutionKind::fixed}};
 const Names<Granularity> kGranularities{{"vector", Granularity::vector}, {"filter", Granularity::filter}};
+const Names<bool> kEvaluations{{"filters", true}, {"stages", false}};
 const Names<OptimizerKind> kOptimizers{{"sgd", OptimizerKind::sgd}, {"adam", OptimizerKind::adam}};
 const Names<ScheduleKind> kSchedules{
     {"constant", ScheduleKind::constant}, {"cosine", ScheduleKind::cosine}, {"step", ScheduleKind::step}};
@@ -140,6 +141,8 @@ void interpret(Options& options) {
   const bool fixed = architecture.convolution == ConvolutionKind::fixed;
   require_used(options, "dictionary", lookups, "--convolution=pooled and fixed");
   require_used(options, "granularity", lookups, "--convolution=pooled and fixed");
+  require_used(options, "evaluation", lookups, "--convolution=pooled and fixed");
+  options.filters = named(kEvaluations, "evaluation", text("evaluation"));
   require_used(options, "sparsity", fixed, "--convolution=fixed");
   require_used(options, "initial-sparsity", pooled, "--convolution=pooled");
   require_used(options, "lambda", pooled, "--convolution=pooled");
@@ -182,6 +185,10 @@ void interpret(Options& options) {
     throw std::invalid_argument("--graph is for --device=cuda without --accumulate and --lambda-warm-up: a recorded step is always the same");
   }
 
+  if (options.deterministic && options.channels_last && options.device == Device::cuda) {
+    throw std::invalid_argument("--deterministic is without --channels-last: maximum pooling's gradient adds in any order there");
+  }
+
   Schedule& schedule = options.schedule;
   schedule.kind = named(kSchedules, "schedule", text("schedule"));
   require_used(options, "step-epochs", schedule.kind == ScheduleKind::step, "--schedule=step");
@@ -222,6 +229,9 @@ Options parse_options(const std::vector<std::string>& arguments) {
   add("convolution", "conv2d", "conv2d; LookupConv2d with a dense P that shrinks (pooled) or with lookups that are drawn (fixed)");
   add("dictionary", "fast", "LookupConv2d's dictionary sizes: fast, accurate, or one for each convolution, as 1,16");
   add("granularity", "vector", "dictionary entries of 1x1 (vector) or of the kernel's size (filter)");
+  add("evaluation", "filters",
+      "LookupConv2d in training: filters (those that dictionary and lookups stand for, and Conv2d with them), stages (the dictionary's "
+      "outputs, and lookups into them)");
   add("sparsity", "2", "fixed: lookups per position, as far as the dictionary has them");
   add("initial-sparsity", "0.3", "pooled: the fraction of P that counts as zero at the start, and so the threshold");
   add("lambda", "0", "pooled: weight of the sparsity loss");
@@ -248,7 +258,7 @@ Options parse_options(const std::vector<std::string>& arguments) {
   std::string timeout = "600";
   app.add_option("--timeout", timeout, "several processes: seconds that one waits for the others")->capture_default_str()->type_name("");
   app.add_flag("--resume", options.resume, "continue the training of that folder");
-  app.add_flag("--deterministic", options.deterministic, "on a GPU: the same to the bit at every run, as it is on the CPU; slower");
+  app.add_flag("--deterministic", options.deterministic, "on a GPU: the same to the bit at every run, as it is on the CPU; slower, and not with --channels-last");
   app.add_flag("--channels-last", options.channels_last, "images and weights lie channels last in memory: what conv2d and pooled are faster with on a GPU in 16 bits");
   app.add_flag("--graph", options.graph, "on a GPU: launch forward and backward as one CUDA graph; for networks that the host's launches bound");
   parse_arguments(app, arguments);

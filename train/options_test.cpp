@@ -30,12 +30,13 @@ TEST(TrainOptions, DefaultsAreTheCnnWithConv2d) {
   EXPECT_EQ(options.optimizer, OptimizerKind::sgd);
   EXPECT_EQ(options.schedule.kind, ScheduleKind::cosine);
   EXPECT_EQ(options.schedule.learning_rate, 0.05);
+  EXPECT_TRUE(options.filters);
   EXPECT_TRUE(options.given.empty());
 }
 
 TEST(TrainOptions, AreRead) {
   const Options options =
-      parse({"--model=lenet", "--dataset=mnist", "--data=/d", "--convolution=pooled", "--dictionary=1,5", "--granularity=filter",
+      parse({"--model=lenet", "--dataset=mnist", "--data=/d", "--convolution=pooled", "--evaluation=stages", "--dictionary=1,5", "--granularity=filter",
              "--initial-sparsity=0.4", "--lambda=0.01", "--optimizer=adam", "--schedule=step", "--step-epochs=3",
              "--step-factor=0.5", "--warm-up=1.5", "--epochs=7", "--batch=32", "--seed=9", "--threads=2", "--subset=100",
              "--patience=4", "--lambda-warm-up=2.5", "--accumulate=8", "--autocast=fp16", "--crop=3", "--flip=0.5", "--loaders=6", "--weight-decay=0.25"});
@@ -78,6 +79,7 @@ TEST(TrainOptions, WhatIsNotAcceptedIsNamedWithWhatIs) {
   EXPECT_EQ(refusal({"--dataset=mnist"}), "--dataset=mnist needs --data: the folder of its files");
   EXPECT_EQ(refusal({"--convolution=dense"}), "--convolution=dense: conv2d, fixed, pooled are accepted");
   EXPECT_EQ(refusal({"--dataset=folder", "--data=/d", "--resize=fill"}), "--resize=fill: crop, stretch are accepted");
+  EXPECT_EQ(refusal({"--convolution=fixed", "--evaluation=lookups"}), "--evaluation=lookups: filters, stages are accepted");
   EXPECT_EQ(refusal({"--epochs=0"}), "--epochs=0: a whole number from 1 to 1000000 is accepted");
   EXPECT_EQ(refusal({"--batch=x"}), "--batch=x: a whole number from 1 to 1000000 is accepted");
   EXPECT_EQ(refusal({"--accumulate=0"}), "--accumulate=0: a whole number from 1 to 1000000 is accepted");
@@ -104,6 +106,10 @@ TEST(TrainOptions, WhatWouldHaveNoEffectIsRefused) {
   EXPECT_EQ(refusal({"--image-size=64"}), "--image-size is for --dataset=folder and celeba only");
   EXPECT_THAT(refusal({"--graph"}), testing::StartsWith("--graph is for --device=cuda without --accumulate"));
   EXPECT_THAT(refusal({"--graph", "--device=cuda", "--accumulate=2"}), testing::StartsWith("--graph is for"));
+  EXPECT_EQ(refusal({"--evaluation=stages"}), "--evaluation is for --convolution=pooled and fixed only");
+  EXPECT_EQ(refusal({"--deterministic", "--channels-last", "--device=cuda"}),
+            "--deterministic is without --channels-last: maximum pooling's gradient adds in any order there");
+  EXPECT_TRUE(parse({"--deterministic", "--channels-last"}).channels_last) << "a CPU's sums have one order";
   EXPECT_EQ(refusal({"--resize=stretch"}), "--resize is for --dataset=folder and celeba only");
 }
 

@@ -16,6 +16,7 @@ struct Case {
   const char* network;
   ConvolutionKind convolution;
   Precision autocast;
+  LookupEvaluation evaluation = LookupEvaluation::stages;
 };
 
 std::shared_ptr<Model> model_of(const Case& c, std::int64_t extent) {
@@ -24,6 +25,7 @@ std::shared_ptr<Model> model_of(const Case& c, std::int64_t extent) {
   if (c.convolution != ConvolutionKind::conv2d) architecture.dictionary_sizes = entry.fast;
   torch::manual_seed(5);
   auto model = make_model(architecture);
+  model->set_evaluation(c.evaluation);
   model->to(torch::kCUDA);
   model->train();
   return model;
@@ -73,10 +75,13 @@ INSTANTIATE_TEST_SUITE_P(Networks, StepGraphs,
                          testing::Values(Case{"lenet", ConvolutionKind::conv2d, Precision::fp32}, Case{"lenet", ConvolutionKind::pooled, Precision::fp16},
                                          Case{"lenet", ConvolutionKind::fixed, Precision::bf16}, Case{"resnet20", ConvolutionKind::conv2d, Precision::fp32},
                                          Case{"resnet20", ConvolutionKind::pooled, Precision::fp32},
-                                         Case{"resnet20", ConvolutionKind::fixed, Precision::fp32}),
+                                         Case{"resnet20", ConvolutionKind::fixed, Precision::fp32},
+                                         Case{"lenet", ConvolutionKind::fixed, Precision::bf16, LookupEvaluation::filters},
+                                         Case{"resnet20", ConvolutionKind::pooled, Precision::fp32, LookupEvaluation::filters}),
                          [](const testing::TestParamInfo<Case>& info) {
                            return std::string(info.param.network) + "_" + std::string(to_string(info.param.convolution)) + "_" +
-                                  std::string(lcnn::to_string(info.param.autocast));
+                                  std::string(lcnn::to_string(info.param.autocast)) +
+                                  (info.param.evaluation == LookupEvaluation::filters ? "_filters" : "");
                          });
 
 }  // namespace

@@ -34,7 +34,7 @@ struct SyntheticTraining::Parts {
   bool cuda = false, updated = false, ready = false;
 };
 
-SyntheticTraining::SyntheticTraining(const Options& options, bool channels_last) : parts_(std::make_unique<Parts>()) {
+SyntheticTraining::SyntheticTraining(const Options& options) : parts_(std::make_unique<Parts>()) {
   torch::manual_seed(options.seed);
   parts_->cuda = options.device == Device::cuda;
   parts_->lambda = options.lambda;
@@ -44,9 +44,10 @@ SyntheticTraining::SyntheticTraining(const Options& options, bool channels_last)
   parts_->model = make_model(architecture);
   parts_->model->to(device);
   parts_->model->train();
+  parts_->model->set_evaluation(options.filters ? LookupEvaluation::filters : LookupEvaluation::stages);
   parts_->images = torch::randn({options.batch, architecture.shape.channels, architecture.shape.height, architecture.shape.width}).to(device);
   parts_->labels = torch::randint(architecture.classes, {options.batch}, torch::kLong).to(device);
-  if (channels_last) {
+  if (options.channels_last) {
     parts_->images = parts_->images.contiguous(torch::MemoryFormat::ChannelsLast);
     parts_->model->to_channels_last();
   }

@@ -15,9 +15,9 @@ std::int64_t usual_classes(const ImageShape& shape);
 
 class SyntheticTraining {
  public:
-  // A batch of random images and labels as the options' architecture has them; `channels_last` lays images and weights out so.
+  // A batch of random images and labels as the options' architecture has them.
   // Throws std::invalid_argument, one line, for what the network cannot take.
-  explicit SyntheticTraining(const Options& options, bool channels_last = false);
+  explicit SyntheticTraining(const Options& options);
   ~SyntheticTraining();
   SyntheticTraining(const SyntheticTraining&) = delete;
   SyntheticTraining& operator=(const SyntheticTraining&) = delete;

@@ -154,6 +154,7 @@ Training::Training(const Options& options, const Architecture& architecture, con
                 from->architecture.classes);
   }
   freeze(*model_, options.freeze);
+  model_->set_evaluation(options.filters ? LookupEvaluation::filters : LookupEvaluation::stages);
   model_->to(device_);
   group_.broadcast(model_->parameters());
   group_.broadcast(model_->buffers());
@@ -199,7 +200,7 @@ void Training::seed_generator(std::int64_t step) const {
 ScoreSums Training::add_step_gradients(const std::vector<torch::Tensor>& parts, const std::vector<torch::Tensor>& bytes, double images, double epoch) {
   const Objective objective{.lambda = warmed_up(options_.lambda, epoch, options_.lambda_warmup_epochs), .autocast = options_.autocast,
                             .loss_scaler = &loss_scaler_};
-  optimizer_->zero_grad();
+  if (!graph_) optimizer_->zero_grad();
   ScoreSums sums;
   for (std::size_t i = 0; i < parts.size(); ++i) {
     if (parts[i].numel() == 0) continue;
@@ -380,7 +381,7 @@ Dataset read_dataset(const Options& options) {
 void make_deterministic() {
   setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);  // cuBLAS repeats itself with that one alone
   at::globalContext().setDeterministicCuDNN(true);
-  // It warns of maximum pooling, whose channels-last form alone adds in any order: with --channels-last sums may differ there.
+  // It warns of maximum pooling, whose channels-last form alone adds in any order: --channels-last is refused.
   at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true);
 }
 

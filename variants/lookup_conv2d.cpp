@@ -15,6 +15,7 @@
 
 #include "kernels/training.h"
 #include "variants/lookup_conv2d_op.h"
+#include "variants/lookup_filters_op.h"
 
 namespace lcnn {
 namespace {
@@ -192,20 +193,37 @@ torch::Tensor LookupConv2dImpl::forward(const torch::Tensor& input) {
         options.padding_mode());
     x = torch::nn::functional::pad(x, torch::nn::functional::PadFuncOptions(padding_).mode(mode));
   }
+  const Conv2dProblem& conv = problem_.conv;
+  const auto convolve = [](const Conv2dProblem& p, const torch::Tensor& in, const torch::Tensor& weight, const torch::Tensor& b) {
+    return torch::conv2d(in, weight, b, p.stride, p.padding, p.dilation, p.groups);
+  };
   torch::Tensor y;
-  if (pooled()) {
-    const auto convolve = [](const Conv2dProblem& p, const torch::Tensor& in, const torch::Tensor& weight, const torch::Tensor& b) {
-      return torch::conv2d(in, weight, b, p.stride, p.padding, p.dilation, p.groups);
-    };
+  if (options.evaluation() == LookupEvaluation::filters) {
+    y = convolve(conv, x, filters().contiguous(x.suggest_memory_format()), bias);
+  } else if (pooled()) {
     const torch::Tensor s = convolve(problem_.dictionary_stage(), x, dictionary, {});
     y = convolve(problem_.lookup_stage(), s, thresholded_weight(), bias);
   } else {
-    const Conv2dProblem& conv = problem_.conv;
     y = lookup_conv2d(x, dictionary, lookup_offsets, lookup_indices, lookup_coefficients,
                       bias.defined() ? std::optional<torch::Tensor>(bias) : std::nullopt, conv.kernel, conv.stride,
                       conv.padding, conv.dilation, conv.groups);
   }
   return input.dim() == 4 ? y : y.squeeze(0);
+}
+
+torch::Tensor LookupConv2dImpl::filters() const {
+  const Conv2dProblem& conv = problem_.conv;
+  const std::int64_t channels = conv.in_channels_per_group(), groups = conv.groups;
+  const torch::Tensor entries = dictionary.flatten(1);
+  torch::Tensor rows;  // (output channel, r, c) of P by the elements of an entry
+  if (pooled()) {
+    const torch::Tensor p = thresholded_weight().permute({0, 2, 3, 1}).reshape({groups, -1, problem_.dictionary_size_per_group()});
+    rows = p.matmul(entries.view({groups, -1, entries.size(1)}));
+  } else {
+    rows = lookup_filters(entries, lookup_offsets, lookup_indices, lookup_coefficients);
+  }
+  if (problem_.granularity == Granularity::filter) return rows.view({conv.out_channels, channels, conv.kernel[0], conv.kernel[1]});
+  return rows.view({conv.out_channels, conv.kernel[0], conv.kernel[1], channels}).permute({0, 3, 1, 2});
 }
 
 double LookupConv2dImpl::sparse_th() const {

@@ -32,6 +32,12 @@ namespace lcnn {
 
 enum class LookupMethod { pooled, fixed };
 
+// What computes the layer's function, the same by both but for rounding.
+//   stages    S = conv(X, D), then the lookups into S (eq. 4-7): `pooled` by two dense convolutions, `fixed` by sparse kernels
+//   filters   the filters that D and P stand for (eq. 1), then Conv2d with them. Filters cost the same for every batch, so that
+//             a step of training takes about what Conv2d's takes; a single image is faster by stages.
+enum class LookupEvaluation { stages, filters };
+
 struct LookupConv2dOptions {
   using padding_t = torch::nn::Conv2dOptions::padding_t;            // numbers, torch::kValid or torch::kSame
   using padding_mode_t = torch::nn::Conv2dOptions::padding_mode_t;  // torch::kZeros, kReflect, kReplicate, kCircular
@@ -62,6 +68,7 @@ struct LookupConv2dOptions {
   TORCH_ARG(LookupMethod, method) = LookupMethod::pooled;
   // pooled: the fraction of P that counts as zero at the start, and so the threshold. In [0, 1).
   TORCH_ARG(double, initial_sparsity) = 0.5;
+  TORCH_ARG(LookupEvaluation, evaluation) = LookupEvaluation::stages;
   // fixed: lookups per position (output channel, r, c) that are drawn at the start.
   TORCH_ARG(std::int64_t, sparsity) = 1;
   // false holds D, or the lookups' P or coefficients, as they are: transfer and few-shot learning (paper 4.3-4.4).
@@ -93,6 +100,9 @@ class LookupConv2dImpl : public torch::nn::Cloneable<LookupConv2dImpl> {
   void to(torch::Device device, torch::Dtype dtype, bool non_blocking = false) override;
   void to(torch::Dtype dtype, bool non_blocking = false) override;
   using torch::nn::Module::to;
+
+  // W [out_channels, in_channels / groups, kernel_size] that D and P stand for (eq. 1), with gradients.
+  torch::Tensor filters() const;
 
   // pooled: initial_sparsity / sqrt(ph * pw * dictionary_size / groups) (paper section 3.3).
   double sparse_th() const;

@@ -1,4 +1,4 @@
-// What each dispatch key of lcnn::lookup_conv2d computes; lookup_conv2d_op.cpp registers them.
+// What each device computes of lcnn::lookup_conv2d and lcnn::lookup_filters; lookup_conv2d_op.cpp and lookup_filters_op.cpp register it.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include "kernels/problem.h"
+#include "kernels/training.h"
 
 namespace lcnn {
 
@@ -37,6 +38,22 @@ LookupGradients lookup_backward_cpu(const LookupProblem& problem, const LookupOp
                                     const at::Tensor& grad_output, const at::Tensor& input_dictionary, GradientMask mask);
 LookupGradients lookup_backward_cuda(const LookupProblem& problem, const LookupOperands& operands,
                                      const at::Tensor& grad_output, const at::Tensor& input_dictionary, GradientMask mask);
+
+// The tensors of one call for filters.
+struct FilterOperands {
+  const at::Tensor &dictionary, &offsets, &indices, &coefficients;
+
+  FilterMatrix matrix() const { return {offsets.numel() - 1, dictionary.size(0), dictionary.size(1)}; }
+};
+
+// W [rows, columns].
+at::Tensor filters_cpu(const FilterOperands& operands);
+at::Tensor filters_cuda(const FilterOperands& operands);
+
+// Of dictionary and coefficients, from dW; those that are not wanted stay undefined.
+using FilterGradients = std::tuple<at::Tensor, at::Tensor>;
+FilterGradients filters_backward_cpu(const FilterOperands& operands, const at::Tensor& grad_filters, std::array<bool, 2> mask);
+FilterGradients filters_backward_cuda(const FilterOperands& operands, const at::Tensor& grad_filters, std::array<bool, 2> mask);
 
 // Shapes of S.
 inline std::array<std::int64_t, 4> input_dictionary_sizes(const LookupProblem& problem) {

@@ -1,4 +1,4 @@
-// lcnn::lookup_conv2d on the CPU: kernels/cpu/training.h over tensors.
+// lcnn::lookup_conv2d and lcnn::lookup_filters on the CPU: kernels/cpu/training.h over tensors.
 #include <ATen/Dispatch.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -18,11 +18,11 @@ at::ScalarType computed_type(const at::Tensor& input) {
 }
 at::Tensor computed(const at::Tensor& tensor) { return tensor.to(computed_type(tensor)).contiguous(); }
 
-void check_table(const LookupProblem& problem, const at::Tensor& offsets, const at::Tensor& indices) {
+void check_table(const char* name, const LookupProblem& problem, const at::Tensor& offsets, const at::Tensor& indices) {
   try {
     check_lookups(problem, offsets.const_data_ptr<std::int32_t>(), indices.const_data_ptr<std::int32_t>(), indices.numel());
   } catch (const std::invalid_argument& error) {
-    TORCH_CHECK_VALUE(false, "lookup_conv2d: ", error.what());
+    TORCH_CHECK_VALUE(false, name, ": ", error.what());
   }
 }
 
@@ -30,11 +30,13 @@ void check_table(const LookupProblem& problem, const at::Tensor& offsets, const 
 struct Table {
   at::Tensor offsets, indices, coefficients;
 
-  Table(const LookupProblem& problem, const LookupOperands& operands)
+  // `name`: of the operator, for errors.
+  template <typename Operands>
+  Table(const char* name, const LookupProblem& problem, const Operands& operands)
       : offsets(operands.offsets.contiguous()),
         indices(operands.indices.contiguous()),
         coefficients(computed(operands.coefficients)) {
-    check_table(problem, offsets, indices);
+    check_table(name, problem, offsets, indices);
   }
   template <typename T>
   LookupArrays<T> arrays() const {
@@ -43,12 +45,22 @@ struct Table {
   }
 };
 
+// P's rows as the output channels of a layer without taps and groups.
+LookupProblem as_problem(const FilterMatrix& matrix) {
+  return {.conv = {.out_channels = matrix.rows}, .dictionary_size = matrix.dictionary_size};
+}
+
+// A gradient in the tensor's type; undefined ones stay so.
+at::Tensor stored_as(const at::Tensor& tensor, const at::Tensor& gradient) {
+  return gradient.defined() ? gradient.to(tensor.scalar_type()) : gradient;
+}
+
 }  // namespace
 
 std::tuple<at::Tensor, at::Tensor> lookup_forward_cpu(const LookupProblem& problem, const LookupOperands& operands,
                                                       const std::optional<at::Tensor>& bias) {
   const at::Tensor x = computed(operands.input), dictionary = computed(operands.dictionary);
-  const Table table(problem, operands);
+  const Table table("lookup_conv2d", problem, operands);
   const at::Tensor b = has_tensor(bias) ? computed(*bias) : at::Tensor();
   const at::Tensor s = at::empty(input_dictionary_sizes(problem), x.options());
   const at::Tensor y = at::empty(output_sizes(problem), x.options());
@@ -66,7 +78,7 @@ LookupGradients lookup_backward_cpu(const LookupProblem& problem, const LookupOp
   const auto [wants_input, wants_dictionary, wants_coefficients, wants_bias] = mask;
   const at::Tensor dy = computed(grad_output), s = computed(input_dictionary);
   const at::Tensor x = computed(operands.input), dictionary = computed(operands.dictionary);
-  const Table table(problem, operands);
+  const Table table("lookup_conv2d", problem, operands);
   at::Tensor dx, dd, dc, db;
   AT_DISPATCH_FLOATING_TYPES(dy.scalar_type(), "lookup_conv2d_backward", [&] {
     const auto lookups = table.arrays<scalar_t>();
@@ -90,10 +102,39 @@ LookupGradients lookup_backward_cpu(const LookupProblem& problem, const LookupOp
                                result(dd, dictionary.sizes()));
     }
   });
-  const auto stored = [&](const at::Tensor& gradient) {
-    return gradient.defined() ? gradient.to(operands.input.scalar_type()) : gradient;
-  };
-  return {stored(dx), stored(dd), stored(dc), stored(db)};
+  return {stored_as(operands.input, dx), stored_as(operands.input, dd), stored_as(operands.input, dc), stored_as(operands.input, db)};
+}
+
+at::Tensor filters_cpu(const FilterOperands& operands) {
+  const at::Tensor dictionary = computed(operands.dictionary);
+  const FilterMatrix matrix = operands.matrix();
+  const Table table("lookup_filters", as_problem(matrix), operands);
+  const at::Tensor filters = at::empty({matrix.rows, matrix.columns}, dictionary.options());
+  AT_DISPATCH_FLOATING_TYPES(dictionary.scalar_type(), "lookup_filters", [&] {
+    cpu::filters(matrix, dictionary.const_data_ptr<scalar_t>(), table.arrays<scalar_t>(), filters.mutable_data_ptr<scalar_t>());
+  });
+  return filters.to(operands.dictionary.scalar_type());
+}
+
+FilterGradients filters_backward_cpu(const FilterOperands& operands, const at::Tensor& grad_filters, std::array<bool, 2> mask) {
+  const auto [wants_dictionary, wants_coefficients] = mask;
+  const at::Tensor dw = computed(grad_filters), dictionary = computed(operands.dictionary);
+  const FilterMatrix matrix = operands.matrix();
+  const Table table("lookup_filters", as_problem(matrix), operands);
+  at::Tensor dd, dc;
+  AT_DISPATCH_FLOATING_TYPES(dw.scalar_type(), "lookup_filters_backward", [&] {
+    const auto lookups = table.arrays<scalar_t>();
+    if (wants_dictionary) {
+      dd = at::empty_like(dictionary);
+      cpu::filter_dictionary_gradient(matrix, dw.const_data_ptr<scalar_t>(), lookups, dd.mutable_data_ptr<scalar_t>());
+    }
+    if (wants_coefficients) {
+      dc = at::empty_like(table.coefficients);
+      cpu::filter_coefficient_gradient(matrix, dw.const_data_ptr<scalar_t>(), dictionary.const_data_ptr<scalar_t>(), lookups,
+                                       dc.mutable_data_ptr<scalar_t>());
+    }
+  });
+  return {stored_as(operands.dictionary, dd), stored_as(operands.dictionary, dc)};
 }
 
 }  // namespace lcnn

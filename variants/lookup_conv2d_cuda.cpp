@@ -1,4 +1,4 @@
-// lcnn::lookup_conv2d on CUDA: kernels/cuda/training.h over tensors, on LibTorch's current stream.
+// lcnn::lookup_conv2d and lcnn::lookup_filters on CUDA: kernels/cuda/training.h over tensors, on LibTorch's current stream.
 #include <ATen/Context.h>
 #include <ATen/Dispatch.h>
 #include <ATen/ops/empty.h>
@@ -59,43 +59,58 @@ void for_element_type(const at::Tensor& tensor, const Function& function) {
                                   [&] { function(typename DeviceType<scalar_t>::Type{}); });
 }
 
-// What one call runs with: the operands' device, contiguous operands, the current stream.
+// What one call runs with: the tensors' device, and the current stream.
 struct Call {
   c10::cuda::CUDAGuard device;
-  at::Tensor x, dictionary, offsets, indices, coefficients;
   TensorAllocator allocator;
   cuda::TrainingExecution execution;
 
-  explicit Call(const LookupOperands& operands)
-      : device(operands.input.device()),
-        x(operands.input.contiguous()),
-        dictionary(operands.dictionary.contiguous()),
-        offsets(operands.offsets.contiguous()),
-        indices(operands.indices.contiguous()),
-        coefficients(operands.coefficients.contiguous()),
-        allocator(x),
+  explicit Call(const at::Tensor& tensor)
+      : device(tensor.device()),
+        allocator(tensor),
         execution{.allocator = &allocator,
                   .stream = c10::cuda::getCurrentCUDAStream().stream(),
                   .deterministic = at::globalContext().deterministicAlgorithms()} {}
+};
+
+// P in contiguous memory.
+struct Table {
+  at::Tensor offsets, indices, coefficients;
+
+  template <typename Operands>
+  explicit Table(const Operands& operands)
+      : offsets(operands.offsets.contiguous()), indices(operands.indices.contiguous()), coefficients(operands.coefficients.contiguous()) {}
 
   template <typename T>
-  LookupArrays<T> lookups() const {
+  LookupArrays<T> arrays() const {
     return {offsets.const_data_ptr<std::int32_t>(), indices.const_data_ptr<std::int32_t>(), read<T>(coefficients),
             indices.numel()};
   }
 };
 
+// What sums are kept in.
+at::TensorOptions sum_options(const at::Tensor& tensor) {
+  return tensor.options().dtype(tensor.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
+}
+
+// A gradient that was summed in a wider type, in the tensor's type; undefined ones stay so.
+at::Tensor stored_as(const at::Tensor& tensor, const at::Tensor& gradient) {
+  return gradient.defined() ? gradient.to(tensor.scalar_type()) : gradient;
+}
+
 }  // namespace
 
 std::tuple<at::Tensor, at::Tensor> lookup_forward_cuda(const LookupProblem& problem, const LookupOperands& operands,
                                                        const std::optional<at::Tensor>& bias) {
-  const Call call(operands);
+  const Call call(operands.input);
+  const Table table(operands);
+  const at::Tensor x = operands.input.contiguous(), dictionary = operands.dictionary.contiguous();
   const at::Tensor b = has_tensor(bias) ? bias->contiguous() : at::Tensor();
-  const at::Tensor s = at::empty(input_dictionary_sizes(problem), call.x.options());
-  const at::Tensor y = at::empty(output_sizes(problem), call.x.options());
-  for_element_type(call.x, [&]<typename T>(T) {
-    cuda::input_dictionary(problem, read<T>(call.x), read<T>(call.dictionary), write<T>(s), call.execution);
-    cuda::lookup_output(problem, read<T>(s), call.lookups<T>(), read<T>(b), write<T>(y), call.execution);
+  const at::Tensor s = at::empty(input_dictionary_sizes(problem), x.options());
+  const at::Tensor y = at::empty(output_sizes(problem), x.options());
+  for_element_type(x, [&]<typename T>(T) {
+    cuda::input_dictionary(problem, read<T>(x), read<T>(dictionary), write<T>(s), call.execution);
+    cuda::lookup_output(problem, read<T>(s), table.arrays<T>(), read<T>(b), write<T>(y), call.execution);
   });
   return {y, s};
 }
@@ -103,15 +118,17 @@ std::tuple<at::Tensor, at::Tensor> lookup_forward_cuda(const LookupProblem& prob
 LookupGradients lookup_backward_cuda(const LookupProblem& problem, const LookupOperands& operands,
                                      const at::Tensor& grad_output, const at::Tensor& input_dictionary, GradientMask mask) {
   const auto [wants_input, wants_dictionary, wants_coefficients, wants_bias] = mask;
-  const Call call(operands);
+  const Call call(operands.input);
+  const Table table(operands);
+  const at::Tensor x = operands.input.contiguous(), dictionary = operands.dictionary.contiguous();
   const at::Tensor dy = grad_output.contiguous(), s = input_dictionary.contiguous();
-  const at::TensorOptions sums = dy.options().dtype(dy.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
+  const at::TensorOptions sums = sum_options(dy);
   at::Tensor dx, dd, dc, db;
   for_element_type(dy, [&]<typename T>(T) {
     using Sum = cuda::Sum<T>;
     if (wants_coefficients) {
-      dc = at::empty(call.coefficients.sizes(), sums);
-      cuda::coefficient_gradient(problem, read<T>(dy), read<T>(s), call.lookups<T>(), write<Sum>(dc), call.execution);
+      dc = at::empty(table.coefficients.sizes(), sums);
+      cuda::coefficient_gradient(problem, read<T>(dy), read<T>(s), table.arrays<T>(), write<Sum>(dc), call.execution);
     }
     if (wants_bias) {
       db = at::empty({problem.conv.out_channels}, sums);
@@ -119,20 +136,50 @@ LookupGradients lookup_backward_cuda(const LookupProblem& problem, const LookupO
     }
     if (!wants_input && !wants_dictionary) return;
     const at::Tensor ds = at::empty_like(s);
-    cuda::input_dictionary_gradient(problem, read<T>(dy), call.lookups<T>(), write<T>(ds), call.execution);
+    cuda::input_dictionary_gradient(problem, read<T>(dy), table.arrays<T>(), write<T>(ds), call.execution);
     if (wants_input) {
-      dx = at::empty(call.x.sizes(), call.x.options());
-      cuda::input_gradient(problem, read<T>(ds), read<T>(call.dictionary), write<T>(dx), call.execution);
+      dx = at::empty(x.sizes(), x.options());
+      cuda::input_gradient(problem, read<T>(ds), read<T>(dictionary), write<T>(dx), call.execution);
     }
     if (wants_dictionary) {
-      dd = at::empty(call.dictionary.sizes(), sums);
-      cuda::dictionary_gradient(problem, read<T>(ds), read<T>(call.x), write<Sum>(dd), call.execution);
+      dd = at::empty(dictionary.sizes(), sums);
+      cuda::dictionary_gradient(problem, read<T>(ds), read<T>(x), write<Sum>(dd), call.execution);
     }
   });
-  const auto stored = [&](const at::Tensor& gradient) {
-    return gradient.defined() ? gradient.to(call.x.scalar_type()) : gradient;
-  };
-  return {dx, stored(dd), stored(dc), stored(db)};
+  return {dx, stored_as(x, dd), stored_as(x, dc), stored_as(x, db)};
+}
+
+at::Tensor filters_cuda(const FilterOperands& operands) {
+  const Call call(operands.dictionary);
+  const Table table(operands);
+  const at::Tensor dictionary = operands.dictionary.contiguous();
+  const FilterMatrix matrix = operands.matrix();
+  const at::Tensor filters = at::empty({matrix.rows, matrix.columns}, dictionary.options());
+  for_element_type(dictionary, [&]<typename T>(T) {
+    cuda::filters(matrix, read<T>(dictionary), table.arrays<T>(), write<T>(filters), call.execution);
+  });
+  return filters;
+}
+
+FilterGradients filters_backward_cuda(const FilterOperands& operands, const at::Tensor& grad_filters, std::array<bool, 2> mask) {
+  const auto [wants_dictionary, wants_coefficients] = mask;
+  const Call call(operands.dictionary);
+  const Table table(operands);
+  const at::Tensor dw = grad_filters.contiguous(), dictionary = operands.dictionary.contiguous();
+  const FilterMatrix matrix = operands.matrix();
+  at::Tensor dd, dc;
+  for_element_type(dw, [&]<typename T>(T) {
+    using Sum = cuda::Sum<T>;
+    if (wants_dictionary) {
+      dd = at::empty(dictionary.sizes(), sum_options(dw));
+      cuda::filter_dictionary_gradient(matrix, read<T>(dw), table.arrays<T>(), write<Sum>(dd), call.execution);
+    }
+    if (wants_coefficients) {
+      dc = at::empty(table.coefficients.sizes(), sum_options(dw));
+      cuda::filter_coefficient_gradient(matrix, read<T>(dw), read<T>(dictionary), table.arrays<T>(), write<Sum>(dc), call.execution);
+    }
+  });
+  return {stored_as(dictionary, dd), stored_as(dictionary, dc)};
 }
 
 }  // namespace lcnn

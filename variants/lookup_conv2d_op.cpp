@@ -6,14 +6,13 @@
 #include <ATen/ops/empty.h>
 #include <c10/util/Exception.h>
 #include <torch/csrc/autograd/custom_function.h>
-#include <torch/csrc/autograd/functions/basic_ops.h>
 #include <torch/library.h>
 
-#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "variants/double_backward.h"
 #include "variants/lookup_conv2d_backends.h"
 
 namespace lcnn {
@@ -185,23 +184,12 @@ class LookupConv2dFunction : public torch::autograd::Function<LookupConv2dFuncti
       gradients[kCoefficients] = coefficients;
       gradients[kBias] = bias;
     }
-    return builds_graph ? refuse_double_backward(std::move(gradients)) : gradients;
+    return builds_graph ? refusing_double_backward("lcnn::lookup_conv2d", std::move(gradients)) : gradients;
   }
 
  private:
   // Places among forward's arguments.
   static constexpr std::size_t kInput = 0, kDictionary = 1, kCoefficients = 4, kBias = 5, kInputs = 11;
-
-  // Gradients that may be used, but not differentiated.
-  static torch::autograd::variable_list refuse_double_backward(torch::autograd::variable_list gradients) {
-    for (Tensor& gradient : gradients) {
-      if (!gradient.defined()) continue;
-      auto refusal = std::make_shared<torch::autograd::DelayedError>(
-          "lcnn::lookup_conv2d: double backward is not supported, its gradients cannot be differentiated", 1);
-      gradient = (*refusal)({gradient.detach().requires_grad_()})[0];
-    }
-    return gradients;
-  }
 };
 
 Tensor lookup_conv2d_autograd(const Tensor& input, const Tensor& dictionary, const Tensor& offsets, const Tensor& indices,

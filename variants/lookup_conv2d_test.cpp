@@ -58,17 +58,20 @@ std::vector<Configuration> configurations() {
           {"same circular", base().kernel_size(2).padding(torch::kSame).padding_mode(torch::kCircular)}};
 }
 
-// Every configuration with both methods and granularities.
+// Every configuration with both methods, granularities and evaluations.
 template <typename Function>
 void for_every_layer(const Function& function) {
   for (const Configuration& configuration : configurations()) {
     for (const LookupMethod method : {LookupMethod::pooled, LookupMethod::fixed}) {
       for (const Granularity granularity : {Granularity::vector, Granularity::filter}) {
-        SCOPED_TRACE(std::string(configuration.name) + ' ' + std::string(to_string(granularity)) + ' ' +
-                     (method == LookupMethod::pooled ? "pooled" : "fixed"));
-        torch::manual_seed(11);
-        LookupConv2dOptions options = configuration.options;
-        function(LookupConv2d(options.method(method).granularity(granularity).sparsity(2)));
+        for (const LookupEvaluation evaluation : {LookupEvaluation::stages, LookupEvaluation::filters}) {
+          SCOPED_TRACE(std::string(configuration.name) + ' ' + std::string(to_string(granularity)) + ' ' +
+                       (method == LookupMethod::pooled ? "pooled" : "fixed") +
+                       (evaluation == LookupEvaluation::filters ? " by filters" : " by stages"));
+          torch::manual_seed(11);
+          LookupConv2dOptions options = configuration.options;
+          function(LookupConv2d(options.method(method).granularity(granularity).sparsity(2).evaluation(evaluation)));
+        }
       }
     }
   }
@@ -246,14 +249,25 @@ TEST(LookupConv2d, TypeChangesLeaveIntegersAlone) {
 
 TEST(LookupConv2d, AutocastGivesItsTypeForBothMethods) {
   for (const LookupMethod method : {LookupMethod::pooled, LookupMethod::fixed}) {
-    LookupConv2d layer(LookupConv2dOptions(4, 6, 3, 6).method(method));
-    at::autocast::set_autocast_enabled(at::kCPU, true);
-    const torch::Tensor y = layer(input_of());
-    at::autocast::clear_cache();
-    at::autocast::set_autocast_enabled(at::kCPU, false);
-    EXPECT_EQ(y.scalar_type(), torch::kBFloat16);
-    y.sum().backward();
-    EXPECT_EQ(layer->dictionary.grad().scalar_type(), torch::kFloat);
+    for (const LookupEvaluation evaluation : {LookupEvaluation::stages, LookupEvaluation::filters}) {
+      LookupConv2d layer(LookupConv2dOptions(4, 6, 3, 6).method(method).evaluation(evaluation));
+      at::autocast::set_autocast_enabled(at::kCPU, true);
+      const torch::Tensor y = layer(input_of());
+      at::autocast::clear_cache();
+      at::autocast::set_autocast_enabled(at::kCPU, false);
+      EXPECT_EQ(y.scalar_type(), torch::kBFloat16);
+      y.sum().backward();
+      EXPECT_EQ(layer->dictionary.grad().scalar_type(), torch::kFloat);
+    }
+  }
+}
+
+// Images that lie channels last get filters that do, and planes planes: a convolution would copy what lies otherwise.
+TEST(LookupConv2d, OutputsByFiltersLieAsTheInputDoes) {
+  for (const LookupMethod method : {LookupMethod::pooled, LookupMethod::fixed}) {
+    LookupConv2d layer(LookupConv2dOptions(4, 6, 3, 6).method(method).evaluation(LookupEvaluation::filters));
+    EXPECT_TRUE(layer(input_of()).is_contiguous());
+    EXPECT_TRUE(layer(input_of().contiguous(torch::MemoryFormat::ChannelsLast)).is_contiguous(torch::MemoryFormat::ChannelsLast));
   }
 }
 

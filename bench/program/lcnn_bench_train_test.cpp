@@ -38,7 +38,8 @@ TEST(LcnnBenchTrain, StepsOfANetworkAreVerifiedMeasuredAndReported) {
         << "gradients and momentum are as large as the parameters each";
     EXPECT_EQ(row["problem"]["dictionary_sizes"].empty(), row["variant"] == "conv2d");
   }
-  EXPECT_THAT(names, testing::ElementsAre("Train/conv2d/lenet/n4/fp32", "Train/pooled/lenet/fast/n4/fp32", "Train/fixed/lenet/fast/n4/fp32"));
+  EXPECT_THAT(names, testing::ElementsAre("Train/conv2d/lenet/n4/fp32", "Train/pooled/lenet/fast/n4/fp32", "Train/pooled_filters/lenet/fast/n4/fp32",
+                                          "Train/fixed/lenet/fast/n4/fp32", "Train/fixed_filters/lenet/fast/n4/fp32"));
 }
 
 TEST(LcnnBenchTrain, OnlyAFilterThatNamesThemAsksForThem) {
@@ -57,7 +58,7 @@ TEST(LcnnBenchTrain, MixedPrecisionIsMeasuredAndTf32IsForCuda) {
                 .exit_code,
             0);
   const json report = json::parse(read_text(path));
-  EXPECT_EQ(report["rows"].size(), 15u);  // pooled in two layouts
+  EXPECT_EQ(report["rows"].size(), 27u);  // all but fixed in two layouts
   for (const json& row : report["rows"]) {
     if (row["precision"] == "tf32") {
       EXPECT_EQ(row["disposition"], "unsupported") << row["name"];

@@ -6,6 +6,8 @@
 #include <array>
 #include <cmath>
 #include <stdexcept>
+#include <string_view>
+#include <vector>
 
 #include "bench/program/step_error.h"
 #include "train/architecture.h"
@@ -17,7 +19,19 @@ namespace {
 
 using train::ConvolutionKind;
 
-constexpr std::array kMethods{ConvolutionKind::pooled, ConvolutionKind::fixed};
+// How LookupConv2d is trained, and by what it is computed then.
+struct Method {
+  std::string_view name;
+  ConvolutionKind kind;
+  bool filters;
+  std::vector<Layout> layouts;
+};
+const std::array kMethods{
+    Method{"pooled", ConvolutionKind::pooled, false, {Layout::nchw, Layout::nhwc}},
+    Method{"pooled_filters", ConvolutionKind::pooled, true, {Layout::nchw, Layout::nhwc}},
+    Method{"fixed", ConvolutionKind::fixed, false, {Layout::nchw}},  // our kernels for S and lookups are for planes
+    Method{"fixed_filters", ConvolutionKind::fixed, true, {Layout::nchw, Layout::nhwc}},
+};
 constexpr std::int64_t kVerifiedBatch = 8;
 
 // The library at its best: every algorithm is tried, in the row's precision.
@@ -35,9 +49,10 @@ train::Options training_options(const TrainingGroup& group, const TrainingRowPla
   architecture.model = group.network;
   architecture.shape = train::usual_shape(group.network);
   architecture.classes = train::usual_classes(architecture.shape);
-  const auto kind = std::ranges::find(kMethods, row.convolution, [](ConvolutionKind method) { return to_string(method); });
-  architecture.convolution = kind == kMethods.end() ? ConvolutionKind::conv2d : *kind;
   if (!row.is_baseline()) {
+    const Method& method = *std::ranges::find(kMethods, row.convolution, &Method::name);
+    architecture.convolution = method.kind;
+    options.filters = method.filters;
     const Dictionary& dictionary = group.dictionaries[row.dictionary];
     architecture.dictionary_sizes = dictionary.name == "fast"       ? model.fast
                                     : dictionary.name == "accurate" ? model.accurate
@@ -54,13 +69,13 @@ train::Options training_options(const TrainingGroup& group, const TrainingRowPla
   options.seed = run.seed;
   options.device = run.device;
   options.graph = row.graph;
+  options.channels_last = row.layout == Layout::nhwc;
   return options;
 }
 
 class NetworkStep final : public TrainingStep {
  public:
-  NetworkStep(const train::Options& options, Precision precision, bool channels_last)
-      : options_(options), precision_(precision), training_(options, channels_last) {}
+  NetworkStep(const train::Options& options, Precision precision) : options_(options), precision_(precision), training_(options) {}
 
   void run() override {
     configure_library(precision_);
@@ -92,22 +107,22 @@ std::vector<std::string> NetworkSteps::names() const {
 }
 
 std::vector<TrainingMethod> NetworkSteps::methods() const {
-  // Pooled is the library's convolutions, which like channels last; our kernels for fixed lookups are for planes.
-  return {{std::string(to_string(ConvolutionKind::pooled)), {Layout::nchw, Layout::nhwc}},
-          {std::string(to_string(ConvolutionKind::fixed)), {Layout::nchw}}};
+  std::vector<TrainingMethod> methods;
+  for (const Method& method : kMethods) methods.push_back({std::string(method.name), method.layouts});
+  return methods;
 }
 
 std::unique_ptr<TrainingStep> NetworkSteps::prepare(const TrainingGroup& group, const TrainingRowPlan& row, const TrainingRun& run) const {
   const train::Options options = training_options(group, row, run);
   configure_library(group.precision);
-  return std::make_unique<NetworkStep>(options, group.precision, row.layout == Layout::nhwc);
+  return std::make_unique<NetworkStep>(options, group.precision);
 }
 
 lcnn::Comparison NetworkSteps::verify(const TrainingGroup& group, const TrainingRowPlan& row, const TrainingRun& run) const {
   train::Options options = training_options(group, row, run);
   options.batch = kVerifiedBatch;
   configure_library(group.precision);
-  return step_error(options, row.layout == Layout::nhwc);
+  return step_error(options);
 }
 
 }  // namespace lcnn::bench

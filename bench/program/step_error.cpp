@@ -127,24 +127,25 @@ void compare(const Recorded& recorded, double lambda, double loss_scale, Largest
 
 }  // namespace
 
-lcnn::Comparison step_error(const train::Options& options, bool channels_last) {
+lcnn::Comparison step_error(const train::Options& options) {
   torch::manual_seed(options.seed);
   const std::shared_ptr<train::Model> model = train::make_model(options.architecture);
   model->to(options.device == Device::cuda ? torch::kCUDA : torch::kCPU);
   model->train();
-  return step_error(options, *model, channels_last);
+  return step_error(options, *model);
 }
 
-lcnn::Comparison step_error(const train::Options& options, train::Model& model, bool channels_last) {
+lcnn::Comparison step_error(const train::Options& options, train::Model& model) {
   const train::Architecture& architecture = options.architecture;
   const torch::Device device = model.parameters().front().device();
   const auto [channels, height, width] = architecture.shape;
   torch::Tensor images = torch::randn({options.batch, channels, height, width}).to(device);
   const torch::Tensor labels = torch::randint(architecture.classes, {options.batch}, torch::kLong).to(device);
-  if (channels_last) {
+  if (options.channels_last) {
     images = images.contiguous(torch::MemoryFormat::ChannelsLast);
     model.to_channels_last();
   }
+  model.set_evaluation(options.filters ? LookupEvaluation::filters : LookupEvaluation::stages);
   std::deque<Recorded> layers;
   for (train::ConvolutionLayer& layer : model.convolutions()) record(layer, layers.emplace_back());
   train::LossScaler loss_scaler(options.autocast == Precision::fp16, device);

@@ -17,9 +17,9 @@ namespace lcnn::bench {
 // zero decides whether ReLU lets a gradient pass.) rel_err is the largest of all relative errors, the gradients of a layer's
 // parameters being one vector: by itself that of a bias in front of batch normalization, or of a dictionary of one number, cancels.
 // non_finite counts elements of the network's outputs and of all of its gradients.
-lcnn::Comparison step_error(const train::Options& options, bool channels_last);
+lcnn::Comparison step_error(const train::Options& options);
 
 // The same of a network that is there already.
-lcnn::Comparison step_error(const train::Options& options, train::Model& model, bool channels_last);
+lcnn::Comparison step_error(const train::Options& options, train::Model& model);
 
 }  // namespace lcnn::bench

@@ -26,14 +26,21 @@ train::Options small_step(const std::string& model, ConvolutionKind kind) {
 TEST(StepError, EveryKindOfConvolutionIsNearFloat64) {
   for (const char* model : {"lenet", "cnn", "resnet20", "lcnn_pytorch"}) {
     for (const ConvolutionKind kind : {ConvolutionKind::conv2d, ConvolutionKind::pooled, ConvolutionKind::fixed}) {
-      const lcnn::Comparison found = step_error(small_step(model, kind), /*channels_last=*/false);
-      EXPECT_LE(found.rel_err, 3e-6) << model << " " << to_string(kind);
-      EXPECT_GT(found.rel_err, 0) << model << " " << to_string(kind) << ": compared with itself";
-      EXPECT_EQ(found.non_finite, 0) << model << " " << to_string(kind);
+      for (const bool filters : {false, true}) {
+        SCOPED_TRACE(std::string(model) + " " + std::string(to_string(kind)) + (filters ? " by filters" : " by stages"));
+        train::Options options = small_step(model, kind);
+        options.filters = filters;
+        const lcnn::Comparison found = step_error(options);
+        EXPECT_LE(found.rel_err, 3e-6);
+        EXPECT_GT(found.rel_err, 0) << "compared with itself";
+        EXPECT_EQ(found.non_finite, 0);
+      }
     }
   }
-  for (const ConvolutionKind kind : {ConvolutionKind::conv2d, ConvolutionKind::pooled}) {
-    EXPECT_LE(step_error(small_step("resnet20", kind), /*channels_last=*/true).rel_err, 3e-6) << to_string(kind);
+  for (const ConvolutionKind kind : {ConvolutionKind::conv2d, ConvolutionKind::pooled, ConvolutionKind::fixed}) {
+    train::Options options = small_step("resnet20", kind);
+    options.channels_last = true;
+    EXPECT_LE(step_error(options).rel_err, 3e-6) << to_string(kind);
   }
 }
 
@@ -41,19 +48,24 @@ TEST(StepError, EveryKindOfConvolutionIsNearFloat64) {
 TEST(StepError, MixedPrecisionIsAsFarFromFloat64AsTheLibrarysConv2d) {
   for (const Precision precision : {Precision::bf16, Precision::fp16}) {
     for (const char* model : {"lenet", "cnn", "resnet20"}) {
-      const auto error_of = [&](ConvolutionKind kind, double lambda) {
+      const auto error_of = [&](ConvolutionKind kind, double lambda, bool filters = false) {
         train::Options options = small_step(model, kind);
         options.autocast = precision;
         options.lambda = lambda;
-        const lcnn::Comparison found = step_error(options, /*channels_last=*/false);
+        options.filters = filters;
+        const lcnn::Comparison found = step_error(options);
         EXPECT_EQ(found.non_finite, 0) << model << " " << to_string(kind) << " " << to_string(precision);
         return found.rel_err;
       };
       const double library = error_of(ConvolutionKind::conv2d, 0);
       EXPECT_GE(library, precision == Precision::bf16 ? 1e-3 : 1e-4) << model;
       EXPECT_LE(library, library_tolerance(precision)) << model;
-      for (const double lambda : {0.0, 1e-3}) EXPECT_LE(error_of(ConvolutionKind::pooled, lambda), kErrorFactor * library) << model << " " << lambda;
-      EXPECT_LE(error_of(ConvolutionKind::fixed, 0), kErrorFactor * library) << model;
+      for (const bool filters : {false, true}) {
+        for (const double lambda : {0.0, 1e-3}) {
+          EXPECT_LE(error_of(ConvolutionKind::pooled, lambda, filters), kErrorFactor * library) << model << " " << lambda << " " << filters;
+        }
+        EXPECT_LE(error_of(ConvolutionKind::fixed, 0, filters), kErrorFactor * library) << model << " " << filters;
+      }
     }
   }
 }
@@ -66,7 +78,7 @@ TEST(StepError, LossesOfFp16AreScaledByLessWhereGradientsOverflow) {
   train::ConvolutionLayer& layer = model->convolutions().back();
   // The same outputs with a gradient 64 times as large in front of the layer.
   layer.evaluate = [lookup = layer.lookup](const torch::Tensor& x) mutable { return lookup->forward(x * 64 - x.detach() * 63); };
-  EXPECT_EQ(step_error(options, *model, /*channels_last=*/false).non_finite, 0);
+  EXPECT_EQ(step_error(options, *model).non_finite, 0);
 }
 
 // Faults in one layer of three, planted into its forward pass or its derivatives alone.
@@ -76,7 +88,7 @@ TEST(StepError, FindsFaultsOfOutputsAndOfGradients) {
     const auto model = train::make_model(options.architecture);
     train::ConvolutionLayer& layer = model->convolutions().back();
     layer.evaluate = [&, lookup = layer.lookup](const torch::Tensor& x) mutable { return fault(lookup->forward(x)); };
-    return step_error(options, *model, /*channels_last=*/false);
+    return step_error(options, *model);
   };
   EXPECT_LE(error_with([](const torch::Tensor& y) { return y; }).rel_err, 3e-6);
   EXPECT_GE(error_with([](const torch::Tensor& y) { return y * 1.01; }).rel_err, 9e-3);

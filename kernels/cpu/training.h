@@ -38,4 +38,17 @@ void input_gradient(const LookupProblem& problem, const T* grad_s, const T* dict
 template <typename T>
 void dictionary_gradient(const LookupProblem& problem, const T* grad_s, const T* x, T* grad_dictionary);
 
+// W [rows, columns], from D [dictionary_size, columns].
+template <typename T>
+void filters(const FilterMatrix& matrix, const T* dictionary, const LookupArrays<T>& lookups, T* filters);
+
+// dC [lookups], from dW and D. The coefficients are not read and may be null.
+template <typename T>
+void filter_coefficient_gradient(const FilterMatrix& matrix, const T* grad_filters, const T* dictionary,
+                                 const LookupArrays<T>& lookups, T* grad_coefficients);
+
+// dD [dictionary_size, columns], from dW.
+template <typename T>
+void filter_dictionary_gradient(const FilterMatrix& matrix, const T* grad_filters, const LookupArrays<T>& lookups, T* grad_dictionary);
+
 }  // namespace lcnn::cpu

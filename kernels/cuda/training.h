@@ -64,6 +64,21 @@ template <typename T>
 void dictionary_gradient(const LookupProblem& problem, const T* grad_s, const T* x, Sum<T>* grad_dictionary,
                          const TrainingExecution& execution);
 
+// W [rows, columns], from D [dictionary_size, columns].
+template <typename T>
+void filters(const FilterMatrix& matrix, const T* dictionary, const LookupArrays<T>& lookups, T* filters,
+             const TrainingExecution& execution);
+
+// dC [lookups], from dW and D. The coefficients are not read and may be null.
+template <typename T>
+void filter_coefficient_gradient(const FilterMatrix& matrix, const T* grad_filters, const T* dictionary,
+                                 const LookupArrays<T>& lookups, Sum<T>* grad_coefficients, const TrainingExecution& execution);
+
+// dD [dictionary_size, columns], from dW.
+template <typename T>
+void filter_dictionary_gradient(const FilterMatrix& matrix, const T* grad_filters, const LookupArrays<T>& lookups,
+                                Sum<T>* grad_dictionary, const TrainingExecution& execution);
+
 }  // namespace lcnn::cuda
 
 // Instantiates `macro` for every type that training stores.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <string>
+#include <tuple>
 #include <type_traits>
 #include <vector>
 
@@ -53,50 +54,17 @@ double to_host(T value) {
   else return value;
 }
 
-// All of the layer in T on the device: Y and every gradient, into poisoned memory.
+// Host values in T on the device, and back.
 template <typename T>
-struct Trained {
-  std::vector<double> y, grad_x, grad_dictionary, grad_coefficients, grad_bias;
-
-  Trained(const TrainingCase& c, bool deterministic) {
-    const LookupProblem& problem = c.test.problem;
-    const Buffer x = upload_values(c.x), dictionary = upload_values(c.weights.dictionary), bias = upload_values(c.weights.bias);
-    const Buffer coefficients = upload_values(c.weights.lookups.coefficients), grad_y = upload_values(c.grad_y);
-    const std::vector<std::int32_t> host_indices = c.indices();
-    const Execution copies{.allocator = &allocator_};
-    const Buffer offsets = upload(std::span<const std::int32_t>(c.weights.lookups.row_offsets), MemoryKind::weights, copies);
-    const Buffer indices = upload(std::span<const std::int32_t>(host_indices), MemoryKind::weights, copies);
-    const LookupArrays<T> lookups{offsets.as<std::int32_t>(), indices.as<std::int32_t>(), coefficients.as<T>(),
-                                  c.weights.lookups.lookups()};
-    const std::int64_t s_elements = problem.dictionary_stage().output_elements();
-    const Buffer s = result<T>(s_elements), grad_s = result<T>(s_elements), out = result<T>(c.grad_y.size());
-    const Buffer dx = result<T>(c.x.size()), dd = result<Sum<T>>(c.weights.dictionary.size());
-    const Buffer dc = result<Sum<T>>(host_indices.size()), db = result<Sum<T>>(c.weights.bias.size());
-    const TrainingExecution execution{.allocator = &allocator_, .deterministic = deterministic};
-    input_dictionary(problem, x.as<T>(), dictionary.as<T>(), s.as<T>(), execution);
-    lookup_output(problem, s.as<T>(), lookups, bias.as<T>(), out.as<T>(), execution);
-    input_dictionary_gradient(problem, grad_y.as<T>(), lookups, grad_s.as<T>(), execution);
-    coefficient_gradient(problem, grad_y.as<T>(), s.as<T>(), lookups, dc.as<Sum<T>>(), execution);
-    bias_gradient(problem, grad_y.as<T>(), db.as<Sum<T>>(), execution);
-    input_gradient(problem, grad_s.as<T>(), dictionary.as<T>(), dx.as<T>(), execution);
-    dictionary_gradient(problem, grad_s.as<T>(), x.as<T>(), dd.as<Sum<T>>(), execution);
-    y = download<T>(out, c.grad_y.size());
-    grad_x = download<T>(dx, c.x.size());
-    grad_dictionary = download<Sum<T>>(dd, c.weights.dictionary.size());
-    grad_coefficients = download<Sum<T>>(dc, host_indices.size());
-    grad_bias = download<Sum<T>>(db, c.weights.bias.size());
-  }
-
-  bool operator==(const Trained& other) const {
-    return y == other.y && grad_x == other.grad_x && grad_dictionary == other.grad_dictionary &&
-           grad_coefficients == other.grad_coefficients && grad_bias == other.grad_bias;
-  }
-
- private:
+class Arrays {
+ public:
   Buffer upload_values(const std::vector<float>& values) {
     std::vector<T> converted(values.size());
     std::ranges::transform(values, converted.begin(), from_host<T>);
     return upload(std::span<const T>(converted), MemoryKind::weights, {.allocator = &allocator_});
+  }
+  Buffer upload_integers(const std::vector<std::int32_t>& values) {
+    return upload(std::span<const std::int32_t>(values), MemoryKind::weights, {.allocator = &allocator_});
   }
   template <typename R>
   Buffer result(std::size_t elements) {
@@ -111,8 +79,72 @@ struct Trained {
     std::ranges::transform(values, converted.begin(), to_host<R>);
     return converted;
   }
+  TrainingExecution execution(bool deterministic) { return {.allocator = &allocator_, .deterministic = deterministic}; }
 
+ private:
   DeviceAllocator allocator_;
+};
+
+// All of the layer in T on the device: Y and every gradient, into poisoned memory.
+template <typename T>
+struct Trained {
+  std::vector<double> y, grad_x, grad_dictionary, grad_coefficients, grad_bias;
+
+  Trained(const TrainingCase& c, bool deterministic) {
+    const LookupProblem& problem = c.test.problem;
+    Arrays<T> arrays;
+    const Buffer x = arrays.upload_values(c.x), dictionary = arrays.upload_values(c.weights.dictionary), bias = arrays.upload_values(c.weights.bias);
+    const Buffer coefficients = arrays.upload_values(c.weights.lookups.coefficients), grad_y = arrays.upload_values(c.grad_y);
+    const std::vector<std::int32_t> host_indices = c.indices();
+    const Buffer offsets = arrays.upload_integers(c.weights.lookups.row_offsets), indices = arrays.upload_integers(host_indices);
+    const LookupArrays<T> lookups{offsets.as<std::int32_t>(), indices.as<std::int32_t>(), coefficients.as<T>(),
+                                  c.weights.lookups.lookups()};
+    const std::int64_t s_elements = problem.dictionary_stage().output_elements();
+    const Buffer s = arrays.template result<T>(s_elements), grad_s = arrays.template result<T>(s_elements), out = arrays.template result<T>(c.grad_y.size());
+    const Buffer dx = arrays.template result<T>(c.x.size()), dd = arrays.template result<Sum<T>>(c.weights.dictionary.size());
+    const Buffer dc = arrays.template result<Sum<T>>(host_indices.size()), db = arrays.template result<Sum<T>>(c.weights.bias.size());
+    const TrainingExecution execution = arrays.execution(deterministic);
+    input_dictionary(problem, x.as<T>(), dictionary.as<T>(), s.as<T>(), execution);
+    lookup_output(problem, s.as<T>(), lookups, bias.as<T>(), out.as<T>(), execution);
+    input_dictionary_gradient(problem, grad_y.as<T>(), lookups, grad_s.as<T>(), execution);
+    coefficient_gradient(problem, grad_y.as<T>(), s.as<T>(), lookups, dc.as<Sum<T>>(), execution);
+    bias_gradient(problem, grad_y.as<T>(), db.as<Sum<T>>(), execution);
+    input_gradient(problem, grad_s.as<T>(), dictionary.as<T>(), dx.as<T>(), execution);
+    dictionary_gradient(problem, grad_s.as<T>(), x.as<T>(), dd.as<Sum<T>>(), execution);
+    y = arrays.template download<T>(out, c.grad_y.size());
+    grad_x = arrays.template download<T>(dx, c.x.size());
+    grad_dictionary = arrays.template download<Sum<T>>(dd, c.weights.dictionary.size());
+    grad_coefficients = arrays.template download<Sum<T>>(dc, host_indices.size());
+    grad_bias = arrays.template download<Sum<T>>(db, c.weights.bias.size());
+  }
+
+  bool operator==(const Trained&) const = default;
+};
+
+// The filters of a case in T on the device, and their gradients, into poisoned memory.
+template <typename T>
+struct TrainedFilters {
+  std::vector<double> filters, grad_dictionary, grad_coefficients;
+
+  TrainedFilters(const FilterCase& c, bool deterministic) {
+    Arrays<T> arrays;
+    const Buffer dictionary = arrays.upload_values(c.weights.dictionary), grad_filters = arrays.upload_values(c.grad_filters);
+    const Buffer coefficients = arrays.upload_values(c.weights.lookups.coefficients);
+    const Buffer offsets = arrays.upload_integers(c.weights.lookups.row_offsets), indices = arrays.upload_integers(c.indices());
+    const std::int64_t lookup_count = c.weights.lookups.lookups();
+    const LookupArrays<T> lookups{offsets.as<std::int32_t>(), indices.as<std::int32_t>(), coefficients.as<T>(), lookup_count};
+    const Buffer w = arrays.template result<T>(c.grad_filters.size());
+    const Buffer dd = arrays.template result<Sum<T>>(c.weights.dictionary.size()), dc = arrays.template result<Sum<T>>(lookup_count);
+    const TrainingExecution execution = arrays.execution(deterministic);
+    cuda::filters(c.matrix, dictionary.as<T>(), lookups, w.as<T>(), execution);
+    filter_coefficient_gradient(c.matrix, grad_filters.as<T>(), dictionary.as<T>(), lookups, dc.as<Sum<T>>(), execution);
+    filter_dictionary_gradient(c.matrix, grad_filters.as<T>(), lookups, dd.as<Sum<T>>(), execution);
+    filters = arrays.template download<T>(w, c.grad_filters.size());
+    grad_dictionary = arrays.template download<Sum<T>>(dd, c.weights.dictionary.size());
+    grad_coefficients = arrays.template download<Sum<T>>(dc, lookup_count);
+  }
+
+  bool operator==(const TrainedFilters&) const = default;
 };
 
 template <typename T>
@@ -126,6 +158,16 @@ class CudaTraining : public testing::Test {
                                        : std::is_same_v<T, float>  ? 2e-6
                                        : std::is_same_v<T, __half> ? 2e-3
                                                                    : 1.6e-2;
+
+  void expect_filters(const FilterCase& c) {
+    const ExpectedFilters expected = filters_by_definition(c);
+    for (const bool deterministic : {false, true}) {
+      const TrainedFilters<T> found(c, deterministic);
+      ASSERT_LE(expected.filters.template error_of<double>(found.filters), kTolerance) << c.test;
+      ASSERT_LE(expected.dictionary.template error_of<double>(found.grad_dictionary), kTolerance) << c.test;
+      ASSERT_LE(expected.coefficients.template error_of<double>(found.grad_coefficients), kTolerance) << c.test;
+    }
+  }
 
   // Both ways of summing against the definition.
   void expect_definition(const TrainingCase& c) {
@@ -163,6 +205,27 @@ TYPED_TEST(CudaTraining, SplitSumsAreRightAndDeterministicRunsGiveTheSameBits) {
   this->expect_definition(c);
   const Trained<TypeParam> first(c, true);
   for (int run = 0; run < 5; ++run) ASSERT_TRUE(Trained<TypeParam>(c, true) == first) << "run " << run;
+}
+
+TYPED_TEST(CudaTraining, FiltersMatchTheDefinition) {
+  std::vector<TestProblem> problems = regular_problems();
+  for (std::uint64_t seed = 0; seed < 200; ++seed) problems.push_back(random_problem(seed));
+  for (const TestProblem& test : problems) {
+    this->expect_filters({test, kPrecision<TypeParam>});
+    if (this->HasFatalFailure()) return;
+  }
+}
+
+// A dictionary of few entries, whose lists are long, next to one whose rows are more than a grid's y and z can count.
+TYPED_TEST(CudaTraining, FiltersOfLongListsAreRightAndDeterministicRunsGiveTheSameBits) {
+  for (const auto& [in_channels, out_channels, dictionary_size] : {std::tuple(3, 96, 3), {16, 640, 40}}) {
+    const Conv2dProblem conv{.in_channels = in_channels, .height = 11, .width = 11, .out_channels = out_channels, .kernel = {11, 11}};
+    const FilterCase c({.problem = {conv, dictionary_size, Granularity::vector}, .sparsity = 1.0, .seed = 7}, kPrecision<TypeParam>);
+    this->expect_filters(c);
+    if (this->HasFatalFailure()) return;
+    const TrainedFilters<TypeParam> first(c, true);
+    for (int run = 0; run < 3; ++run) ASSERT_TRUE(TrainedFilters<TypeParam>(c, true) == first) << "run " << run;
+  }
 }
 
 }  // namespace

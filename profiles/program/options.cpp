@@ -17,8 +17,8 @@ namespace lcnn::profiles {
 namespace {
 
 // Options of lcnn_train that a single step has a use for.
-constexpr std::array<std::string_view, 16> kTrainingOptions{
-    "--convolution", "--dictionary", "--granularity", "--sparsity", "--initial-sparsity", "--lambda", "--optimizer",
+constexpr std::array<std::string_view, 17> kTrainingOptions{
+    "--convolution", "--dictionary", "--granularity", "--evaluation", "--sparsity", "--initial-sparsity", "--lambda", "--optimizer",
     "--learning-rate", "--momentum", "--weight-decay", "--batch", "--autocast", "--graph", "--seed", "--threads", "--device"};
 
 constexpr const char* kFooter = R"(
