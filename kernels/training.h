@@ -33,6 +33,13 @@ struct FilterMatrix {
   std::int64_t columns;          // of a dictionary entry: in_channels / groups * dh * dw
 };
 
+// P transposed: which lookups read an entry. It does not change while coefficients are trained.
+struct TransposedLookups {
+  const std::int32_t* entry_offsets;  // [dictionary_size + 1]
+  const std::int32_t* rows;           // [lookups]: the row of P of each
+  const std::int32_t* order;          // [lookups]: its place in the table's arrays
+};
+
 struct LookupProblem;
 
 // Throws std::invalid_argument, one line, when offsets do not rise from 0 to `lookups` or an index is outside the

@@ -15,7 +15,6 @@
 
 #include "kernels/training.h"
 #include "variants/lookup_conv2d_op.h"
-#include "variants/lookup_filters_op.h"
 
 namespace lcnn {
 namespace {
@@ -220,10 +219,22 @@ torch::Tensor LookupConv2dImpl::filters() const {
     const torch::Tensor p = thresholded_weight().permute({0, 2, 3, 1}).reshape({groups, -1, problem_.dictionary_size_per_group()});
     rows = p.matmul(entries.view({groups, -1, entries.size(1)}));
   } else {
-    rows = lookup_filters(entries, lookup_offsets, lookup_indices, lookup_coefficients);
+    rows = lookup_filters(entries, lookup_offsets, lookup_indices, lookup_coefficients, by_entry());
   }
   if (problem_.granularity == Granularity::filter) return rows.view({conv.out_channels, channels, conv.kernel[0], conv.kernel[1]});
   return rows.view({conv.out_channels, conv.kernel[0], conv.kernel[1], channels}).permute({0, 3, 1, 2});
+}
+
+const LookupsByEntry& LookupConv2dImpl::by_entry() const {
+  // The indices that it was made of are held, so that no others can lie at their address.
+  const bool same = by_entry_indices_.defined() && by_entry_indices_.const_data_ptr() == lookup_indices.const_data_ptr() &&
+                    by_entry_version_ == lookup_indices._version();
+  if (!same) {
+    by_entry_ = lookups_by_entry(lookup_offsets, lookup_indices, options.dictionary_size());
+    by_entry_indices_ = lookup_indices.detach();
+    by_entry_version_ = lookup_indices._version();
+  }
+  return by_entry_;
 }
 
 double LookupConv2dImpl::sparse_th() const {

@@ -27,6 +27,7 @@
 #include "kernels/lookup_table.h"
 #include "kernels/problem.h"
 #include "kernels/weights.h"
+#include "variants/lookup_filters_op.h"
 
 namespace lcnn {
 
@@ -135,9 +136,14 @@ class LookupConv2dImpl : public torch::nn::Cloneable<LookupConv2dImpl> {
   void resolve_padding();
   LookupTensors draw_lookups() const;
   torch::Tensor thresholded_weight() const;
+  const LookupsByEntry& by_entry() const;
 
   LookupProblem problem_;              // shapes of D and P; of an input as small as can be
   std::vector<std::int64_t> padding_;  // left, right, top, bottom
+  // Made of lookup_indices when filters are first asked for, and again when those have changed.
+  mutable LookupsByEntry by_entry_;
+  mutable torch::Tensor by_entry_indices_;
+  mutable std::uint32_t by_entry_version_ = 0;
   bool pads_first_ = false;            // padding that a convolution cannot do by itself
 };
 TORCH_MODULE(LookupConv2d);

@@ -42,13 +42,14 @@ LookupGradients lookup_backward_cuda(const LookupProblem& problem, const LookupO
 // The tensors of one call for filters.
 struct FilterOperands {
   const at::Tensor &dictionary, &offsets, &indices, &coefficients;
+  const at::Tensor &entry_offsets, &entry_rows, &entry_order;  // read on CUDA
 
   FilterMatrix matrix() const { return {offsets.numel() - 1, dictionary.size(0), dictionary.size(1)}; }
 };
 
-// W [rows, columns].
-at::Tensor filters_cpu(const FilterOperands& operands);
-at::Tensor filters_cuda(const FilterOperands& operands);
+// W [rows, columns] in that type: the dictionary's, or, of a float dictionary, Half or BFloat16.
+at::Tensor filters_cpu(const FilterOperands& operands, at::ScalarType type);
+at::Tensor filters_cuda(const FilterOperands& operands, at::ScalarType type);
 
 // Of dictionary and coefficients, from dW; those that are not wanted stay undefined.
 using FilterGradients = std::tuple<at::Tensor, at::Tensor>;

@@ -105,7 +105,7 @@ LookupGradients lookup_backward_cpu(const LookupProblem& problem, const LookupOp
   return {stored_as(operands.input, dx), stored_as(operands.input, dd), stored_as(operands.input, dc), stored_as(operands.input, db)};
 }
 
-at::Tensor filters_cpu(const FilterOperands& operands) {
+at::Tensor filters_cpu(const FilterOperands& operands, at::ScalarType type) {
   const at::Tensor dictionary = computed(operands.dictionary);
   const FilterMatrix matrix = operands.matrix();
   const Table table("lookup_filters", as_problem(matrix), operands);
@@ -113,7 +113,7 @@ at::Tensor filters_cpu(const FilterOperands& operands) {
   AT_DISPATCH_FLOATING_TYPES(dictionary.scalar_type(), "lookup_filters", [&] {
     cpu::filters(matrix, dictionary.const_data_ptr<scalar_t>(), table.arrays<scalar_t>(), filters.mutable_data_ptr<scalar_t>());
   });
-  return filters.to(operands.dictionary.scalar_type());
+  return filters.to(type);
 }
 
 FilterGradients filters_backward_cpu(const FilterOperands& operands, const at::Tensor& grad_filters, std::array<bool, 2> mask) {

@@ -7,6 +7,7 @@
 #include <c10/cuda/CUDAStream.h>
 
 #include <algorithm>
+#include <type_traits>
 #include <vector>
 
 #include "kernels/cuda/training.h"
@@ -149,14 +150,30 @@ LookupGradients lookup_backward_cuda(const LookupProblem& problem, const LookupO
   return {dx, stored_as(x, dd), stored_as(x, dc), stored_as(x, db)};
 }
 
-at::Tensor filters_cuda(const FilterOperands& operands) {
+namespace {
+
+// Calls function(T{}, F{}) for parameters in T and filters in F.
+template <typename Function>
+void for_filter_types(const at::Tensor& parameters, at::ScalarType filters, const Function& function) {
+  for_element_type(parameters, [&]<typename T>(T) {
+    if constexpr (std::is_same_v<T, float>) {
+      if (filters == at::kHalf) return function(T{}, __half{});
+      if (filters == at::kBFloat16) return function(T{}, __nv_bfloat16{});
+    }
+    function(T{}, T{});
+  });
+}
+
+}  // namespace
+
+at::Tensor filters_cuda(const FilterOperands& operands, at::ScalarType type) {
   const Call call(operands.dictionary);
   const Table table(operands);
   const at::Tensor dictionary = operands.dictionary.contiguous();
   const FilterMatrix matrix = operands.matrix();
-  const at::Tensor filters = at::empty({matrix.rows, matrix.columns}, dictionary.options());
-  for_element_type(dictionary, [&]<typename T>(T) {
-    cuda::filters(matrix, read<T>(dictionary), table.arrays<T>(), write<T>(filters), call.execution);
+  const at::Tensor filters = at::empty({matrix.rows, matrix.columns}, dictionary.options().dtype(type));
+  for_filter_types(dictionary, type, [&]<typename T, typename F>(T, F) {
+    cuda::filters(matrix, read<T>(dictionary), table.arrays<T>(), write<F>(filters), call.execution);
   });
   return filters;
 }
@@ -166,17 +183,21 @@ FilterGradients filters_backward_cuda(const FilterOperands& operands, const at::
   const Call call(operands.dictionary);
   const Table table(operands);
   const at::Tensor dw = grad_filters.contiguous(), dictionary = operands.dictionary.contiguous();
+  const at::Tensor entry_offsets = operands.entry_offsets.contiguous(), rows = operands.entry_rows.contiguous();
+  const at::Tensor order = operands.entry_order.contiguous();
   const FilterMatrix matrix = operands.matrix();
   at::Tensor dd, dc;
-  for_element_type(dw, [&]<typename T>(T) {
+  for_filter_types(dictionary, dw.scalar_type(), [&]<typename T, typename F>(T, F) {
     using Sum = cuda::Sum<T>;
     if (wants_dictionary) {
-      dd = at::empty(dictionary.sizes(), sum_options(dw));
-      cuda::filter_dictionary_gradient(matrix, read<T>(dw), table.arrays<T>(), write<Sum>(dd), call.execution);
+      dd = at::empty(dictionary.sizes(), sum_options(dictionary));
+      const TransposedLookups by_entry{read<std::int32_t>(entry_offsets), read<std::int32_t>(rows), read<std::int32_t>(order)};
+      cuda::filter_dictionary_gradient(matrix, read<F>(dw), by_entry, read<T>(table.coefficients), table.coefficients.numel(), write<Sum>(dd),
+                                       call.execution);
     }
     if (wants_coefficients) {
-      dc = at::empty(table.coefficients.sizes(), sum_options(dw));
-      cuda::filter_coefficient_gradient(matrix, read<T>(dw), read<T>(dictionary), table.arrays<T>(), write<Sum>(dc), call.execution);
+      dc = at::empty(table.coefficients.sizes(), sum_options(dictionary));
+      cuda::filter_coefficient_gradient(matrix, read<F>(dw), read<T>(dictionary), table.arrays<T>(), write<Sum>(dc), call.execution);
     }
   });
   return {stored_as(dictionary, dd), stored_as(dictionary, dc)};

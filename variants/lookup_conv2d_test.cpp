@@ -197,6 +197,26 @@ TEST(LookupConv2d, PruneKeepsTheLargestCoefficientsWithTheirIndices) {
   EXPECT_TRUE(torch::allclose(layer(torch::randn({1, 4, 3, 3}))[0][1], layer->bias[1].expand({3, 3})));
 }
 
+// The layer keeps its lookups in a second order, for gradients: it has to be that of the lookups that are there.
+TEST(LookupConv2d, GradientsByFiltersFollowChangesOfTheLookups) {
+  LookupConv2d layer(LookupConv2dOptions(4, 6, 3, 6).method(LookupMethod::fixed).sparsity(3).evaluation(LookupEvaluation::filters));
+  layer->to(torch::kDouble);
+  const torch::Tensor x = input_of(torch::kDouble);
+  const auto gradient_by = [&](LookupEvaluation evaluation) {
+    layer->options.evaluation(evaluation);
+    return torch::autograd::grad({layer(x).square().sum()}, {layer->dictionary})[0];
+  };
+  const auto expect_same = [&](const char* after) {
+    const torch::Tensor found = gradient_by(LookupEvaluation::filters), expected = gradient_by(LookupEvaluation::stages);
+    EXPECT_TRUE(torch::allclose(found, expected)) << after;
+  };
+  expect_same("the start");
+  layer->prune(2);
+  expect_same("pruning");
+  layer->lookup_indices.copy_(5 - layer->lookup_indices);
+  expect_same("a change in place");
+}
+
 TEST(LookupConv2d, StateGoesThroughArchives) {
   for_every_layer([](LookupConv2d layer) {
     if (layer->options.method() == LookupMethod::fixed) layer->prune(1);

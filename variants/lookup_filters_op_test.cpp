@@ -15,6 +15,7 @@ namespace {
 // P [5, 4] with a row of none, one of one and rows of two lookups, over D [4, 6].
 struct Filters {
   torch::Tensor dictionary, offsets, indices, coefficients;
+  LookupsByEntry by_entry;
 
   explicit Filters(torch::TensorOptions options) {
     torch::manual_seed(5);
@@ -23,9 +24,13 @@ struct Filters {
     offsets = torch::tensor({0, 2, 2, 3, 5, 7}, torch::kInt).to(integers);
     indices = torch::tensor({0, 3, 2, 1, 2, 3, 0}, torch::kInt).to(integers);
     coefficients = torch::randn({7}).to(options);
+    by_entry = {torch::tensor({0, 2, 3, 5, 7}, torch::kInt).to(integers), torch::tensor({0, 4, 3, 2, 3, 0, 4}, torch::kInt).to(integers),
+                torch::tensor({0, 6, 3, 2, 4, 1, 5}, torch::kInt).to(integers)};
   }
 
-  torch::Tensor run() const { return lookup_filters(dictionary, offsets, indices, coefficients); }
+  torch::Tensor run(std::optional<torch::Dtype> type = std::nullopt) const {
+    return lookup_filters(dictionary, offsets, indices, coefficients, by_entry, type);
+  }
   torch::Tensor dense() const {
     torch::Tensor p = torch::zeros({5, 4}, coefficients.options());
     const torch::Tensor rows = torch::tensor({0, 0, 2, 3, 3, 4, 4}, torch::kLong).to(p.device());
@@ -62,6 +67,32 @@ TEST_P(FiltersOnDevice, AreTheProductOfPAndD) {
     const torch::Tensor found = filters.run(), expected = filters.dense();
     ASSERT_EQ(found.scalar_type(), type);
     EXPECT_LE(((found - expected).to(torch::kDouble).norm() / expected.to(torch::kDouble).norm()).item<double>(), tolerance) << type;
+  }
+}
+
+TEST_P(FiltersOnDevice, LookupsByEntryAreInTheOrderOfTheTable) {
+  const Filters filters(options(torch::kFloat));
+  const auto [offsets, rows, order] = lookups_by_entry(filters.offsets, filters.indices, 4);
+  EXPECT_TRUE(torch::equal(offsets, std::get<0>(filters.by_entry)));
+  EXPECT_TRUE(torch::equal(rows, std::get<1>(filters.by_entry)));
+  EXPECT_TRUE(torch::equal(order, std::get<2>(filters.by_entry)));
+  EXPECT_EQ(offsets.scalar_type(), torch::kInt);
+}
+
+// Filters for a convolution in 16 bits, of parameters that are trained in float.
+TEST_P(FiltersOnDevice, OfFloatInSixteenBitsAreRoundedOnce) {
+  for (const torch::Dtype type : {torch::kHalf, torch::kBFloat16}) {
+    Filters filters(options(torch::kFloat));
+    const auto parameters = filters.require_gradients();
+    const torch::Tensor w = filters.run(type), expected = filters.dense(), direction = torch::randn({5, 6}).to(type).to(GetParam());
+    ASSERT_EQ(w.scalar_type(), type);
+    EXPECT_TRUE(torch::allclose(w, expected.to(type), 1e-2, 1e-6));
+    const auto found = torch::autograd::grad({w}, parameters, {direction});
+    const auto exact = torch::autograd::grad({expected}, parameters, {direction.to(torch::kFloat)});
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      EXPECT_EQ(found[i].scalar_type(), torch::kFloat);
+      EXPECT_TRUE(torch::allclose(found[i], exact[i], 1e-5, 1e-5)) << type << " parameter " << i;
+    }
   }
 }
 
@@ -128,6 +159,10 @@ TEST(LookupFiltersErrors, NameWhatDoesNotFit) {
             "lookup_filters: lookup_indices is Long of 1 dimensions on cpu: it must be Int of 1 dimension on dictionary's device");
   EXPECT_EQ(with([](Filters& f) { f.coefficients = f.coefficients.slice(0, 1); }),
             "lookup_filters: lookup_coefficients is [6]: it must be [7], as lookup_indices");
+  EXPECT_EQ(with([](Filters& f) { std::get<1>(f.by_entry) = std::get<1>(f.by_entry).slice(0, 1); }),
+            "lookup_filters: entry_rows has 6 elements: it must have 7, as lookup_indices");
+  EXPECT_EQ(error_of([&] { good.run(torch::kDouble); }),
+            "lookup_filters: dtype is Double of a dictionary in Float: its own is accepted, and Half and BFloat16 of Float");
   EXPECT_EQ(with([](Filters& f) { f.indices = f.indices + 1; }).substr(0, 29), "lookup_filters: lookup index ");
 }
 

@@ -2,10 +2,9 @@
 //
 // A warp takes kLookups lookups at a time, whose rows of dW are loads in flight together; the block adds its warps' sums.
 // Bound: one read of dW.
-#include "kernels/cuda/lookups_by_entry.h"
 #include "kernels/cuda/pack.cuh"
 #include "kernels/cuda/split_sums.h"
-#include "kernels/cuda/staged_lookups.cuh"
+#include "kernels/cuda/training_element.cuh"
 
 namespace lcnn::cuda {
 namespace {
@@ -14,30 +13,28 @@ constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
 constexpr int kLookups = 8;
 
-template <typename T, int kPack>
+template <typename T, typename F, int kPack>
 __global__ void __launch_bounds__(kThreads)
-    filter_dictionary_gradient_kernel(int rows, int row_packs, const Pack<T, kPack>* __restrict__ grad_filters,
-                                      LookupArrays<T> lookups, const int* __restrict__ entry_offsets,
-                                      const int* __restrict__ order, SplitResult<Sum<T>> result) {
+    filter_dictionary_gradient_kernel(int row_packs, const Pack<F, kPack>* __restrict__ grad_filters, TransposedLookups by_entry,
+                                      const T* __restrict__ coefficients, SplitResult<Sum<T>> result) {
   __shared__ Sum<T> warp_sums[kWarps][32 * kPack];
   const int e = blockIdx.x, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const int column = blockIdx.z * 32 + lane;  // in packs
   Sum<T> sums[kPack] = {};
-  const int last = entry_offsets[e + 1];
-  for (int first = entry_offsets[e] + (blockIdx.y * kWarps + warp) * kLookups; first < last; first += gridDim.y * kWarps * kLookups) {
+  const int last = by_entry.entry_offsets[e + 1];
+  for (int first = by_entry.entry_offsets[e] + (blockIdx.y * kWarps + warp) * kLookups; first < last; first += gridDim.y * kWarps * kLookups) {
     int row = 0;
     Sum<T> coefficient = 0;
     if (lane < kLookups && first + lane < last) {
-      const int i = order[first + lane];
-      row = row_of_lookup(lookups.row_offsets, 0, rows, i);
-      coefficient = widen(lookups.coefficients[i]);
+      row = by_entry.rows[first + lane];
+      coefficient = widen(coefficients[by_entry.order[first + lane]]);
     }
 #pragma unroll
     for (int l = 0; l < kLookups; ++l) {
       const std::int64_t from = static_cast<std::int64_t>(__shfl_sync(0xFFFFFFFFu, row, l)) * row_packs;
       const Sum<T> factor = __shfl_sync(0xFFFFFFFFu, coefficient, l);
       if (first + l >= last || column >= row_packs) continue;
-      const Pack<T, kPack> dw = grad_filters[from + column];
+      const Pack<F, kPack> dw = grad_filters[from + column];
 #pragma unroll
       for (int j = 0; j < kPack; ++j) sums[j] += factor * widen(dw.values[j]);
     }
@@ -55,26 +52,25 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-template <typename T>
-void filter_dictionary_gradient(const FilterMatrix& matrix, const T* grad_filters, const LookupArrays<T>& lookups,
-                                Sum<T>* grad_dictionary, const TrainingExecution& execution) {
-  const LookupsByEntry by_entry(lookups.indices, lookups.lookups, matrix.dictionary_size, execution);
-  with_pack<T>(matrix.columns, {grad_filters}, [&]<int kPack>() {
+template <typename T, typename F>
+void filter_dictionary_gradient(const FilterMatrix& matrix, const F* grad_filters, const TransposedLookups& by_entry, const T* coefficients,
+                                std::int64_t lookups, Sum<T>* grad_dictionary, const TrainingExecution& execution) {
+  with_pack<F>(matrix.columns, {grad_filters}, [&]<int kPack>() {
     const unsigned runs = blocks_of(matrix.columns, 32 * kPack);
-    const std::int64_t terms = lookups.lookups / matrix.dictionary_size * 32 * kPack;  // of a block, were there one an entry and run
+    const std::int64_t terms = lookups / matrix.dictionary_size * 32 * kPack;  // of a block, were there one an entry and run
     const SplitSums<Sum<T>> sums(grad_dictionary, matrix.dictionary_size * matrix.columns, matrix.dictionary_size * runs, terms, execution);
     const dim3 grid(static_cast<unsigned>(matrix.dictionary_size), sums.splits(), runs);
-    filter_dictionary_gradient_kernel<T, kPack><<<grid, kThreads, 0, as_stream(execution.stream)>>>(
-        static_cast<int>(matrix.rows), static_cast<int>(matrix.columns / kPack),
-        reinterpret_cast<const Pack<T, kPack>*>(grad_filters), lookups, by_entry.offsets(), by_entry.order(), sums.result());
+    filter_dictionary_gradient_kernel<T, F, kPack><<<grid, kThreads, 0, as_stream(execution.stream)>>>(
+        static_cast<int>(matrix.columns / kPack), reinterpret_cast<const Pack<F, kPack>*>(grad_filters), by_entry, coefficients,
+        sums.result());
     check_launch("filter_dictionary_gradient_kernel");
     sums.finish();
   });
 }
 
-#define LCNN_INSTANTIATE(T)                                                                                        \
-  template void filter_dictionary_gradient(const FilterMatrix&, const T*, const LookupArrays<T>&, Sum<T>*,         \
-                                           const TrainingExecution&);
-LCNN_FOR_TRAINING_TYPES(LCNN_INSTANTIATE)
+#define LCNN_INSTANTIATE(T, F)                                                                                              \
+  template void filter_dictionary_gradient(const FilterMatrix&, const F*, const TransposedLookups&, const T*, std::int64_t,    \
+                                           Sum<T>*, const TrainingExecution&);
+LCNN_FOR_FILTER_TYPES(LCNN_INSTANTIATE)
 
 }  // namespace lcnn::cuda

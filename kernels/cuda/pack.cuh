@@ -1,4 +1,4 @@
-// Neighbouring elements that one load or store moves: 16 bytes where a row's length allows, one element otherwise.
+// Neighbouring elements that are moved together: 16 bytes of the narrower type where a row's length allows, one element otherwise.
 #pragma once
 
 #include <cstdint>
@@ -7,14 +7,14 @@
 namespace lcnn::cuda {
 
 template <typename T, int kElements>
-struct alignas(sizeof(T) * kElements) Pack {
+struct alignas(sizeof(T) * kElements < 16 ? sizeof(T) * kElements : 16) Pack {
   T values[kElements];
 };
 
 template <typename T>
 constexpr int kWidestPack = 16 / sizeof(T);
 
-// Calls function.operator()<elements of a pack>() for rows of `row_elements` that begin at these addresses.
+// Calls function.operator()<elements of a pack>() for rows of `row_elements` that begin at these addresses; T is the narrowest type.
 template <typename T, typename Function>
 void with_pack(std::int64_t row_elements, std::initializer_list<const void*> arrays, const Function& function) {
   bool wide = row_elements % kWidestPack<T> == 0;

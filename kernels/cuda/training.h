@@ -64,22 +64,28 @@ template <typename T>
 void dictionary_gradient(const LookupProblem& problem, const T* grad_s, const T* x, Sum<T>* grad_dictionary,
                          const TrainingExecution& execution);
 
+// Filters are of the parameters' type T, or, of float parameters, __half or __nv_bfloat16: W's type is F.
+
 // W [rows, columns], from D [dictionary_size, columns].
-template <typename T>
-void filters(const FilterMatrix& matrix, const T* dictionary, const LookupArrays<T>& lookups, T* filters,
+template <typename T, typename F>
+void filters(const FilterMatrix& matrix, const T* dictionary, const LookupArrays<T>& lookups, F* filters,
              const TrainingExecution& execution);
 
 // dC [lookups], from dW and D. The coefficients are not read and may be null.
-template <typename T>
-void filter_coefficient_gradient(const FilterMatrix& matrix, const T* grad_filters, const T* dictionary,
+template <typename T, typename F>
+void filter_coefficient_gradient(const FilterMatrix& matrix, const F* grad_filters, const T* dictionary,
                                  const LookupArrays<T>& lookups, Sum<T>* grad_coefficients, const TrainingExecution& execution);
 
-// dD [dictionary_size, columns], from dW.
-template <typename T>
-void filter_dictionary_gradient(const FilterMatrix& matrix, const T* grad_filters, const LookupArrays<T>& lookups,
-                                Sum<T>* grad_dictionary, const TrainingExecution& execution);
+// dD [dictionary_size, columns], from dW and the coefficients [lookups].
+template <typename T, typename F>
+void filter_dictionary_gradient(const FilterMatrix& matrix, const F* grad_filters, const TransposedLookups& by_entry, const T* coefficients,
+                                std::int64_t lookups, Sum<T>* grad_dictionary, const TrainingExecution& execution);
 
 }  // namespace lcnn::cuda
 
 // Instantiates `macro` for every type that training stores.
 #define LCNN_FOR_TRAINING_TYPES(macro) macro(float) macro(double) macro(__half) macro(__nv_bfloat16)
+// Instantiates `macro` for every type of parameters and of filters made of them.
+#define LCNN_FOR_FILTER_TYPES(macro)                                                                                    \
+  macro(float, float) macro(double, double) macro(__half, __half) macro(__nv_bfloat16, __nv_bfloat16) macro(float, __half) \
+      macro(float, __nv_bfloat16)

@@ -121,25 +121,49 @@ struct Trained {
   bool operator==(const Trained&) const = default;
 };
 
-// The filters of a case in T on the device, and their gradients, into poisoned memory.
-template <typename T>
+// P of a case by dictionary entry.
+struct Transposed {
+  std::vector<std::int32_t> entry_offsets{0}, rows, order;
+
+  explicit Transposed(const FilterCase& c) {
+    const LookupTable& table = c.weights.lookups;
+    for (std::int32_t e = 0; e < c.matrix.dictionary_size; ++e) {
+      for (std::int32_t row = 0; row < c.matrix.rows; ++row) {
+        for (std::int32_t i = table.row_offsets[row]; i < table.row_offsets[row + 1]; ++i) {
+          if (static_cast<std::int32_t>(table.indices[i]) != e) continue;
+          rows.push_back(row);
+          order.push_back(i);
+        }
+      }
+      entry_offsets.push_back(static_cast<std::int32_t>(rows.size()));
+    }
+  }
+};
+
+// The filters in F of a case in T on the device, and their gradients, into poisoned memory.
+template <typename T, typename F>
 struct TrainedFilters {
   std::vector<double> filters, grad_dictionary, grad_coefficients;
 
   TrainedFilters(const FilterCase& c, bool deterministic) {
     Arrays<T> arrays;
-    const Buffer dictionary = arrays.upload_values(c.weights.dictionary), grad_filters = arrays.upload_values(c.grad_filters);
+    Arrays<F> filter_arrays;
+    const Buffer dictionary = arrays.upload_values(c.weights.dictionary), grad_filters = filter_arrays.upload_values(c.grad_filters);
     const Buffer coefficients = arrays.upload_values(c.weights.lookups.coefficients);
     const Buffer offsets = arrays.upload_integers(c.weights.lookups.row_offsets), indices = arrays.upload_integers(c.indices());
     const std::int64_t lookup_count = c.weights.lookups.lookups();
     const LookupArrays<T> lookups{offsets.as<std::int32_t>(), indices.as<std::int32_t>(), coefficients.as<T>(), lookup_count};
-    const Buffer w = arrays.template result<T>(c.grad_filters.size());
+    const Transposed transposed(c);
+    const Buffer entry_offsets = arrays.upload_integers(transposed.entry_offsets), rows = arrays.upload_integers(transposed.rows);
+    const Buffer order = arrays.upload_integers(transposed.order);
+    const TransposedLookups by_entry{entry_offsets.as<std::int32_t>(), rows.as<std::int32_t>(), order.as<std::int32_t>()};
+    const Buffer w = filter_arrays.template result<F>(c.grad_filters.size());
     const Buffer dd = arrays.template result<Sum<T>>(c.weights.dictionary.size()), dc = arrays.template result<Sum<T>>(lookup_count);
     const TrainingExecution execution = arrays.execution(deterministic);
-    cuda::filters(c.matrix, dictionary.as<T>(), lookups, w.as<T>(), execution);
-    filter_coefficient_gradient(c.matrix, grad_filters.as<T>(), dictionary.as<T>(), lookups, dc.as<Sum<T>>(), execution);
-    filter_dictionary_gradient(c.matrix, grad_filters.as<T>(), lookups, dd.as<Sum<T>>(), execution);
-    filters = arrays.template download<T>(w, c.grad_filters.size());
+    cuda::filters(c.matrix, dictionary.as<T>(), lookups, w.as<F>(), execution);
+    filter_coefficient_gradient(c.matrix, grad_filters.as<F>(), dictionary.as<T>(), lookups, dc.as<Sum<T>>(), execution);
+    filter_dictionary_gradient(c.matrix, grad_filters.as<F>(), by_entry, coefficients.as<T>(), lookup_count, dd.as<Sum<T>>(), execution);
+    filters = filter_arrays.template download<F>(w, c.grad_filters.size());
     grad_dictionary = arrays.template download<Sum<T>>(dd, c.weights.dictionary.size());
     grad_coefficients = arrays.template download<Sum<T>>(dc, lookup_count);
   }
@@ -159,10 +183,13 @@ class CudaTraining : public testing::Test {
                                        : std::is_same_v<T, __half> ? 2e-3
                                                                    : 1.6e-2;
 
+  // Of parameters in P: T, or float where T is narrower.
+  template <typename P = T>
   void expect_filters(const FilterCase& c) {
+    if constexpr (sizeof(P) == 2) expect_filters<float>(c);
     const ExpectedFilters expected = filters_by_definition(c);
     for (const bool deterministic : {false, true}) {
-      const TrainedFilters<T> found(c, deterministic);
+      const TrainedFilters<P, T> found(c, deterministic);
       ASSERT_LE(expected.filters.template error_of<double>(found.filters), kTolerance) << c.test;
       ASSERT_LE(expected.dictionary.template error_of<double>(found.grad_dictionary), kTolerance) << c.test;
       ASSERT_LE(expected.coefficients.template error_of<double>(found.grad_coefficients), kTolerance) << c.test;
@@ -223,8 +250,9 @@ TYPED_TEST(CudaTraining, FiltersOfLongListsAreRightAndDeterministicRunsGiveTheSa
     const FilterCase c({.problem = {conv, dictionary_size, Granularity::vector}, .sparsity = 1.0, .seed = 7}, kPrecision<TypeParam>);
     this->expect_filters(c);
     if (this->HasFatalFailure()) return;
-    const TrainedFilters<TypeParam> first(c, true);
-    for (int run = 0; run < 3; ++run) ASSERT_TRUE(TrainedFilters<TypeParam>(c, true) == first) << "run " << run;
+    using Filters = TrainedFilters<TypeParam, TypeParam>;
+    const Filters first(c, true);
+    for (int run = 0; run < 3; ++run) ASSERT_TRUE(Filters(c, true) == first) << "run " << run;
   }
 }
 

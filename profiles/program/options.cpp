@@ -17,9 +17,9 @@ namespace lcnn::profiles {
 namespace {
 
 // Options of lcnn_train that a single step has a use for.
-constexpr std::array<std::string_view, 17> kTrainingOptions{
+constexpr std::array<std::string_view, 18> kTrainingOptions{
     "--convolution", "--dictionary", "--granularity", "--evaluation", "--sparsity", "--initial-sparsity", "--lambda", "--optimizer",
-    "--learning-rate", "--momentum", "--weight-decay", "--batch", "--autocast", "--graph", "--seed", "--threads", "--device"};
+    "--learning-rate", "--momentum", "--weight-decay", "--batch", "--autocast", "--channels-last", "--graph", "--seed", "--threads", "--device"};
 
 constexpr const char* kFooter = R"(
 Without --model the rows of lcnn_bench are profiled; its options select them: --workload, --benchmark_filter, --dictionary,
