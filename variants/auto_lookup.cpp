@@ -39,8 +39,9 @@ int expected_rank(const Variant& variant, const LookupProblem& problem, Precisio
     else then({"flat_gather", "batch_gather"});
     then({"row_gather", "shared_tiled", "precompute_gather", "naive_sparse"});
   } else {
+    if (few_positions) then({"batch_gather"});
     then({"wgmma_fused"});
-    if (few_positions) then({"batch_gather", "compact_gather", "table_gather", "baked_gather"});
+    if (few_positions) then({"compact_gather", "table_gather", "baked_gather"});
     else if (positions < 10 * 10) then({"compact_gather", "table_gather", "baked_gather", "baked_filter", "baked_fused"});
     else if (positions < 20 * 20) then({"table_gather", "compact_gather", "baked_gather", "baked_filter", "baked_fused"});
     else if (half && positions < 40 * 40) then({"baked_filter", "compact_gather", "baked_fused", "baked_gather", "table_gather"});

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "kernels/cuda/device_limits.h"
+#include "kernels/cuda/dictionary_math.cuh"
 #include "kernels/cuda/dictionary_pack.h"
-#include "kernels/cuda/dictionary_tile.cuh"
 #include "kernels/cuda/tile_sizes.h"
 #include "kernels/cuda/weights_upload.h"
 
@@ -125,17 +125,6 @@ __global__ void __launch_bounds__(kThreads)
 template <int... kValues, typename Function>
 void with_constant(int value, Function&& function) {
   (void)((value == kValues && (function(std::integral_constant<int, kValues>{}), true)) || ...);
-}
-
-// Calls function(Math{}) with what `precision` multiplies.
-template <typename Function>
-void with_math(Precision precision, Function&& function) {
-  switch (precision) {
-    case Precision::fp32: return function(Strict{});
-    case Precision::tf32: return function(Tf32{});
-    case Precision::fp16: return function(Half{});
-    case Precision::bf16: return function(Bfloat{});
-  }
 }
 
 bool whole_words(const InputDictionaryStrides& strides, Precision precision) {
