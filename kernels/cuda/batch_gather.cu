@@ -4,10 +4,10 @@
 //          channels-last.
 // Idea:    the other kernels run lanes over columns, of which there are none here. S is written as [row][column][entry][image],
 //          so that a lookup is one contiguous load for 32 images, and stays in the L2.
-// Tile:    16 output channels at one position for 32 images, a warp a channel: half of its lanes take every other lookup of a
+// Tile:    8 output channels at one position for 32 images, a warp a channel: half of its lanes take every other lookup of a
 //          pair of images each.
-// Load:    each lane loads one of a channel's lookups, which then goes round the warp; 32 lookups' loads of S are on their way.
-// Store:   through shared memory, so that a warp stores 16 channels of an image.
+// Load:    each lane loads one of a channel's lookups, which then goes round the warp; the loads of S of kTogether lookups are on their way.
+// Store:   through shared memory, so that 8 lanes store 8 channels of an image.
 // Bound:   latency: a channel's lookups, then S, then Y; the lookups are loaded before the dictionary kernel has ended.
 #include <bit>
 #include <utility>
@@ -26,7 +26,10 @@
 namespace lcnn::cuda {
 namespace {
 
-constexpr int kLanes = 32, kWarps = 16, kPairs = kLanes / 2;
+constexpr int kLanes = 32, kWarps = 8, kPairs = kLanes / 2;
+constexpr int kBlocks = 4;  // of a multiprocessor: fc6 is one round of them
+template <typename T>
+constexpr int kTogether = sizeof(T) == 2 ? 16 : 8;  // lookups whose values of S are on their way at once: what registers hold
 constexpr int kLookupMultiple = 4;  // a channel's lookups are filled up to, with coefficients of zero
 constexpr std::int64_t kMostPositions = 64;
 
@@ -42,25 +45,23 @@ using Lookup = uint2;
 // Adds lookups first + half, first + half + 2, ... of the warp's `mine` to the sums of this lane's pair of images.
 template <int kCount, typename T>
 __device__ void add_lookups(float (&sums)[2], const Lookup& mine, int first, int half, const T* pixel, bool inside) {
-  float coefficients[kCount / 2];
   Pack<T, 2> values[kCount / 2];
 #pragma unroll
   for (int i = 0; i < kCount / 2; ++i) {
-    const int from = first + 2 * i + half;
-    const unsigned place = __shfl_sync(0xffffffffu, mine.x, from);
-    coefficients[i] = __uint_as_float(__shfl_sync(0xffffffffu, mine.y, from));
+    const unsigned place = __shfl_sync(0xffffffffu, mine.x, first + 2 * i + half);
     if (inside) values[i] = *reinterpret_cast<const Pack<T, 2>*>(pixel + place);
   }
 #pragma unroll
   for (int i = 0; i < kCount / 2; ++i) {
+    const float coefficient = __uint_as_float(__shfl_sync(0xffffffffu, mine.y, first + 2 * i + half));
     if (!inside) continue;
-    sums[0] = fmaf(coefficients[i], to_float(values[i].values[0]), sums[0]);
-    sums[1] = fmaf(coefficients[i], to_float(values[i].values[1]), sums[1]);
+    sums[0] = fmaf(coefficient, to_float(values[i].values[0]), sums[0]);
+    sums[1] = fmaf(coefficient, to_float(values[i].values[1]), sums[1]);
   }
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kWarps * kLanes)
+__global__ void __launch_bounds__(kWarps * kLanes, kBlocks)
     batch_gather_kernel(Shape shape, const T* __restrict__ s, const Lookup* __restrict__ lookups, const int* __restrict__ first_lookup,
                         const float* __restrict__ bias, T* __restrict__ y) {
   __shared__ float tile[kWarps][kLanes + 1];
@@ -72,19 +73,19 @@ __global__ void __launch_bounds__(kWarps * kLanes)
 
   const int begin = first_lookup[channel], end = first_lookup[channel + 1];
   const auto lookup_at = [&](int i) { return i < end ? lookups[i] : make_uint2(0, 0); };
-  Lookup mine = lookup_at(begin + lane), next = lookup_at(begin + kLanes + lane);
+  Lookup mine = lookup_at(begin + lane);
   const float channel_bias = bias == nullptr ? 0.0f : bias[channel];
   lcnn_device::wait_for_previous_kernel();
   float sums[2] = {};
   for (int first = begin; first < end; first += kLanes) {
-    const Lookup after = lookup_at(first + 2 * kLanes + lane);
-    if (end - first >= kLanes) {
-      add_lookups<kLanes>(sums, mine, 0, half, pixel, inside);
-    } else {
-      for (int i = 0; i < end - first; i += kLookupMultiple) add_lookups<kLookupMultiple>(sums, mine, i, half, pixel, inside);
-    }
+    const Lookup next = lookup_at(first + kLanes + lane);
+    const int count = min(end - first, kLanes);
+    int i = 0;
+#pragma unroll 1
+    for (; i + kTogether<T> <= count; i += kTogether<T>) add_lookups<kTogether<T>>(sums, mine, i, half, pixel, inside);
+#pragma unroll 1
+    for (; i < count; i += kLookupMultiple) add_lookups<kLookupMultiple>(sums, mine, i, half, pixel, inside);
     mine = next;
-    next = after;
   }
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
