@@ -31,22 +31,13 @@ HWY_INLINE void gather_vectors(const RunLookup<T>* lookups, std::int64_t count, 
   for (int v = 0; v < kVectors; ++v) simd::store(to + v * lanes, sums[v]);
 }
 
-// function(integral_constant<vectors>) for vectors in 1 .. kMost.
-template <int kMost, typename Function>
-HWY_INLINE void with_vectors(std::int64_t vectors, const Function& function) {
-  if constexpr (kMost > 1) {
-    if (vectors < kMost) return with_vectors<kMost - 1>(vectors, function);
-  }
-  function(std::integral_constant<int, kMost>{});
-}
-
 template <typename T>
 void gather_run(const RunLookup<T>* lookups, std::int64_t count, T value, const T* from, std::int64_t length, T* to) {
   constexpr int lanes = simd::kLanes<T>;
   const std::int64_t vectors = (length + lanes - 1) / lanes, blocks = (vectors + kRunVectors - 1) / kRunVectors;
   for (std::int64_t block = 0; block < blocks; ++block) {  // of about even sizes
     const std::int64_t first = vectors * block / blocks, last = vectors * (block + 1) / blocks;
-    with_vectors<kRunVectors>(last - first, [&](auto size) HWY_ATTR {
+    simd::with_vectors<kRunVectors>(last - first, [&](auto size) HWY_ATTR {
       gather_vectors<size()>(lookups, count, value, from + first * lanes, to + first * lanes);
     });
   }

@@ -5,9 +5,6 @@
 
 namespace lcnn::cpu {
 
-// Values that a loop may read or write beyond the run it was asked for: those of the widest register.
-inline constexpr std::int64_t kBeyondRun = 16;
-
 // What one lookup reads, from a run's first place, and by how much it counts.
 template <typename T>
 struct RunLookup {
@@ -15,13 +12,13 @@ struct RunLookup {
   T coefficient;
 };
 
-// T is float or double.
+// T is float or double. Runs are taken in whole vectors: up to kBeyond (flat_layout.h) values behind them are read, or written.
 template <typename T>
 struct LookupLoops {
   // to [length] = value + sum over the lookups of coefficient * from[offset + position].
   void (*gather_run)(const RunLookup<T>* lookups, std::int64_t count, T value, const T* from, std::int64_t length, T* to);
 
-  // sums [count] += the dot products of run [length] with from[offset + position]. Behind the run there are kBeyondRun zeros.
+  // sums [count] += the dot products of run [length] with from[offset + position]. What is read of the run behind it is zero.
   void (*dot_run)(const RunLookup<T>* lookups, std::int64_t count, const T* run, const T* from, std::int64_t length, double* sums);
 };
 template <typename T>

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/cpu/flat_layout.h"
 #include "kernels/cpu/lookup_loops.h"
 #include "kernels/cpu/transpose.h"
 #include "kernels/problem.h"
@@ -109,7 +110,7 @@ class LookupsOfOnePosition {
   LookupArrays<T> table_;
   std::int64_t places_;                 // of S of one image
   std::vector<std::int64_t> place_of_;  // each lookup's; `places_` for those that meet padding
-  std::int64_t pitch_ = (p_.batch + kBeyondRun - 1) / kBeyondRun * kBeyondRun;
+  std::int64_t pitch_ = divided_up(p_.batch, kBeyond) * kBeyond;
   LookupLoops<T> loops_ = lookup_loops<T>();
 };
 

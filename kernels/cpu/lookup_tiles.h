@@ -15,17 +15,12 @@ namespace lcnn::cpu {
 
 inline constexpr std::int64_t kTileBytes = 512 * 1024;  // half of a core's L2
 
-inline std::int64_t divided_up(std::int64_t count, std::int64_t by) { return (count + by - 1) / by; }
-
 struct Range {
   std::int64_t first, last;
 };
 
 // Part `part` of `parts` about equal ones of [0, count).
-inline Range share(std::int64_t count, std::int64_t part, std::int64_t parts) { return {count * part / parts, count * (part + 1) / parts}; }
-
-// Elements from plane to plane of a tile: a run may be read beyond each, and an odd number of cache lines keeps planes apart in the cache.
-inline std::int64_t plane_pitch(std::int64_t elements) { return ((elements + kBeyondRun + 15) / 16 | 1) * 16; }
+inline Range range_of(std::int64_t count, std::int64_t part, std::int64_t parts) { return {share(count, part, parts), share(count, part + 1, parts)}; }
 
 // `rows` rows cut into strips, as few as there may be with tile_elements(rows of a strip) in a tile.
 template <typename T, typename TileElements>
@@ -48,9 +43,9 @@ class InputDictionaryTile {
   std::int64_t strips() const { return strips_; }
   std::int64_t pitch() const { return layout_.pitch(); }
   std::int64_t most_rows() const { return divided_up(p_.out_height(), strips_); }
-  Range rows(std::int64_t strip) const { return share(p_.out_height(), strip, strips_); }
+  Range rows(std::int64_t strip) const { return range_of(p_.out_height(), strip, strips_); }
   // Behind the last plane: the taps of what is computed between its last pixels and the end of a vector.
-  std::int64_t elements() const { return p_.in_channels * plane_ + layout_.plane() + layout_.slack() + kBeyondRun; }
+  std::int64_t elements() const { return p_.in_channels * plane_ + layout_.plane() + layout_.slack() + kBeyond; }
 
   // All lookups, in their order.
   std::vector<RunLookup<T>> lookups(const LookupArrays<T>& table, const T* coefficients) const {
@@ -107,16 +102,15 @@ class OutputGradientTile {
         strips_(strips_of<T>(rows_, [&](std::int64_t rows) { return stage.out_channels * plane_of(rows); })),
         plane_(plane_pitch(plane_of(divided_up(rows_, strips_)))) {}
 
-  const FlatLayout& layout() const { return layout_; }
   std::int64_t strips() const { return strips_; }
   std::int64_t pitch() const { return layout_.pitch(); }
   Range rows(std::int64_t strip) const {
-    const auto [first, last] = share(rows_, strip, strips_);
+    const auto [first, last] = range_of(rows_, strip, strips_);
     return {first_ + first, first_ + last};
   }
-  std::int64_t elements() const { return p_.out_channels * plane_ + kBeyondRun; }
+  std::int64_t elements() const { return p_.out_channels * plane_ + kBeyond; }
 
-  // Phases of S: pairs of remainders modulo the stride.
+  // Phases of S, pairs of remainders modulo the stride: dS is computed in dictionary_size * phases() outputs, of one phase each.
   std::int64_t phases() const { return p_.stride[0] * p_.stride[1]; }
 
   struct Lookups {
@@ -141,6 +135,19 @@ class OutputGradientTile {
     std::vector<std::int64_t> next(by_phase.offsets.begin(), by_phase.offsets.end() - 1);
     for_each_lookup([&](std::int64_t output, const RunLookup<T>& lookup) { by_phase.lookups[next[output]++] = lookup; });
     return by_phase;
+  }
+
+  // The sums of an output for some rows, `pitch` apart, to its phase of S's gradient of one image.
+  void store(std::int64_t output, Range rows, const T* sums, T* grad_s) const {
+    const std::int64_t stride = p_.stride[1], row_phase = output % phases() / stride;
+    const auto [first, count, left] = layout_.columns_of(output % stride);
+    for (std::int64_t row = rows.first; row < rows.last; ++row, sums += pitch()) {
+      const std::int64_t h = row * p_.stride[0] - p_.padding[0] + row_phase;
+      if (h < 0 || h >= p_.height) continue;
+      T* to = grad_s + (output / phases() * p_.height + h) * p_.width + first;
+      if (stride == 1) std::copy_n(sums + left, count, to);
+      else for (std::int64_t i = 0; i < count; ++i) to[i * stride] = sums[left + i];
+    }
   }
 
   // dY of one image for a strip; the tile is zero already where no pixels lie.

@@ -18,8 +18,8 @@
 namespace lcnn::cpu {
 namespace {
 
-constexpr std::int64_t kRunPixels = 256;         // of a run of rows: what is looked up under it should stay in the L1
-constexpr std::int64_t kUnitsOfThread = 4;       // enough for threads to end together
+constexpr std::int64_t kRunPixels = 256;    // of a run of rows: what is looked up under it should stay in the L1
+constexpr std::int64_t kUnitsOfThread = 4;  // enough for threads to end together
 
 // A thread's work: some outputs of a strip of an image.
 struct Units {
@@ -34,7 +34,7 @@ struct Units {
   std::int64_t count() const { return batch * strips * shares; }
   std::int64_t image(std::int64_t unit) const { return unit / shares / strips; }
   std::int64_t strip(std::int64_t unit) const { return unit / shares % strips; }
-  Range outputs_of(std::int64_t unit) const { return share(outputs, unit % shares, shares); }
+  Range outputs_of(std::int64_t unit) const { return range_of(outputs, unit % shares, shares); }
 };
 
 // Calls function(rows) for runs of about kRunPixels of the rows, `pitch` apart.
@@ -42,8 +42,7 @@ template <typename Function>
 void for_each_run(Range rows, std::int64_t pitch, const Function& function) {
   const std::int64_t count = rows.last - rows.first, runs = divided_up(count, std::max<std::int64_t>(kRunPixels / pitch, 1));
   for (std::int64_t run = 0; run < runs; ++run) {
-    const auto [first, last] = share(count, run, runs);
-    function(Range{rows.first + first, rows.first + last});
+    function(Range{rows.first + share(count, run, runs), rows.first + share(count, run + 1, runs)});
   }
 }
 
@@ -60,7 +59,7 @@ void lookup_output(const LookupProblem& problem, const T* s, const LookupArrays<
   const LookupLoops<T> loops = lookup_loops<T>();
 #pragma omp parallel
   {
-    std::vector<T> tile(tiles.elements()), sums(kRunPixels + tiles.pitch() + kBeyondRun);
+    std::vector<T> tile(tiles.elements()), sums(kRunPixels + tiles.pitch() + kBeyond);
 #pragma omp for schedule(dynamic)
     for (std::int64_t unit = 0; unit < units.count(); ++unit) {
       const std::int64_t n = units.image(unit), strip = units.strip(unit);
@@ -86,34 +85,26 @@ template <typename T>
 void input_dictionary_gradient(const LookupProblem& problem, const T* grad_y, const LookupArrays<T>& lookups, T* grad_s) {
   const Conv2dProblem p = problem.lookup_stage();
   if (p.out_height() * p.out_width() == 1) return LookupsOfOnePosition<T>(p, lookups).input_dictionary_gradient(grad_y, grad_s);
+  const std::int64_t image = p.in_channels * p.height * p.width, out_image = p.out_channels * p.out_height() * p.out_width();
   const OutputGradientTile<T> tiles(p);
   const Units units(p.batch, tiles.strips(), p.in_channels);
   const auto runs = tiles.lookups(lookups);
   const LookupLoops<T> loops = lookup_loops<T>();
 #pragma omp parallel
   {
-    std::vector<T> tile(tiles.elements()), sums(kRunPixels + tiles.pitch() + kBeyondRun);
+    std::vector<T> tile(tiles.elements()), sums(kRunPixels + tiles.pitch() + kBeyond);
 #pragma omp for schedule(dynamic)
     for (std::int64_t unit = 0; unit < units.count(); ++unit) {
       const std::int64_t n = units.image(unit), strip = units.strip(unit);
       const Range entries = units.outputs_of(unit), strip_rows = tiles.rows(strip);
-      tiles.load(grad_y + n * p.out_channels * p.out_height() * p.out_width(), strip, tile.data());
+      tiles.load(grad_y + n * out_image, strip, tile.data());
       for_each_run(strip_rows, tiles.pitch(), [&](Range rows) {
         const T* from = tile.data() + (rows.first - strip_rows.first) * tiles.pitch();
         const std::int64_t length = (rows.last - rows.first) * tiles.pitch();
         for (std::int64_t output = entries.first * tiles.phases(); output < entries.last * tiles.phases(); ++output) {
-          const std::int64_t first_lookup = runs.offsets[output], count_lookups = runs.offsets[output + 1] - first_lookup;
-          loops.gather_run(runs.lookups.data() + first_lookup, count_lookups, T(0), from, length, sums.data());
-          const std::int64_t e = output / tiles.phases(), row_phase = output % tiles.phases() / p.stride[1];
-          const auto [first, count, left] = tiles.layout().columns_of(output % p.stride[1]);
-          for (std::int64_t row = rows.first; row < rows.last; ++row) {
-            const std::int64_t h = row * p.stride[0] - p.padding[0] + row_phase;
-            if (h < 0 || h >= p.height) continue;
-            const T* row_sums = sums.data() + (row - rows.first) * tiles.pitch() + left;
-            T* to = grad_s + ((n * p.in_channels + e) * p.height + h) * p.width + first;
-            if (p.stride[1] == 1) std::copy_n(row_sums, count, to);
-            else for (std::int64_t i = 0; i < count; ++i) to[i * p.stride[1]] = row_sums[i];
-          }
+          const std::int64_t first = runs.offsets[output], last = runs.offsets[output + 1];
+          loops.gather_run(runs.lookups.data() + first, last - first, T(0), from, length, sums.data());
+          tiles.store(output, rows, sums.data(), grad_s + n * image);
         }
       });
     }
@@ -139,7 +130,7 @@ void coefficient_gradient(const LookupProblem& problem, const T* grad_y, const T
       threads = omp_get_num_threads();
       partial.assign(threads * lookups.lookups, 0.0);
     }
-    std::vector<T> tile(tiles.elements()), run(tiles.most_rows() * tiles.pitch() + kBeyondRun);
+    std::vector<T> tile(tiles.elements()), run(tiles.most_rows() * tiles.pitch() + kBeyond);
     double* sums = partial.data() + omp_get_thread_num() * lookups.lookups;
 #pragma omp for schedule(static)
     for (std::int64_t unit = 0; unit < units.count(); ++unit) {
