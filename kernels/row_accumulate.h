@@ -1,4 +1,4 @@
-// One tap of a convolution over one row of pixels, and its derivatives: the inner loops of every row-wise CPU evaluation.
+// One tap of a convolution over one row of pixels, and its adjoint: the inner loops of every row-wise CPU evaluation.
 #pragma once
 
 #include <algorithm>
@@ -47,23 +47,6 @@ void scatter_row(const Conv2dProblem& p, std::int64_t s, T coefficient, const T*
   } else {
     for (std::int64_t q = first; q < last; ++q) shifted[q * p.stride[1]] += coefficient * out[q];
   }
-}
-
-// The derivative of accumulate_row by its coefficient: sum of in [width] * out [out_width] at kernel column s.
-template <typename T>
-T dot_row(const Conv2dProblem& p, std::int64_t s, const T* in, const T* out) {
-  const ColumnRange columns = columns_inside(p, s);
-  const std::int64_t first = columns.first, last = columns.last;  // clang's OpenMP takes no structured bindings
-  const T* shifted = in + s * p.dilation[1] - p.padding[1];
-  T sum = 0;
-  if (p.stride[1] == 1) {
-#pragma omp simd reduction(+ : sum)
-    for (std::int64_t q = first; q < last; ++q) sum += shifted[q] * out[q];
-  } else {
-#pragma omp simd reduction(+ : sum)
-    for (std::int64_t q = first; q < last; ++q) sum += shifted[q * p.stride[1]] * out[q];
-  }
-  return sum;
 }
 
 // One output row of a lookup stage: out [out_width] = bias + sum over (r, s) and their lookups.

@@ -1,6 +1,7 @@
 #include "kernels/training.h"
 
 #include <gtest/gtest.h>
+#include <omp.h>
 
 #include <algorithm>
 #include <cmath>
@@ -23,6 +24,8 @@ template <typename T>
 struct Trained {
   std::vector<T> y;
   std::vector<T> grad_x, grad_dictionary, grad_coefficients, grad_bias;
+
+  bool operator==(const Trained&) const = default;
 
   explicit Trained(const TrainingCase& c) {
     const LookupProblem& problem = c.test.problem;
@@ -75,7 +78,22 @@ TEST(CpuTraining, MatchesTheDefinitionWithEveryInstructionSet) {
     SCOPED_TRACE(cpu::simd_target());
     for (const TestProblem& test : training_problems(20)) expect_definition<double>({test, Precision::fp32}, 1e-12);
     for (const TestProblem& test : regular_problems()) expect_definition<float>({test, Precision::fp32}, 2e-6);
+    for (const TestProblem& test : uncommon_sizes()) expect_definition<float>({test, Precision::fp32}, 2e-6);
   });
+}
+
+TEST(CpuTraining, UncommonSizesAreRightAndTheSameToTheBitOnAnyThreads) {
+  const int threads = omp_get_max_threads();
+  for (const int count : {1, 3}) {
+    omp_set_num_threads(count);
+    for (const TestProblem& test : uncommon_sizes()) {
+      const TrainingCase c(test, Precision::fp32);
+      expect_definition<float>(c, 2e-6);
+      expect_definition<double>(c, 1e-12);
+      EXPECT_EQ(Trained<float>(c), Trained<float>(c)) << test;
+    }
+  }
+  omp_set_num_threads(threads);
 }
 
 // The layer is linear in each of its parameters: a central difference of any step is its derivative.

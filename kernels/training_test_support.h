@@ -164,4 +164,17 @@ inline std::vector<TestProblem> training_problems(std::uint64_t count) {
   return problems;
 }
 
+// Layers that kernels cut into strips, with one output position (where the kernel meets padding, too), and of few pixels an image.
+inline std::vector<TestProblem> uncommon_sizes() {
+  const Conv2dProblem strips{.batch = 2, .in_channels = 2, .height = 91, .width = 103, .out_channels = 96,
+                             .kernel = {5, 3}, .stride = {2, 3}, .padding = {2, 1}};
+  const Conv2dProblem one_position{.batch = 19, .in_channels = 6, .height = 5, .width = 4, .out_channels = 20,
+                                   .kernel = {5, 4}, .stride = {3, 2}, .padding = {1, 0}, .groups = 2};
+  const Conv2dProblem pixels{.batch = 19, .in_channels = 40, .out_channels = 36, .groups = 2};
+  const Conv2dProblem few_pixels{.batch = 7, .in_channels = 20, .height = 3, .width = 5, .out_channels = 18,
+                                 .kernel = {3, 3}, .padding = {1, 1}};
+  return {{.problem = {strips, 24, Granularity::vector}, .seed = 1}, {.problem = {one_position, 8, Granularity::vector}, .sparsity = 2, .seed = 2},
+          {.problem = {pixels, 14, Granularity::vector}, .sparsity = 2, .seed = 3}, {.problem = {few_pixels, 11, Granularity::vector}, .seed = 4}};
+}
+
 }  // namespace lcnn

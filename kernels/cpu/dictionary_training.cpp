@@ -1,11 +1,13 @@
 // The dictionary stage of training: S = conv(X, D) and the gradients of X and D, as products over strips of pixels.
 //
-// A 1x1 dictionary reads X where it lies; a kh x kw one unfolds a strip of output rows that stays in the cache.
+// A 1x1 dictionary reads X where it lies, but for images of few pixels, which are put side by side; a kh x kw one unfolds a
+// strip of output rows that stays in the cache.
 #include <omp.h>
 
 #include <algorithm>
 #include <vector>
 
+#include "kernels/cpu/images_side_by_side.h"
 #include "kernels/cpu/pixel_product.h"
 #include "kernels/cpu/training.h"
 #include "kernels/cpu/unfold.h"
@@ -14,6 +16,8 @@ namespace lcnn::cpu {
 namespace {
 
 constexpr std::int64_t kStripElements = 64 * 1024;  // of the unfolded input: in a core's L2, with what is computed from it
+constexpr std::int64_t kFewPixels = 15;             // of an image whose products would not fill a vector
+constexpr std::int64_t kFewDotted = 64;             // of an image whose dot products would cost more to begin and end than to compute
 
 // One group's input as a matrix [patch_length, pixels], in strips of output rows.
 class PatchStrips {
@@ -60,11 +64,31 @@ class PatchStrips {
 
 std::int64_t plane_of(std::int64_t height, std::int64_t width) { return height * width; }
 
+// dD where images are single pixels: X as it lies is a matrix [batch, channels], and the product runs over the channels.
+template <typename T>
+void dictionary_gradient_of_pixels(const Conv2dProblem& stage, const T* grad_s, const T* x, T* grad_dictionary) {
+  constexpr std::int64_t kEntries = 12;
+  const std::int64_t channels = stage.in_channels_per_group(), entries = stage.out_channels_per_group();
+#pragma omp parallel for collapse(2) schedule(static)
+  for (std::int64_t group = 0; group < stage.groups; ++group) {
+    for (std::int64_t first = 0; first < entries; first += kEntries) {
+      const std::int64_t entry = group * entries + first;
+      const SmallMatrix<T> transposed{grad_s + entry, std::min(kEntries, entries - first), stage.batch, 1, stage.out_channels};
+      pixel_product(transposed, channels, x + group * channels, stage.in_channels, grad_dictionary + entry * channels, channels);
+    }
+  }
+}
+
 }  // namespace
 
 template <typename T>
 void input_dictionary(const LookupProblem& problem, const T* x, const T* dictionary, T* s) {
   const Conv2dProblem stage = problem.dictionary_stage();
+  if (const ImagesSideBySide images(problem); images.pay(kFewPixels)) {
+    std::vector<T> joined_s(stage.output_elements());
+    input_dictionary(images.as_one_image(), images.joined(x, stage.in_channels).data(), dictionary, joined_s.data());
+    return images.part(joined_s, stage.out_channels, s);
+  }
   const PatchStrips strips(stage);
   const std::int64_t length = strips.patch_length(), entries = stage.out_channels_per_group();
   const std::int64_t in_plane = plane_of(stage.height, stage.width), out_plane = plane_of(stage.out_height(), stage.out_width());
@@ -87,6 +111,11 @@ void input_gradient(const LookupProblem& problem, const T* grad_s, const T* dict
   // Threads share out images and blocks of channels: strips of one channel overlap in the rows that they add to.
   constexpr std::int64_t kChannels = 12;
   const Conv2dProblem stage = problem.dictionary_stage();
+  if (const ImagesSideBySide images(problem); images.pay(kFewPixels)) {
+    std::vector<T> joined_x(stage.input_elements());
+    input_gradient(images.as_one_image(), images.joined(grad_s, stage.out_channels).data(), dictionary, joined_x.data());
+    return images.part(joined_x, stage.in_channels, grad_x);
+  }
   const PatchStrips strips(stage);
   const std::int64_t length = strips.patch_length(), entries = stage.out_channels_per_group(), taps = stage.taps();
   const std::int64_t channels = stage.in_channels_per_group(), blocks = (channels + kChannels - 1) / kChannels;
@@ -121,6 +150,13 @@ void input_gradient(const LookupProblem& problem, const T* grad_s, const T* dict
 template <typename T>
 void dictionary_gradient(const LookupProblem& problem, const T* grad_s, const T* x, T* grad_dictionary) {
   const Conv2dProblem stage = problem.dictionary_stage();
+  if (stage.kernel == Pair{1, 1} && stage.padding == Pair{0, 0} && plane_of(stage.height, stage.width) == 1) {
+    return dictionary_gradient_of_pixels(stage, grad_s, x, grad_dictionary);
+  }
+  if (const ImagesSideBySide images(problem); images.pay(kFewDotted)) {
+    return dictionary_gradient(images.as_one_image(), images.joined(grad_s, stage.out_channels).data(),
+                               images.joined(x, stage.in_channels).data(), grad_dictionary);
+  }
   const PatchStrips strips(stage);
   const std::int64_t length = strips.patch_length(), entries = stage.out_channels_per_group();
   const std::int64_t in_plane = plane_of(stage.height, stage.width), out_plane = plane_of(stage.out_height(), stage.out_width());

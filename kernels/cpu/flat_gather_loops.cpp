@@ -18,6 +18,7 @@ using simd::load;
 using simd::multiply_add;
 using simd::next_lanes;
 using simd::store;
+using simd::with_vectors;
 using Lanes = simd::Lanes<float>;
 constexpr int kLanes = simd::kLanes<float>;
 static_assert(kLanes <= kBeyond);
@@ -27,15 +28,6 @@ static_assert(kGatherVectors * kLanes <= kMostGathered);
 constexpr int kQuadVectors = simd::kRegisters == 32 ? 6 : 2;  // of four channels each, beside S and one coefficient
 // Vectors of positions whose sums are in registers for each of some entries, beside the pixels and one coefficient.
 constexpr int vectors_for(int entries) { return (simd::kRegisters - 1) / (entries + 1); }
-
-// function(integral_constant<vectors>) for vectors in 1 .. kMost.
-template <int kMost, typename Function>
-HWY_INLINE void with_vectors(int vectors, const Function& function) {
-  if constexpr (kMost > 1) {
-    if (vectors < kMost) return with_vectors<kMost - 1>(vectors, function);
-  }
-  function(std::integral_constant<int, kMost>{});
-}
 
 // Pieces of fixed sizes, the last one moved back.
 template <int kPiece, typename T>

@@ -8,9 +8,6 @@
 
 namespace lcnn::cpu {
 
-// Values that a loop may read or write beyond the pixels it was asked for: those of the widest register.
-inline constexpr std::int64_t kBeyond = 16;
-
 // Vectors of consecutive elements of a plane whose sums are in registers together.
 struct FlatBlock {
   std::int64_t start;

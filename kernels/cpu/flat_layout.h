@@ -12,6 +12,18 @@
 
 namespace lcnn::cpu {
 
+// Values that a loop may read or write beyond the pixels it was asked for: those of the widest register.
+inline constexpr std::int64_t kBeyond = 16;
+
+// Elements from plane to plane: a vector may be read and written beyond each, and an odd number of cache lines keeps planes
+// apart in the cache.
+inline std::int64_t plane_pitch(std::int64_t elements) { return ((elements + kBeyond + 15) / 16 | 1) * 16; }
+
+inline std::int64_t divided_up(std::int64_t count, std::int64_t by) { return (count + by - 1) / by; }
+
+// Where share `part` of `parts` about equal ones of `count` begins.
+inline std::int64_t share(std::int64_t count, std::int64_t part, std::int64_t parts) { return count * part / parts; }
+
 // Input rows under a strip: [first, last) exist, `top` is the first one with its padding.
 struct RowsUnder {
   std::int64_t top, first, last;

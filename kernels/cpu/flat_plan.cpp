@@ -24,8 +24,6 @@ LookupProblem stride_first(LookupProblem problem) {
   return problem;
 }
 
-std::int64_t divided_up(std::int64_t count, std::int64_t by) { return (count + by - 1) / by; }
-
 // [0, length) cut into blocks of at most `most` vectors, about even, that do not cut `together` vectors. Where blocks may not end
 // beyond `length`, which is then a vector at least, the last one is moved back: it computes some elements again.
 std::vector<FlatBlock> blocks_of(std::int64_t length, int lanes, int most, bool may_end_beyond, int together = 1) {

@@ -10,13 +10,6 @@
 
 namespace lcnn::cpu {
 
-// Where share `part` of `parts` about equal ones of `count` begins.
-inline std::int64_t share(std::int64_t count, int part, int parts) { return count * part / parts; }
-
-// Elements from plane to plane: a vector may be read and written beyond each, and an odd number of cache lines keeps planes
-// apart in the cache.
-inline std::int64_t plane_pitch(std::int64_t elements) { return ((elements + kBeyond + 15) / 16 | 1) * 16; }
-
 // Rows of one column phase and how they are placed.
 struct RowPlaces {
   std::int64_t count;

@@ -266,6 +266,15 @@ inline constexpr int kRegisters = 32;
 inline constexpr int kRegisters = sizeof(Lanes<float>) == 64 ? 32 : 16;
 #endif
 
+// function(integral_constant<vectors>) for vectors in 1 .. kMost.
+template <int kMost, typename Function>
+HWY_INLINE void with_vectors(std::int64_t vectors, const Function& function) {
+  if constexpr (kMost > 1) {
+    if (vectors < kMost) return with_vectors<kMost - 1>(vectors, function);
+  }
+  function(std::integral_constant<int, kMost>{});
+}
+
 // Calls function(start, integral_constant<count>) for `count` vectors from `start` on, kVectors or 1, until `length`
 // positions are covered. The last vector is moved back to end with them: it computes some positions again.
 // length >= kLanes<T>.

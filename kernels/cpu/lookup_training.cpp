@@ -1,48 +1,82 @@
-// The lookup stage of training: Y = conv(S, P) + b and the gradients of S, the coefficients and the bias, row by row.
+// The lookup stage of training: Y = conv(S, P) + b and the gradients of S, the coefficients and the bias.
+//
+// Idea:    what the lookups read lies flat in a tile (flat_layout.h): rows `pitch` apart with zeros between them, sorted by their
+//          remainders modulo the stride, so that a tap is a constant offset. Y, and dS in the same way from a tile of dY, is then
+//          one list of (offset, coefficient) for each output, with sums in registers; dC is a dot product for each lookup.
+// Threads: images, strips of rows whose tile stays in the L2, and shares of the outputs where these are too few.
+// Bound:   one load a multiply-add, from the L1 or L2.
+#include <omp.h>
+
 #include <algorithm>
 #include <vector>
 
+#include "kernels/cpu/lookup_loops.h"
+#include "kernels/cpu/lookup_one_position.h"
+#include "kernels/cpu/lookup_tiles.h"
 #include "kernels/cpu/training.h"
-#include "kernels/row_accumulate.h"
 
 namespace lcnn::cpu {
 namespace {
 
-// P by dictionary entry: which lookups read entry e, in the order of the rows.
-struct LookupsByEntry {
-  struct Lookup {
-    std::int32_t row, index;  // row of the table, and place in its arrays
-  };
-  std::vector<std::int64_t> offsets;  // [dictionary_size + 1]
-  std::vector<Lookup> lookups;
+constexpr std::int64_t kRunPixels = 256;    // of a run of rows: what is looked up under it should stay in the L1
+constexpr std::int64_t kUnitsOfThread = 4;  // enough for threads to end together
 
-  template <typename T>
-  LookupsByEntry(const Conv2dProblem& stage, const LookupArrays<T>& table)
-      : offsets(stage.in_channels + 1), lookups(table.lookups) {
-    for (std::int64_t i = 0; i < table.lookups; ++i) ++offsets[table.indices[i] + 1];
-    for (std::int64_t e = 0; e < stage.in_channels; ++e) offsets[e + 1] += offsets[e];
-    std::vector<std::int64_t> next(offsets.begin(), offsets.end() - 1);
-    for (std::int64_t row = 0; row < stage.out_channels * stage.taps(); ++row) {
-      for (std::int32_t i = table.row_offsets[row]; i < table.row_offsets[row + 1]; ++i) {
-        lookups[next[table.indices[i]]++] = {static_cast<std::int32_t>(row), i};
-      }
-    }
+// A thread's work: some outputs of a strip of an image.
+struct Units {
+  std::int64_t batch, strips, outputs, shares;
+
+  // Outputs are shared only where threads would wait for others: each share loads the tile again.
+  Units(std::int64_t images, std::int64_t strip_count, std::int64_t output_count) : batch(images), strips(strip_count), outputs(output_count) {
+    const std::int64_t threads = omp_get_max_threads();
+    for (shares = 1; shares < outputs && count() % threads != 0 && count() < kUnitsOfThread * threads;) ++shares;
   }
+
+  std::int64_t count() const { return batch * strips * shares; }
+  std::int64_t image(std::int64_t unit) const { return unit / shares / strips; }
+  std::int64_t strip(std::int64_t unit) const { return unit / shares % strips; }
+  Range outputs_of(std::int64_t unit) const { return range_of(outputs, unit % shares, shares); }
 };
+
+// Calls function(rows) for runs of about kRunPixels of the rows, `pitch` apart.
+template <typename Function>
+void for_each_run(Range rows, std::int64_t pitch, const Function& function) {
+  const std::int64_t count = rows.last - rows.first, runs = divided_up(count, std::max<std::int64_t>(kRunPixels / pitch, 1));
+  for (std::int64_t run = 0; run < runs; ++run) {
+    function(Range{rows.first + share(count, run, runs), rows.first + share(count, run + 1, runs)});
+  }
+}
 
 }  // namespace
 
 template <typename T>
 void lookup_output(const LookupProblem& problem, const T* s, const LookupArrays<T>& lookups, const T* bias, T* y) {
   const Conv2dProblem p = problem.lookup_stage();
+  if (p.out_height() * p.out_width() == 1) return LookupsOfOnePosition<T>(p, lookups).output(s, bias, y);
   const std::int64_t out_h = p.out_height(), out_w = p.out_width(), image = p.in_channels * p.height * p.width;
-#pragma omp parallel for collapse(3) schedule(static)
-  for (std::int64_t n = 0; n < p.batch; ++n) {
-    for (std::int64_t k = 0; k < p.out_channels; ++k) {
-      for (std::int64_t row = 0; row < out_h; ++row) {
-        gather_row(p, k, row, lookups.row_offsets, lookups.indices, lookups.coefficients, bias == nullptr ? T(0) : bias[k],
-                   s + n * image, y + ((n * p.out_channels + k) * out_h + row) * out_w);
-      }
+  const InputDictionaryTile<T> tiles(p);
+  const Units units(p.batch, tiles.strips(), p.out_channels);
+  const std::vector<RunLookup<T>> runs = tiles.lookups(lookups, lookups.coefficients);
+  const LookupLoops<T> loops = lookup_loops<T>();
+#pragma omp parallel
+  {
+    std::vector<T> tile(tiles.elements()), sums(kRunPixels + tiles.pitch() + kBeyond);
+#pragma omp for schedule(dynamic)
+    for (std::int64_t unit = 0; unit < units.count(); ++unit) {
+      const std::int64_t n = units.image(unit), strip = units.strip(unit);
+      const Range channels = units.outputs_of(unit), strip_rows = tiles.rows(strip);
+      tiles.load(s + n * image, strip, tile.data());
+      for_each_run(strip_rows, tiles.pitch(), [&](Range rows) {
+        const T* from = tile.data() + (rows.first - strip_rows.first) * tiles.pitch();
+        const std::int64_t length = (rows.last - rows.first - 1) * tiles.pitch() + out_w;
+        for (std::int64_t k = channels.first; k < channels.last; ++k) {
+          const std::int32_t first = lookups.row_offsets[k * p.taps()], last = lookups.row_offsets[(k + 1) * p.taps()];
+          loops.gather_run(runs.data() + first, last - first, bias == nullptr ? T(0) : bias[k], from, length, sums.data());
+          T* to = y + (n * p.out_channels + k) * out_h * out_w;
+          for (std::int64_t row = rows.first; row < rows.last; ++row) {
+            std::copy_n(sums.data() + (row - rows.first) * tiles.pitch(), out_w, to + row * out_w);
+          }
+        }
+      });
     }
   }
 }
@@ -50,23 +84,29 @@ void lookup_output(const LookupProblem& problem, const T* s, const LookupArrays<
 template <typename T>
 void input_dictionary_gradient(const LookupProblem& problem, const T* grad_y, const LookupArrays<T>& lookups, T* grad_s) {
   const Conv2dProblem p = problem.lookup_stage();
-  const std::int64_t out_h = p.out_height(), out_w = p.out_width(), plane = p.height * p.width;
-  const LookupsByEntry by_entry(p, lookups);
-#pragma omp parallel for collapse(2) schedule(dynamic)
-  for (std::int64_t n = 0; n < p.batch; ++n) {
-    for (std::int64_t e = 0; e < p.in_channels; ++e) {
-      T* to = grad_s + (n * p.in_channels + e) * plane;
-      std::fill_n(to, plane, T(0));
-      for (std::int64_t i = by_entry.offsets[e]; i < by_entry.offsets[e + 1]; ++i) {
-        const auto& lookup = by_entry.lookups[i];
-        const std::int64_t k = lookup.row / p.taps(), tap = lookup.row % p.taps();
-        const T* from = grad_y + (n * p.out_channels + k) * out_h * out_w;
-        for (std::int64_t row = 0; row < out_h; ++row) {
-          const std::int64_t h = input_row(p, row, tap / p.kernel[1]);
-          if (h < 0 || h >= p.height) continue;
-          scatter_row(p, tap % p.kernel[1], lookups.coefficients[lookup.index], from + row * out_w, to + h * p.width);
+  if (p.out_height() * p.out_width() == 1) return LookupsOfOnePosition<T>(p, lookups).input_dictionary_gradient(grad_y, grad_s);
+  const std::int64_t image = p.in_channels * p.height * p.width, out_image = p.out_channels * p.out_height() * p.out_width();
+  const OutputGradientTile<T> tiles(p);
+  const Units units(p.batch, tiles.strips(), p.in_channels);
+  const auto runs = tiles.lookups(lookups);
+  const LookupLoops<T> loops = lookup_loops<T>();
+#pragma omp parallel
+  {
+    std::vector<T> tile(tiles.elements()), sums(kRunPixels + tiles.pitch() + kBeyond);
+#pragma omp for schedule(dynamic)
+    for (std::int64_t unit = 0; unit < units.count(); ++unit) {
+      const std::int64_t n = units.image(unit), strip = units.strip(unit);
+      const Range entries = units.outputs_of(unit), strip_rows = tiles.rows(strip);
+      tiles.load(grad_y + n * out_image, strip, tile.data());
+      for_each_run(strip_rows, tiles.pitch(), [&](Range rows) {
+        const T* from = tile.data() + (rows.first - strip_rows.first) * tiles.pitch();
+        const std::int64_t length = (rows.last - rows.first) * tiles.pitch();
+        for (std::int64_t output = entries.first * tiles.phases(); output < entries.last * tiles.phases(); ++output) {
+          const std::int64_t first = runs.offsets[output], last = runs.offsets[output + 1];
+          loops.gather_run(runs.lookups.data() + first, last - first, T(0), from, length, sums.data());
+          tiles.store(output, rows, sums.data(), grad_s + n * image);
         }
-      }
+      });
     }
   }
 }
@@ -75,21 +115,43 @@ template <typename T>
 void coefficient_gradient(const LookupProblem& problem, const T* grad_y, const T* s, const LookupArrays<T>& lookups,
                           T* grad_coefficients) {
   const Conv2dProblem p = problem.lookup_stage();
-  const std::int64_t out_h = p.out_height(), out_w = p.out_width(), plane = p.height * p.width;
-#pragma omp parallel for schedule(dynamic)
-  for (std::int64_t table_row = 0; table_row < p.out_channels * p.taps(); ++table_row) {
-    const std::int64_t k = table_row / p.taps(), tap = table_row % p.taps();
-    for (std::int32_t i = lookups.row_offsets[table_row]; i < lookups.row_offsets[table_row + 1]; ++i) {
-      double sum = 0.0;
-      for (std::int64_t n = 0; n < p.batch; ++n) {
+  if (p.out_height() * p.out_width() == 1) return LookupsOfOnePosition<T>(p, lookups).coefficient_gradient(grad_y, s, grad_coefficients);
+  const std::int64_t out_h = p.out_height(), out_w = p.out_width(), image = p.in_channels * p.height * p.width;
+  const InputDictionaryTile<T> tiles(p);
+  const Units units(p.batch, tiles.strips(), p.out_channels);
+  const std::vector<RunLookup<T>> runs = tiles.lookups(lookups, nullptr);
+  const LookupLoops<T> loops = lookup_loops<T>();
+  std::vector<double> partial;  // of each thread, added up in order
+  int threads = 1;
+#pragma omp parallel
+  {
+#pragma omp single
+    {
+      threads = omp_get_num_threads();
+      partial.assign(threads * lookups.lookups, 0.0);
+    }
+    std::vector<T> tile(tiles.elements()), run(tiles.most_rows() * tiles.pitch() + kBeyond);
+    double* sums = partial.data() + omp_get_thread_num() * lookups.lookups;
+#pragma omp for schedule(static)
+    for (std::int64_t unit = 0; unit < units.count(); ++unit) {
+      const std::int64_t n = units.image(unit), strip = units.strip(unit);
+      const auto [first_row, last_row] = tiles.rows(strip);
+      const Range channels = units.outputs_of(unit);
+      tiles.load(s + n * image, strip, tile.data());
+      std::fill(run.begin(), run.end(), T(0));
+      for (std::int64_t k = channels.first; k < channels.last; ++k) {
         const T* from = grad_y + (n * p.out_channels + k) * out_h * out_w;
-        const T* entry = s + (n * p.in_channels + lookups.indices[i]) * plane;
-        for (std::int64_t row = 0; row < out_h; ++row) {
-          const std::int64_t h = input_row(p, row, tap / p.kernel[1]);
-          if (h < 0 || h >= p.height) continue;
-          sum += dot_row(p, tap % p.kernel[1], entry + h * p.width, from + row * out_w);
+        for (std::int64_t row = first_row; row < last_row; ++row) {
+          std::copy_n(from + row * out_w, out_w, run.data() + (row - first_row) * tiles.pitch());
         }
+        const std::int32_t first = lookups.row_offsets[k * p.taps()], last = lookups.row_offsets[(k + 1) * p.taps()];
+        loops.dot_run(runs.data() + first, last - first, run.data(), tile.data(), (last_row - first_row - 1) * tiles.pitch() + out_w, sums + first);
       }
+    }
+#pragma omp for schedule(static)
+    for (std::int64_t i = 0; i < lookups.lookups; ++i) {
+      double sum = 0.0;
+      for (int thread = 0; thread < threads; ++thread) sum += partial[thread * lookups.lookups + i];
       grad_coefficients[i] = static_cast<T>(sum);
     }
   }

@@ -95,6 +95,12 @@ template <>
 void transpose(const float* from, std::int64_t rows, std::int64_t columns, std::int64_t from_pitch, Bf16* to, std::int64_t to_pitch) {
   HWY_DYNAMIC_DISPATCH(transpose_narrowed)(from, rows, columns, from_pitch, to, to_pitch);
 }
+template <>
+void transpose(const double* from, std::int64_t rows, std::int64_t columns, std::int64_t from_pitch, double* to, std::int64_t to_pitch) {
+  for (std::int64_t row = 0; row < rows; ++row) {
+    for (std::int64_t column = 0; column < columns; ++column) to[column * to_pitch + row] = from[row * from_pitch + column];
+  }
+}
 
 }  // namespace lcnn::cpu
 #endif
