@@ -16,6 +16,7 @@ namespace lcnn::cpu {
 namespace {
 
 constexpr std::int64_t kStripElements = 64 * 1024;  // of the unfolded input: in a core's L2, with what is computed from it
+constexpr std::int64_t kStripPixels = 2048;         // so that sums over a strip are not so long that rounding shows
 constexpr std::int64_t kFewPixels = 15;             // of an image whose products would not fill a vector
 constexpr std::int64_t kFewDotted = 64;             // of an image whose dot products would cost more to begin and end than to compute
 
@@ -26,8 +27,8 @@ class PatchStrips {
       : stage_(stage),
         unfolds_(stage.kernel != Pair{1, 1} || stage.stride != Pair{1, 1} || stage.padding != Pair{0, 0}),
         patch_length_(stage.in_channels_per_group() * stage.taps()) {
-    const std::int64_t row = patch_length_ * stage.out_width();
-    rows_ = std::clamp<std::int64_t>(kStripElements / row, 1, stage.out_height());
+    const std::int64_t rows = std::min(kStripElements / (patch_length_ * stage.out_width()), kStripPixels / stage.out_width());
+    rows_ = std::clamp<std::int64_t>(rows, 1, stage.out_height());
     count_ = (stage.out_height() + rows_ - 1) / rows_;
   }
 
