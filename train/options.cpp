@@ -22,7 +22,10 @@ using Names = std::map<std::string, Enumeration>;
 const Names<ConvolutionKind> kConvolutions{
     {"conv2d", ConvolutionKind::conv2d}, {"pooled", ConvolutionKind::pooled}, {"fixed", ConvolutionKind::fixed}};
 const Names<Granularity> kGranularities{{"vector", Granularity::vector}, {"filter", Granularity::filter}};
-const Names<bool> kEvaluations{{"filters", true}, {"stages", false}};
+// By filters, and what is faster: on a GPU these, on a CPU stages.
+const Names<bool (*)(Device)> kEvaluations{{"auto", [](Device device) { return device == Device::cuda; }},
+                                           {"filters", [](Device) { return true; }},
+                                           {"stages", [](Device) { return false; }}};
 const Names<OptimizerKind> kOptimizers{{"sgd", OptimizerKind::sgd}, {"adam", OptimizerKind::adam}};
 const Names<ScheduleKind> kSchedules{
     {"constant", ScheduleKind::constant}, {"cosine", ScheduleKind::cosine}, {"step", ScheduleKind::step}};
@@ -142,7 +145,6 @@ void interpret(Options& options) {
   require_used(options, "dictionary", lookups, "--convolution=pooled and fixed");
   require_used(options, "granularity", lookups, "--convolution=pooled and fixed");
   require_used(options, "evaluation", lookups, "--convolution=pooled and fixed");
-  options.filters = named(kEvaluations, "evaluation", text("evaluation"));
   require_used(options, "sparsity", fixed, "--convolution=fixed");
   require_used(options, "initial-sparsity", pooled, "--convolution=pooled");
   require_used(options, "lambda", pooled, "--convolution=pooled");
@@ -180,6 +182,7 @@ void interpret(Options& options) {
   const auto loaders = static_cast<int>(whole("loaders", 0, 1024));
   options.loaders = loaders > 0 ? loaders : usual_loaders();
   options.device = named(kDevices, "device", text("device"));
+  options.filters = named(kEvaluations, "evaluation", text("evaluation"))(options.device);
 
   if (options.graph && (options.device != Device::cuda || options.accumulate > 1 || options.lambda_warmup_epochs > 0)) {
     throw std::invalid_argument("--graph is for --device=cuda without --accumulate and --lambda-warm-up: a recorded step is always the same");
@@ -229,9 +232,9 @@ Options parse_options(const std::vector<std::string>& arguments) {
   add("convolution", "conv2d", "conv2d; LookupConv2d with a dense P that shrinks (pooled) or with lookups that are drawn (fixed)");
   add("dictionary", "fast", "LookupConv2d's dictionary sizes: fast, accurate, or one for each convolution, as 1,16");
   add("granularity", "vector", "dictionary entries of 1x1 (vector) or of the kernel's size (filter)");
-  add("evaluation", "filters",
+  add("evaluation", "auto",
       "LookupConv2d in training: filters (those that dictionary and lookups stand for, and Conv2d with them), stages (the dictionary's "
-      "outputs, and lookups into them)");
+      "outputs, and lookups into them), auto (filters on a GPU, stages on a CPU: what is faster)");
   add("sparsity", "2", "fixed: lookups per position, as far as the dictionary has them");
   add("initial-sparsity", "0.3", "pooled: the fraction of P that counts as zero at the start, and so the threshold");
   add("lambda", "0", "pooled: weight of the sparsity loss");

@@ -35,7 +35,7 @@ struct Options {
   OptimizerKind optimizer = OptimizerKind::sgd;
   Schedule schedule;
   double momentum = 0, weight_decay = 0;
-  bool filters = true;  // LookupConv2d is computed by LookupEvaluation::filters, or by stages
+  bool filters = false;  // LookupConv2d is computed by LookupEvaluation::filters, or by stages
   double lambda = 0;  // of the sparsity loss
   double lambda_warmup_epochs = 0;  // it rises linearly from 0 at the start
   Precision autocast = Precision::fp32;  // fp16, bf16: what convolutions and linear layers compute in

@@ -30,7 +30,6 @@ TEST(TrainOptions, DefaultsAreTheCnnWithConv2d) {
   EXPECT_EQ(options.optimizer, OptimizerKind::sgd);
   EXPECT_EQ(options.schedule.kind, ScheduleKind::cosine);
   EXPECT_EQ(options.schedule.learning_rate, 0.05);
-  EXPECT_TRUE(options.filters);
   EXPECT_TRUE(options.given.empty());
 }
 
@@ -79,7 +78,7 @@ TEST(TrainOptions, WhatIsNotAcceptedIsNamedWithWhatIs) {
   EXPECT_EQ(refusal({"--dataset=mnist"}), "--dataset=mnist needs --data: the folder of its files");
   EXPECT_EQ(refusal({"--convolution=dense"}), "--convolution=dense: conv2d, fixed, pooled are accepted");
   EXPECT_EQ(refusal({"--dataset=folder", "--data=/d", "--resize=fill"}), "--resize=fill: crop, stretch are accepted");
-  EXPECT_EQ(refusal({"--convolution=fixed", "--evaluation=lookups"}), "--evaluation=lookups: filters, stages are accepted");
+  EXPECT_EQ(refusal({"--convolution=fixed", "--evaluation=lookups"}), "--evaluation=lookups: auto, filters, stages are accepted");
   EXPECT_EQ(refusal({"--epochs=0"}), "--epochs=0: a whole number from 1 to 1000000 is accepted");
   EXPECT_EQ(refusal({"--batch=x"}), "--batch=x: a whole number from 1 to 1000000 is accepted");
   EXPECT_EQ(refusal({"--accumulate=0"}), "--accumulate=0: a whole number from 1 to 1000000 is accepted");
@@ -110,6 +109,9 @@ TEST(TrainOptions, WhatWouldHaveNoEffectIsRefused) {
   EXPECT_EQ(refusal({"--deterministic", "--channels-last", "--device=cuda"}),
             "--deterministic is without --channels-last: maximum pooling's gradient adds in any order there");
   EXPECT_TRUE(parse({"--deterministic", "--channels-last"}).channels_last) << "a CPU's sums have one order";
+  EXPECT_FALSE(parse({"--convolution=fixed"}).filters);
+  EXPECT_TRUE(parse({"--convolution=fixed", "--device=cuda"}).filters);
+  EXPECT_FALSE(parse({"--convolution=fixed", "--device=cuda", "--evaluation=stages"}).filters);
   EXPECT_EQ(refusal({"--resize=stretch"}), "--resize is for --dataset=folder and celeba only");
 }
 
