@@ -40,9 +40,9 @@ __device__ __forceinline__ void tiled_copy(u32 to, const void* map, int c0, int 
                : "memory");
 }
 
-// The same from shared memory to memory; what would lie beside the tensor is left out. Its reads of shared memory, and all of
-// it, are done behind wait_stores_read() and wait_stores() of the thread that began and committed it; of kLeft committed groups
-// the reads may be under way.
+// The same from shared memory to memory; what would lie beside the tensor is left out. Its reads of shared memory are done behind
+// wait_stores_read() of the thread that began and committed it, those of kLeft committed groups may be under way; its writes are done
+// when the kernel has ended.
 __device__ __forceinline__ void tiled_store(const void* map, u32 from, int c0, int c1, int c2, int c3) {
   asm volatile("cp.async.bulk.tensor.4d.global.shared::cta.tile.bulk_group [%0, {%2, %3, %4, %5}], [%1];" ::"l"(map), "r"(from), "r"(c0), "r"(c1), "r"(c2), "r"(c3)
                : "memory");
@@ -52,7 +52,6 @@ template <int kLeft>
 __device__ __forceinline__ void wait_stores_read() {
   asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(kLeft) : "memory");
 }
-__device__ __forceinline__ void wait_stores() { asm volatile("cp.async.bulk.wait_group 0;" ::: "memory"); }
 
 __device__ __forceinline__ void prefetch_map(const void* map) { asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory"); }
 
@@ -69,6 +68,11 @@ __device__ __forceinline__ void commit_products() { asm volatile("wgmma.commit_g
 template <int kLeft>
 __device__ __forceinline__ void wait_products() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kLeft) : "memory");
+}
+
+// A use of metadata behind the products that read its register; no metadata has all bits set.
+__device__ __forceinline__ void keep_register(u32 metadata) {
+  asm volatile("{\n.reg .pred impossible;\nsetp.eq.u32 impossible, %0, 0xFFFFFFFF;\n@impossible trap;\n}" ::"r"(metadata) : "memory");
 }
 
 // Two blocks of 8 x 8 elements of 16 bits as a warp's sums lie in its registers, turned over: lane i gives the address of 16

@@ -199,7 +199,6 @@ template <int kLeft>
 void wait_stores_read() {
   emulation::run_groups(emulation::store_groups, kLeft);
 }
-inline void wait_stores() { emulation::run_groups(emulation::store_groups, 0); }
 
 // An operand: where it lies, what is between its blocks of 16 bytes, and whether it is swizzled.
 inline u64 swizzled_operand(u32 address) { return static_cast<u64>(address) | 1ull << 63; }
@@ -290,6 +289,7 @@ void wait_products() {
   emulation::run_groups(emulation::product_groups, kLeft);
   warpgroup.arrive_and_wait();
 }
+inline void keep_register(u32) {}
 template <int kThreads>
 void meet(int barrier) {
   emulation::named_barriers[barrier]->arrive_and_wait();

@@ -6,12 +6,12 @@ using Sums = float[kGroupTiles][BLOCK_CHANNELS / 2];
 
 // What a slot's products take besides the slot: addresses, which they have once they are begun.
 struct SlotOperands {
-  static constexpr bool kReadByProducts = false;
   u32 place[SLOT_STEPS];
   __device__ __forceinline__ void load(const Record& record, const Part&, int slot) {
 #pragma unroll
     for (int k = 0; k < SLOT_STEPS; ++k) place[k] = record.place(slot * SLOT_STEPS + k);
   }
+  __device__ __forceinline__ void end() const {}
 };
 
 // sums += S P of the steps of a slot, which lies at `ring`; S lies at `entries`. Those of slot 0 are the first.

@@ -203,38 +203,43 @@ __device__ __forceinline__ void form_entries_streamed(const Shared& shared, cons
   }
 }
 
-// sums = S P of a part; S lies at `entries`. `pass` counts the block's passes.
+// sums = S P of a part; S lies at `entries`. `pass` counts the block's passes. While a slot's products run, the operands of the next
+// are loaded into the other of two sets of registers, which those of the slot in front have done with.
 __device__ __forceinline__ void multiply_lookups(const Shared& shared, u32 entries, const Record& record, const Part& part, int pass, Sums& sums) {
   const int slots = record.slots();
   int buffer = RESIDENT ? 0 : pass * slots % RING, parity = RESIDENT ? 0 : pass * slots / RING & 1;
   u32 previous = 0;
-  SlotOperands operands;
+  SlotOperands even, odd;
   const auto free_previous = [&] {
     if (!RESIDENT && threadIdx.x % 128 == 0) arrive(previous);
   };
-#pragma unroll 1
-  for (int slot = 0; slot < slots; ++slot) {
-    if constexpr (SlotOperands::kReadByProducts) {
-      wait_products<0>();
-      if (slot > 0) free_previous();
-    }
-    operands.load(record, part, slot);
+  const auto add = [&](int slot, const SlotOperands& own, SlotOperands& other) {
     wait_barrier(shared.slot(buffer), parity);
     begin_products();
-    add_slot(sums, operands, part, shared.ring + buffer * kSlotBytes, entries, slot);
+    add_slot(sums, own, part, shared.ring + buffer * kSlotBytes, entries, slot);
     commit_products();
-    if (!SlotOperands::kReadByProducts && !RESIDENT && slot > 0) {
+    if (slot > 0) {
       wait_products<1>();
+      other.end();
       free_previous();
     }
+    if (slot + 1 < slots) other.load(record, part, slot + 1);
     previous = shared.slot_free(buffer);
     if (++buffer == RING) {
       buffer = 0;
       parity ^= !RESIDENT;
     }
+  };
+  even.load(record, part, 0);
+#pragma unroll 1
+  for (int slot = 0; slot < slots; slot += 2) {
+    add(slot, even, odd);
+    if (slot + 1 < slots) add(slot + 1, odd, even);
   }
   if (SETS > 1 && threadIdx.x % 128 == 0) arrive(shared.turn((pass + 1) % SETS));
   wait_products<0>();
+  even.end();
+  odd.end();
   free_previous();
 }
 
@@ -257,7 +262,7 @@ __device__ __forceinline__ void look_up(const Shared& shared, const Share& share
     if (threadIdx.x % 128 == 0) arrive(shared.entries_free(buffer));
     store_outputs(sums, tile, part, record, group, staging, map);
   }
-  if (threadIdx.x % 128 == 0) wait_stores();
+  if (threadIdx.x % 128 == 0) wait_stores_read<0>();  // what is written is there when the kernel has ended
 }
 
 // By all threads but those of the warp that copies, numbered from 0.

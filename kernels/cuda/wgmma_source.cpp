@@ -214,7 +214,7 @@ std::vector<WgmmaTile> wgmma_tiles(const LookupProblem& problem, Precision preci
         if (tile.chunk_rows <= kMostBox) consider(tile);
       }
       tile.chunk_rows = input_rows;
-      for (const int stages : std::set<int>{2, 4, slices}) {
+      for (const int stages : std::set<int>{2, 3, 4, slices}) {
         tile.stages = stages;
         if (slices > 1 && stages <= slices && input_rows <= kMostBox) consider(tile);
       }

@@ -4,17 +4,20 @@
 using Sums = float[PART_POSITIONS / 2];
 
 // What a slot's products take besides the slot: which of its entries P has, a word for two steps. The products read its
-// registers while they run, which the compiler does not know: they are loaded again only behind a wait for all products.
+// registers while they run, which the compiler does not know: end() is called when they are done, and keeps them until then.
 struct SlotOperands {
-  static constexpr bool kReadByProducts = true;
   static constexpr int kPairs = (SLOT_STEPS + 1) / 2;
-  u32 place[SLOT_STEPS], metadata[kPairs];
+  u32 place[SLOT_STEPS], metadata[kPairs] = {};
   __device__ __forceinline__ void load(const Record& record, const Part& part, int slot) {
 #pragma unroll
     for (int k = 0; k < SLOT_STEPS; ++k) place[k] = record.place(slot * SLOT_STEPS + k);
     const u32* words = record.metadata() + slot * kPairs * BLOCK_CHANNELS * 2 + part.channel * 2 + threadIdx.x % 128;
 #pragma unroll
     for (int pair = 0; pair < kPairs; ++pair) metadata[pair] = words[pair * BLOCK_CHANNELS * 2];
+  }
+  __device__ __forceinline__ void end() const {
+#pragma unroll
+    for (int pair = 0; pair < kPairs; ++pair) keep_register(metadata[pair]);
   }
 };
 
