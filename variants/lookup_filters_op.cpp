@@ -4,12 +4,9 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
-#include <ATen/ops/bincount.h>
-#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/repeat_interleave.h>
-#include <ATen/ops/zeros.h>
+#include <ATen/ops/searchsorted.h>
 #include <c10/util/Exception.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
@@ -171,11 +168,10 @@ std::tuple<Tensor, Tensor, Tensor> by_entry_of(const Tensor& offsets, const Tens
 
 LookupsByEntry lookups_by_entry(const Tensor& lookup_offsets, const Tensor& lookup_indices, std::int64_t dictionary_size) {
   const at::NoGradGuard no_grad;
-  const Tensor offsets = lookup_offsets.to(at::kLong), entries = lookup_indices.to(at::kLong);
-  const Tensor rows = at::repeat_interleave(at::arange(offsets.numel() - 1, offsets.options()), offsets.diff());
-  const Tensor order = entries.argsort(/*stable=*/true, 0, /*descending=*/false);
-  const Tensor counts = at::bincount(entries, {}, dictionary_size);
-  return {at::cat({at::zeros({1}, counts.options()), counts.cumsum(0)}).to(at::kInt), rows.index({order}).to(at::kInt), order.to(at::kInt)};
+  const auto [entries, order] = lookup_indices.sort(/*stable=*/true, 0, /*descending=*/false);
+  const Tensor offsets = at::searchsorted(entries, at::arange(dictionary_size + 1, entries.options()), /*out_int32=*/true);
+  const Tensor place = order.to(at::kInt);
+  return {offsets, at::searchsorted(lookup_offsets, place, /*out_int32=*/true, /*right=*/true) - 1, place};
 }
 
 at::Tensor lookup_filters(const Tensor& dictionary, const Tensor& lookup_offsets, const Tensor& lookup_indices,

@@ -109,6 +109,18 @@ TEST_P(FiltersOnDevice, TakeTensorsThatAreNotAligned) {
   EXPECT_TRUE(torch::allclose(filters.run(), filters.dense(), 1e-6, 1e-6));
 }
 
+TEST_P(FiltersOnDevice, AreMadeWhereOnlyDeterministicAlgorithmsAreAllowed) {
+  const bool before = at::globalContext().deterministicAlgorithms();
+  at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+  Filters filters(options(torch::kFloat));
+  const auto parameters = filters.require_gradients();
+  filters.by_entry = lookups_by_entry(filters.offsets, filters.indices, 4);
+  const auto first = torch::autograd::grad({filters.run().square().sum()}, parameters);
+  const auto second = torch::autograd::grad({filters.run().square().sum()}, parameters);
+  at::globalContext().setDeterministicAlgorithms(before, false);
+  for (std::size_t i = 0; i < first.size(); ++i) EXPECT_TRUE(torch::equal(first[i], second[i])) << "parameter " << i;
+}
+
 TEST_P(FiltersOnDevice, OnlyWantedGradientsAreComputed) {
   Filters filters(options(torch::kFloat));
   filters.coefficients.requires_grad_();
