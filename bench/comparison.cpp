@@ -357,15 +357,15 @@ class Comparison {
 
 // Multiply-accumulates that the function a row computes needs at least, as seconds on this machine.
 double operation_seconds(const Row& row, const MachineLimits& limits) {
-  const double matrix_rate = limits.matrix_mac_per_s(row.precision);
+  const double matrix_rate = limits.matrix_mac_per_s(row.precision), dense = row.operations.conv2d_multiplications / matrix_rate;
   switch (row.computes) {
-    case Computes::dense_weights: return row.operations.conv2d_multiplications / matrix_rate;
-    case Computes::pruned_2_4: return row.operations.conv2d_multiplications / 2 / matrix_rate;
+    case Computes::dense_weights: return dense;
+    case Computes::pruned_2_4: return dense / 2;
     case Computes::lookups: break;
   }
-  // Lookups are scattered: they run on the ordinary units, two to an instruction at 16 bits.
+  // Lookups are scattered: they run on the ordinary units, two to an instruction at 16 bits. Or by the filters that they stand for.
   const double lookup_rate = limits.fma_per_s * (element_bytes(row.precision) == 2 ? 2 : 1);
-  return row.operations.dictionary_multiplications / matrix_rate + row.operations.lookups / lookup_rate;
+  return std::min(dense, row.operations.dictionary_multiplications / matrix_rate + row.operations.lookups / lookup_rate);
 }
 
 }  // namespace

@@ -229,6 +229,8 @@ TEST(RooflineOfRow, CountsTheOperationsOfWhatTheRowComputes) {
   EXPECT_DOUBLE_EQ(roofline(row, limits).limit_us, 3.456);
   row.computes = Computes::lookups;  // the dictionary on matrix units, lookups two to an fma
   EXPECT_DOUBLE_EQ(roofline(row, limits).limit_us, 0.192 + 4.32);
+  row.operations.lookups *= 10;  // the filters they stand for are less work
+  EXPECT_DOUBLE_EQ(roofline(row, limits).limit_us, 6.912);
 }
 
 TEST(MemoryDifference, NamesTheItemThatDiffersMost) {

@@ -37,8 +37,10 @@ int expected_rank(const Variant& variant, const LookupProblem& problem, Precisio
     if (few_positions && problem.conv.batch >= 4) then({"batch_gather", "flat_gather"});
     else if (positions == 1 && s.out_channels * s.out_height() * s.out_width() >= kLargeS) then({"row_gather", "flat_gather", "batch_gather"});
     else then({"flat_gather", "batch_gather"});
-    then({"row_gather", "shared_tiled", "precompute_gather", "naive_sparse"});
+    then({"row_gather", "shared_tiled", "precompute_gather", kDenseVariant, "naive_sparse"});
   } else {
+    // S of more entries than X has channels is no smaller work than a dense convolution, but where a batch is too small for its weights.
+    if (!few_positions && problem.dictionary_size_per_group() >= problem.conv.in_channels_per_group()) then({kDenseVariant});
     if (few_positions) then({"batch_gather"});
     then({"wgmma_fused"});
     if (few_positions) then({"compact_gather", "table_gather", "baked_gather"});
@@ -47,7 +49,7 @@ int expected_rank(const Variant& variant, const LookupProblem& problem, Precisio
     else if (half && positions < 40 * 40) then({"baked_filter", "compact_gather", "baked_fused", "baked_gather", "table_gather"});
     else if (half) then({"baked_filter", "baked_fused", "compact_gather", "baked_gather", "table_gather"});
     else then({"baked_filter", "baked_gather", "baked_fused", "table_gather"});
-    then({"precompute_gather", "shared_tiled", "naive_sparse"});
+    then({"precompute_gather", kDenseVariant, "shared_tiled", "naive_sparse"});
   }
   return static_cast<int>(std::ranges::find(order, variant.name) - order.begin());
 }
@@ -137,6 +139,9 @@ class AutoLookup final : public PreparedConvolution {
   }
 
   void run(const void* x, void* y, void* stream) override { chosen_->run(x, y, stream); }
+  void adopt_input(const void* x, void* stream) override { chosen_->adopt_input(x, stream); }
+  void emit_output(void* y, void* stream) override { chosen_->emit_output(y, stream); }
+  bool owns_output() const override { return chosen_->owns_output(); }
   std::int64_t code_bytes() const override { return chosen_->code_bytes(); }
   std::string choice() const override { return choice_; }
 

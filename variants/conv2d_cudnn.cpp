@@ -1,4 +1,4 @@
-// Conv2d on CUDA at its best, and the peer that uses two of them: cuDNN's graph API over every engine.
+// Conv2d on CUDA at its best, dense_filters by it, and the peer that uses two of them: cuDNN's graph API over every engine.
 #include "kernels/cuda/cudnn_convolution.h"
 #include "variants/variant_table.h"
 
@@ -47,6 +47,8 @@ class TwoConvolutions final : public PreparedConvolution {
 std::string supported(const LookupProblem&, Precision, Layout) { return {}; }
 
 }  // namespace
+
+const Variant dense_filters{.name = kDenseVariant, .device = Device::cuda, .why_unsupported = supported, .prepare = prepare_as<Conv2dCudnn>};
 
 const Variant conv2d_cudnn{.name = "cudnn",
                            .kind = VariantKind::conv2d,

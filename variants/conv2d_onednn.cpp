@@ -1,4 +1,4 @@
-// Conv2d on the CPU: oneDNN through LibTorch, in plain, channels-last and oneDNN's own blocked layout.
+// Conv2d on the CPU: oneDNN through LibTorch, in plain, channels-last and oneDNN's own blocked layout; and dense_filters by it.
 #include <ATen/Config.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/mkldnn_convolution.h>
@@ -99,6 +99,8 @@ std::string why_not_blocked(const LookupProblem& problem, Precision precision, L
 }
 
 }  // namespace
+
+const Variant dense_filters{.name = kDenseVariant, .device = Device::cpu, .why_unsupported = why_not_onednn, .prepare = prepare_as<Conv2dOnednn>};
 
 const Variant conv2d_onednn{.name = "onednn",
                             .kind = VariantKind::conv2d,

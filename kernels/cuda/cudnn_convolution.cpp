@@ -197,7 +197,7 @@ class CudnnConvolution::Implementation {
       if (execution.tuning == Tuning::none && !candidates.empty()) break;
     }
     if (candidates.empty()) {
-      throw std::runtime_error(fmt::format("cuDNN offers no {} {} engine for this convolution", to_string(precision_),
+      throw Unsupported(fmt::format("cuDNN offers no {} {} engine for this convolution", to_string(precision_),
                                            to_string(layout_)));
     }
     return candidates;

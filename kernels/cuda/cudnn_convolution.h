@@ -19,7 +19,7 @@ class CudnnConvolution {
   // inputs are left out; tf32 takes fp32 data and lets every engine compete. Tries the heuristics' configurations,
   // the fallback list and every other engine's default one, with the bias fused and as a pass of its own, and
   // keeps the fastest on random data, timed as reports time rows: graph replays over rotated buffers; with Tuning::none,
-  // the first that can be built. Throws std::runtime_error when cuDNN offers none.
+  // the first that can be built. Throws Unsupported when cuDNN offers none.
   CudnnConvolution(const Conv2dProblem& problem, std::span<const float> weight, std::span<const float> bias,
                    Precision precision, Layout layout, const Execution& execution);
   ~CudnnConvolution();
