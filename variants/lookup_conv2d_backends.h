@@ -66,6 +66,11 @@ inline std::array<std::int64_t, 4> output_sizes(const LookupProblem& problem) {
   return {conv.batch, conv.out_channels, conv.out_height(), conv.out_width()};
 }
 
+// A gradient that may have been summed in a wider type, in the tensor's; undefined ones stay so.
+inline at::Tensor stored_as(const at::Tensor& tensor, const at::Tensor& gradient) {
+  return gradient.defined() ? gradient.to(tensor.scalar_type()) : gradient;
+}
+
 // An undefined optional tensor counts as none.
 inline bool has_tensor(const std::optional<at::Tensor>& tensor) { return tensor.has_value() && tensor->defined(); }
 

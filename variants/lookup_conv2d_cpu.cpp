@@ -50,11 +50,6 @@ LookupProblem as_problem(const FilterMatrix& matrix) {
   return {.conv = {.out_channels = matrix.rows}, .dictionary_size = matrix.dictionary_size};
 }
 
-// A gradient in the tensor's type; undefined ones stay so.
-at::Tensor stored_as(const at::Tensor& tensor, const at::Tensor& gradient) {
-  return gradient.defined() ? gradient.to(tensor.scalar_type()) : gradient;
-}
-
 }  // namespace
 
 std::tuple<at::Tensor, at::Tensor> lookup_forward_cpu(const LookupProblem& problem, const LookupOperands& operands,

@@ -94,11 +94,6 @@ at::TensorOptions sum_options(const at::Tensor& tensor) {
   return tensor.options().dtype(tensor.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
 }
 
-// A gradient that was summed in a wider type, in the tensor's type; undefined ones stay so.
-at::Tensor stored_as(const at::Tensor& tensor, const at::Tensor& gradient) {
-  return gradient.defined() ? gradient.to(tensor.scalar_type()) : gradient;
-}
-
 }  // namespace
 
 std::tuple<at::Tensor, at::Tensor> lookup_forward_cuda(const LookupProblem& problem, const LookupOperands& operands,

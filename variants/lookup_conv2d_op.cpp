@@ -1,7 +1,6 @@
 #include "variants/lookup_conv2d_op.h"
 
 #include <ATen/autocast_mode.h>
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <c10/util/Exception.h>
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include "variants/double_backward.h"
+#include "variants/find_operator.h"
 #include "variants/lookup_conv2d_backends.h"
 
 namespace lcnn {
@@ -136,11 +136,6 @@ struct Backend {
 };
 using CpuBackend = Backend<lookup_forward_cpu, lookup_backward_cpu>;
 using MetaBackend = Backend<lookup_forward_meta, lookup_backward_meta>;
-
-template <typename Signature>
-auto find_operator(const char* name) {
-  return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").template typed<Signature>();
-}
 
 class LookupConv2dFunction : public torch::autograd::Function<LookupConv2dFunction> {
  public:

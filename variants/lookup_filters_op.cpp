@@ -1,7 +1,6 @@
 #include "variants/lookup_filters_op.h"
 
 #include <ATen/autocast_mode.h>
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
@@ -15,6 +14,7 @@
 #include <utility>
 
 #include "variants/double_backward.h"
+#include "variants/find_operator.h"
 #include "variants/lookup_conv2d_backends.h"
 
 namespace lcnn {
@@ -102,11 +102,6 @@ struct Backend {
 };
 using CpuBackend = Backend<filters_cpu, filters_backward_cpu>;
 using MetaBackend = Backend<filters_meta, filters_backward_meta>;
-
-template <typename Signature>
-auto find_operator(const char* name) {
-  return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").template typed<Signature>();
-}
 
 Tensor dispatched(const Tensor& dictionary, const Tensor& offsets, const Tensor& indices, const Tensor& coefficients,
                   const Tensor& entry_offsets, const Tensor& entry_rows, const Tensor& entry_order, std::optional<at::ScalarType> type) {

@@ -46,6 +46,25 @@ void for_each_run(Range rows, std::int64_t pitch, const Function& function) {
   }
 }
 
+// Calls function(image, outputs, rows, tile at these rows, room for their sums) for every run of rows of every unit, whose tile is
+// loaded from its image; images lie `image_elements` apart.
+template <typename T, typename Tiles, typename Function>
+void for_each_run_of_units(const Tiles& tiles, const Units& units, const T* images, std::int64_t image_elements, const Function& function) {
+#pragma omp parallel
+  {
+    std::vector<T> tile(tiles.elements()), sums(kRunPixels + tiles.pitch() + kBeyond);
+#pragma omp for schedule(dynamic)
+    for (std::int64_t unit = 0; unit < units.count(); ++unit) {
+      const std::int64_t n = units.image(unit), strip = units.strip(unit);
+      const Range outputs = units.outputs_of(unit), strip_rows = tiles.rows(strip);
+      tiles.load(images + n * image_elements, strip, tile.data());
+      for_each_run(strip_rows, tiles.pitch(), [&](Range rows) {
+        function(n, outputs, rows, tile.data() + (rows.first - strip_rows.first) * tiles.pitch(), sums.data());
+      });
+    }
+  }
+}
+
 }  // namespace
 
 template <typename T>
@@ -57,28 +76,15 @@ void lookup_output(const LookupProblem& problem, const T* s, const LookupArrays<
   const Units units(p.batch, tiles.strips(), p.out_channels);
   const std::vector<RunLookup<T>> runs = tiles.lookups(lookups, lookups.coefficients);
   const LookupLoops<T> loops = lookup_loops<T>();
-#pragma omp parallel
-  {
-    std::vector<T> tile(tiles.elements()), sums(kRunPixels + tiles.pitch() + kBeyond);
-#pragma omp for schedule(dynamic)
-    for (std::int64_t unit = 0; unit < units.count(); ++unit) {
-      const std::int64_t n = units.image(unit), strip = units.strip(unit);
-      const Range channels = units.outputs_of(unit), strip_rows = tiles.rows(strip);
-      tiles.load(s + n * image, strip, tile.data());
-      for_each_run(strip_rows, tiles.pitch(), [&](Range rows) {
-        const T* from = tile.data() + (rows.first - strip_rows.first) * tiles.pitch();
-        const std::int64_t length = (rows.last - rows.first - 1) * tiles.pitch() + out_w;
-        for (std::int64_t k = channels.first; k < channels.last; ++k) {
-          const std::int32_t first = lookups.row_offsets[k * p.taps()], last = lookups.row_offsets[(k + 1) * p.taps()];
-          loops.gather_run(runs.data() + first, last - first, bias == nullptr ? T(0) : bias[k], from, length, sums.data());
-          T* to = y + (n * p.out_channels + k) * out_h * out_w;
-          for (std::int64_t row = rows.first; row < rows.last; ++row) {
-            std::copy_n(sums.data() + (row - rows.first) * tiles.pitch(), out_w, to + row * out_w);
-          }
-        }
-      });
+  for_each_run_of_units(tiles, units, s, image, [&](std::int64_t n, Range channels, Range rows, const T* from, T* sums) {
+    const std::int64_t length = (rows.last - rows.first - 1) * tiles.pitch() + out_w;
+    for (std::int64_t k = channels.first; k < channels.last; ++k) {
+      const std::int32_t first = lookups.row_offsets[k * p.taps()], last = lookups.row_offsets[(k + 1) * p.taps()];
+      loops.gather_run(runs.data() + first, last - first, bias == nullptr ? T(0) : bias[k], from, length, sums);
+      T* to = y + (n * p.out_channels + k) * out_h * out_w;
+      for (std::int64_t row = rows.first; row < rows.last; ++row) std::copy_n(sums + (row - rows.first) * tiles.pitch(), out_w, to + row * out_w);
     }
-  }
+  });
 }
 
 template <typename T>
@@ -90,25 +96,14 @@ void input_dictionary_gradient(const LookupProblem& problem, const T* grad_y, co
   const Units units(p.batch, tiles.strips(), p.in_channels);
   const auto runs = tiles.lookups(lookups);
   const LookupLoops<T> loops = lookup_loops<T>();
-#pragma omp parallel
-  {
-    std::vector<T> tile(tiles.elements()), sums(kRunPixels + tiles.pitch() + kBeyond);
-#pragma omp for schedule(dynamic)
-    for (std::int64_t unit = 0; unit < units.count(); ++unit) {
-      const std::int64_t n = units.image(unit), strip = units.strip(unit);
-      const Range entries = units.outputs_of(unit), strip_rows = tiles.rows(strip);
-      tiles.load(grad_y + n * out_image, strip, tile.data());
-      for_each_run(strip_rows, tiles.pitch(), [&](Range rows) {
-        const T* from = tile.data() + (rows.first - strip_rows.first) * tiles.pitch();
-        const std::int64_t length = (rows.last - rows.first) * tiles.pitch();
-        for (std::int64_t output = entries.first * tiles.phases(); output < entries.last * tiles.phases(); ++output) {
-          const std::int64_t first = runs.offsets[output], last = runs.offsets[output + 1];
-          loops.gather_run(runs.lookups.data() + first, last - first, T(0), from, length, sums.data());
-          tiles.store(output, rows, sums.data(), grad_s + n * image);
-        }
-      });
+  for_each_run_of_units(tiles, units, grad_y, out_image, [&](std::int64_t n, Range entries, Range rows, const T* from, T* sums) {
+    const std::int64_t length = (rows.last - rows.first) * tiles.pitch();
+    for (std::int64_t output = entries.first * tiles.phases(); output < entries.last * tiles.phases(); ++output) {
+      const std::int64_t first = runs.offsets[output], last = runs.offsets[output + 1];
+      loops.gather_run(runs.lookups.data() + first, last - first, T(0), from, length, sums);
+      tiles.store(output, rows, sums, grad_s + n * image);
     }
-  }
+  });
 }
 
 template <typename T>
