@@ -32,6 +32,7 @@ std::span<const Variant* const> variant_table() {
       &cuda::compact_gather,
       &cuda::batch_gather,
       &cuda::wgmma_fused,
+      &cuda::wgmma_gather,
       &cuda::dense_filters,
       &cuda::auto_lookup,
       &cuda::conv2d_libtorch,

@@ -15,6 +15,7 @@ extern const Variant table_gather;
 extern const Variant compact_gather;
 extern const Variant batch_gather;
 extern const Variant wgmma_fused;
+extern const Variant wgmma_gather;
 
 // Why fp32 kernels without matrix units do not run as tf32; empty for other precisions.
 inline std::string why_not_tf32(Precision precision) {

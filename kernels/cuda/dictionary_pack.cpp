@@ -1,17 +1,10 @@
 #include "kernels/cuda/dictionary_pack.h"
 
-#include <bit>
 
 #include "kernels/cuda/tile_sizes.h"
 #include "kernels/weights.h"
 
 namespace lcnn::cuda {
-namespace {
-
-// tf32 keeps 10 bits of the mantissa: round to nearest, as cvt.rna does for X.
-float tf32_of(float value) { return std::bit_cast<float>((std::bit_cast<std::uint32_t>(value) + 0x1000u) & 0xFFFFE000u); }
-
-}  // namespace
 
 std::vector<std::uint32_t> pack_dictionary(const Conv2dProblem& stage, std::span<const float> dictionary, Precision precision) {
   const bool narrow = element_bytes(precision) == 2;

@@ -25,6 +25,36 @@ __device__ __forceinline__ void wait_barrier(u32 barrier, int parity) {
       : "memory");
 }
 
+// Blocks of a cluster: which one this is, an address of another's shared memory from the same of one's own, and what goes there.
+__device__ __forceinline__ int block_of_cluster() {
+  u32 rank;
+  asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return rank;
+}
+__device__ __forceinline__ u32 of_block(u32 address, int block) {
+  u32 there;
+  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(address), "r"(block));
+  return there;
+}
+// `bytes`, a multiple of 16, of this block's shared memory to another's, whose barrier is told.
+__device__ __forceinline__ void copy_to_block(u32 to, u32 from, int bytes, u32 barrier) {
+  asm volatile("cp.async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to), "r"(from), "r"(bytes), "r"(barrier)
+               : "memory");
+}
+__device__ __forceinline__ void arrive_at(u32 barrier_of_block) {
+  asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(barrier_of_block) : "memory");
+}
+// wait_barrier() for what other blocks of the cluster arrive at.
+__device__ __forceinline__ void wait_cluster_barrier(u32 barrier, int parity) {
+  asm volatile(
+      "{\n.reg .pred done;\nagain:\nmbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], %1;\n@done bra over;\nbra again;\nover:\n}" ::"r"(barrier),
+      "r"(parity)
+      : "memory");
+}
+__device__ __forceinline__ void meet_cluster() {
+  asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
+
 // What threads have written to shared memory is there for copies and products that follow a barrier.
 __device__ __forceinline__ void publish_to_async_units() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 

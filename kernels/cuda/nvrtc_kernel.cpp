@@ -120,6 +120,21 @@ int NvrtcKernel::resident_blocks(int threads) const {
   return blocks;
 }
 
+int NvrtcKernel::resident_clusters(int threads, int blocks) const {
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeClusterDimension;
+  attribute.val.clusterDim = {static_cast<unsigned>(blocks), 1, 1};
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(static_cast<unsigned>(blocks));
+  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.dynamicSmemBytes = static_cast<std::size_t>(dynamic_shared_bytes_);
+  config.attrs = &attribute;
+  config.numAttrs = 1;
+  int clusters = 0;
+  check(cudaOccupancyMaxActiveClusters(&clusters, reinterpret_cast<const void*>(kernel_), &config), "cudaOccupancyMaxActiveClusters");
+  return clusters;
+}
+
 void NvrtcKernel::launch(dim3 grid, dim3 block, void** arguments, bool overlap, cudaStream_t stream) const {
   cudaLaunchAttribute attribute{};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;

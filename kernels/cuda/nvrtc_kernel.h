@@ -41,6 +41,8 @@ class NvrtcKernel {
   int registers() const { return registers_; }
   // Blocks of `threads` threads that a multiprocessor of the current device holds at once.
   int resident_blocks(int threads) const;
+  // Clusters of `blocks` blocks, as the kernel declares them, that the whole device holds at once: its processors' groups are no multiple of every size.
+  int resident_clusters(int threads, int blocks) const;
 
  private:
   cudaLibrary_t library_ = nullptr;

@@ -6,14 +6,12 @@
 //          so that a tap of S costs an address. P is too large to come from memory dense for every block: its lookups come, a
 //          hundredth of it, and are scattered into zeroed slots.
 // Bound:   bytes; on small images with many channels the products of P.
-#include <cudaTypedefs.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
 #include <map>
 #include <memory>
-#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -21,6 +19,7 @@
 #include "kernels/cuda/device_limits.h"
 #include "kernels/cuda/kernel_choice.h"
 #include "kernels/cuda/per_candidate.h"
+#include "kernels/cuda/tensor_map.h"
 #include "kernels/cuda/tile_sizes.h"
 #include "kernels/cuda/weights_upload.h"
 #include "kernels/cuda/wgmma_source.h"
@@ -31,40 +30,6 @@ namespace {
 std::vector<WgmmaTile> tiles_for(const LookupProblem& problem, Precision precision, std::int64_t lookups) {
   const DeviceLimits limits;
   return wgmma_tiles(problem, precision, lookups, limits.shared_bytes, limits.multiprocessors);
-}
-
-// cuTensorMapEncodeTiled, by its address: the driver's library is not linked.
-PFN_cuTensorMapEncodeTiled_v12000 tensor_map_encoder() {
-  static const PFN_cuTensorMapEncodeTiled_v12000 encoder = [] {
-    void* address = nullptr;
-    cudaDriverEntryPointQueryResult result{};
-    check(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &address, 12000, cudaEnableDefault, &result), "finding cuTensorMapEncodeTiled");
-    if (result != cudaDriverEntryPointSuccess) throw std::runtime_error("the driver has no cuTensorMapEncodeTiled");
-    return reinterpret_cast<PFN_cuTensorMapEncodeTiled_v12000>(address);
-  }();
-  return encoder;
-}
-
-// What of a tensor is copied: as it is, or rounded to what the matrix units take.
-CUtensorMapDataType element_type(Precision precision, bool round) {
-  if (precision == Precision::fp16) return CU_TENSOR_MAP_DATA_TYPE_FLOAT16;
-  if (precision == Precision::bf16) return CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
-  return round ? CU_TENSOR_MAP_DATA_TYPE_TFLOAT32 : CU_TENSOR_MAP_DATA_TYPE_FLOAT32;
-}
-
-// A tensor [batch][height][width][channels] in boxes of 128 bytes of channels x columns x rows.
-CUtensorMap tensor_map(const void* tensor, CUtensorMapDataType type, std::array<std::int64_t, 4> extents, int columns, int rows) {
-  const cuuint64_t bytes = type == CU_TENSOR_MAP_DATA_TYPE_FLOAT16 || type == CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 ? 2 : 4;
-  const auto [batch, height, width, channels] = extents;
-  const cuuint64_t sizes[] = {static_cast<cuuint64_t>(channels), static_cast<cuuint64_t>(width), static_cast<cuuint64_t>(height), static_cast<cuuint64_t>(batch)};
-  const cuuint64_t strides[] = {sizes[0] * bytes, sizes[1] * sizes[0] * bytes, sizes[2] * sizes[1] * sizes[0] * bytes};
-  const cuuint32_t box[] = {static_cast<cuuint32_t>(128 / bytes), static_cast<cuuint32_t>(columns), static_cast<cuuint32_t>(rows), 1};
-  const cuuint32_t steps[] = {1, 1, 1, 1};
-  CUtensorMap map;
-  const CUresult result = tensor_map_encoder()(&map, type, 4, const_cast<void*>(tensor), sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
-                                               CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-  if (result != CUDA_SUCCESS) throw std::runtime_error(fmt::format("cuTensorMapEncodeTiled: error {}", static_cast<int>(result)));
-  return map;
 }
 
 class WgmmaFused final : public PreparedConvolution {
@@ -119,8 +84,8 @@ class WgmmaFused final : public PreparedConvolution {
   void launch(std::size_t candidate, const NvrtcKernel& kernel, const PreparedTile& tile, unsigned blocks, const void* x, void* y, void* stream) const {
     const Conv2dProblem& conv = problem_.conv;
     const WgmmaTile& shape = tiles_[candidate];
-    CUtensorMap input = tensor_map(x, element_type(precision_, true), {conv.batch, conv.height, conv.width, conv.in_channels}, tile.layout.pitch, shape.chunk_rows);
-    CUtensorMap output = tensor_map(y, element_type(precision_, false), {conv.batch, conv.out_height(), conv.out_width(), conv.out_channels},
+    CUtensorMap input = tensor_map(x, copied_type(precision_, true), {conv.batch, conv.height, conv.width, conv.in_channels}, tile.layout.pitch, shape.chunk_rows);
+    CUtensorMap output = tensor_map(y, copied_type(precision_, false), {conv.batch, conv.out_height(), conv.out_width(), conv.out_channels},
                                     std::min(shape.columns, 64), 1);
     const void *dictionary = dictionary_.as<void>(), *records = tile.lookups->records.as<void>();
     void* arguments[] = {&input, &output, &dictionary, &records};

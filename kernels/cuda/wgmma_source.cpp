@@ -10,6 +10,7 @@
 
 #include "kernels/cuda/device_sources.h"
 #include "kernels/cuda/source_parts.h"
+#include "kernels/cuda/wgmma_product.h"
 
 namespace lcnn::cuda {
 namespace {
@@ -24,25 +25,6 @@ constexpr int kMostSums = 128;      // of a thread
 int round_up(std::int64_t value, int to) { return divide_up(value, to) * to; }
 
 int slice_channels(Precision precision) { return 128 / static_cast<int>(element_bytes(precision)); }
-
-// Struct Product<columns>: sums = A B^T for 64 rows of A and so many of B, a step of 32 bytes of their inner index; added to
-// what is there where `accumulate` is not 0. Sums are never set otherwise: the compiler would put barriers between the products.
-// Struct SparseProduct<columns>: the same for 2:4 sparse A, 64 bytes of B's inner index.
-void write_product(SourceOut out, Precision precision, int columns, bool sparse) {
-  const bool narrow = element_bytes(precision) == 2;
-  const char* type = precision == Precision::fp16 ? "f16" : precision == Precision::bf16 ? "bf16" : "tf32";
-  const int sums = columns / 2;
-  fmt::format_to(out, "template <> struct {}Product<{}> {{\n", sparse ? "Sparse" : "", columns);
-  if (sparse) fmt::format_to(out, "  template <int kSelector>\n");
-  fmt::format_to(out, "  static __device__ __forceinline__ void add(float (&d)[{}], u64 a, u64 b, {}int accumulate) {{\n", sums, sparse ? "u32 metadata, " : "");
-  fmt::format_to(out, "    asm volatile(\"{{\\n.reg .pred p;\\nsetp.ne.b32 p, %{}, 0;\\n", sums + 2);
-  fmt::format_to(out, "wgmma.mma_async{}.sync.aligned.m64n{}k{}.f32.{}.{} {{", sparse ? ".sp" : "", columns, (narrow ? 16 : 8) * (sparse ? 2 : 1), type, type);
-  for (int i = 0; i < sums; ++i) fmt::format_to(out, "{}%{}", i == 0 ? "" : ",", i);
-  fmt::format_to(out, "}}, %{}, %{}, {}p, 1, 1{};\\n}}\"\n        : ", sums, sums + 1, sparse ? fmt::format("%{}, %{}, ", sums + 3, sums + 4) : "",
-                 narrow ? ", 0, 0" : "");
-  for (int i = 0; i < sums; ++i) fmt::format_to(out, "{}\"+f\"(d[{}])", i == 0 ? "" : ", ", i);
-  fmt::format_to(out, "\n        : \"l\"(a), \"l\"(b), \"r\"(accumulate){});\n  }}\n}};\n", sparse ? ", \"r\"(metadata), \"n\"(kSelector)" : "");
-}
 
 // Steps of P that a block of channels is expected to have: every tap of all entries, and those that a third lookup among four
 // entries of sparse P adds where wgmma_order() finds none without, which is for about kSpread of each 16 entries' (counted on
@@ -279,11 +261,11 @@ std::string wgmma_source(const LookupProblem& problem, Precision precision, cons
                    {"PADDING_W", conv.padding[1]}, {"DILATION_H", conv.dilation[0]}, {"DILATION_W", conv.dilation[1]}});
   source += "using lcnn_device::u64, lcnn_device::u32;\ntemplate <int kColumns> struct Product;\ntemplate <int kColumns> struct SparseProduct;\n";
   const SourceOut out(source);
-  write_product(out, precision, layout.entries, false);
+  write_product(out, precision, layout.entries, ProductKind::dense);
   if (tile.sparse()) {
-    write_product(out, precision, tile.piece, true);
+    write_product(out, precision, tile.piece, ProductKind::sparse);
   } else if (tile.block_channels != layout.entries) {
-    write_product(out, precision, tile.block_channels, false);
+    write_product(out, precision, tile.block_channels, ProductKind::dense);
   }
   return source + kWgmmaBlockSource + (tile.sparse() ? kWgmmaSparseLookupsSource : kWgmmaDenseLookupsSource) + kWgmmaKernelSource;
 }

@@ -1,0 +1,255 @@
+#include "kernels/cuda/wgmma_gather_source.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <map>
+#include <tuple>
+#include <utility>
+
+#include "kernels/cuda/device_sources.h"
+#include "kernels/cuda/dictionary_pack.h"
+#include "kernels/cuda/source_parts.h"
+#include "kernels/cuda/wgmma_product.h"
+#include "kernels/weights.h"
+
+namespace lcnn::cuda {
+namespace {
+
+constexpr std::size_t kMostTiles = 48;
+constexpr int kChannels = 8;           // that a warp sums at once
+constexpr int kMostPixels = 8;         // of a lane
+constexpr int kMostBox = 256;          // columns, rows or images that a tiled copy takes
+constexpr int kMostOwnEntries = 128;   // of a warpgroup's sums
+
+int round_up(std::int64_t value, int to) { return divide_up(value, to) * to; }
+int terms(Precision precision) { return precision == Precision::fp32 ? 2 : 1; }
+int slice_channels(Precision precision) { return 128 / static_cast<int>(element_bytes(precision)); }
+int product_tiles(const WgmmaGatherLayout& layout) { return divide_up(layout.positions, 64); }
+int item_channels(Precision precision) { return 32 / static_cast<int>(element_bytes(precision)); }  // of which a warp stores 32 bytes
+
+// Registers of a thread that forms S, and of one that looks up; besides sums as the compiler was seen to need.
+int registers(Precision precision, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
+  constexpr int kForm = 34, kTerms = 44, kGather = 58;
+  const int sums = layout.entries / tile.cluster / 2, own_tiles = divide_up(product_tiles(layout), tile.form_groups);
+  const int form = own_tiles * sums + kForm + (precision == Precision::fp32 ? sums + kTerms : 0);
+  return std::max(form, (kChannels + (element_bytes(precision) == 2 ? 2 : 0)) * layout.pixels + kGather);
+}
+
+int lookups_of(const Conv2dProblem& stage, const LookupTable& lookups, std::int64_t channel) {
+  return lookups.row_offsets[(channel + 1) * stage.taps()] - lookups.row_offsets[channel * stage.taps()];
+}
+
+// How many of a channel's lookups a warp adds at once: loads wait for each other only from one such step to the next, but what fills up
+// a channel's last one is loaded in vain.
+int best_at_once(const Conv2dProblem& stage, const LookupTable& lookups, int pixels) {
+  constexpr int kMostValues = 24, kWait = 5;  // loaded at once; of a step, in loads
+  std::int64_t least = 0;
+  int best = 0;
+  for (int at_once = 1; at_once == 1 || at_once * pixels <= kMostValues; ++at_once) {
+    std::int64_t steps = 0;
+    for (std::int64_t channel = 0; channel < stage.out_channels; ++channel) steps += divide_up(lookups_of(stage, lookups, channel), at_once);
+    const std::int64_t taken = steps * (kWait + at_once * (pixels + 1));
+    if (best == 0 || taken < least) {
+      best = at_once;
+      least = taken;
+    }
+  }
+  return best;
+}
+
+// What a tile is expected to cost, in cycles.
+double cost(const LookupProblem& problem, Precision precision, std::int64_t lookups, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout, int shared_limit,
+            int multiprocessors) {
+  constexpr double kBegin = 3000, kLatency = 1500, kRefill = 900, kFill = 40, kExchange = 900, kPadding = 1.15;
+  constexpr double kProducts = 250, kTermsLoad = 250, kNarrowest = 24;  // of a warpgroup that waits for its own; columns of a product in halves of cycles
+  constexpr double kClusters = 0.92, kStep = 60, kStorePosition = 70;                     // of a warp that looks up
+  const Conv2dProblem& conv = problem.conv;
+  const int own_entries = layout.entries / tile.cluster, slices = divide_up(conv.in_channels, slice_channels(precision)), tiles64 = product_tiles(layout);
+  const int own_tiles = divide_up(tiles64, tile.form_groups), products = precision == Precision::fp32 ? 12 : 4;
+  const int by_shared = shared_limit / (layout.shared_bytes(tile) + 1024), by_registers = layout.most_registers() >= 128 ? 65536 / (layout.threads * 128) : 1;
+  const double resident = std::max(1, std::min(by_shared, by_registers));
+  const double fitting = tile.cluster <= 2 ? 1 : kClusters;  // groups of processors are no multiple of larger clusters
+  const double clusters = std::min<double>(layout.tiles, std::floor(multiprocessors * resident * fitting / tile.cluster));
+  const double rounds = std::ceil(layout.tiles / clusters), sharing = std::ceil(clusters * tile.cluster / multiprocessors);
+
+  const double bytes = slices * 128.0 * (layout.positions + terms(precision) * own_entries);
+  const double copied = std::max(bytes / kFill, slices * kRefill / tile.stages);
+  const double product = products * std::max(own_entries / 2.0, kNarrowest);
+  const double form = slices * (precision == Precision::fp32 ? own_tiles * (product + kProducts + kTermsLoad) : own_tiles * product + kProducts);
+  const double all_products = slices * tiles64 * product, stored = layout.positions * own_entries / 8.0 / tile.form_groups / 4;
+  const double exchanged = tile.cluster > 1 ? kExchange : 0;
+
+  const double channel_lookups = static_cast<double>(lookups) / static_cast<double>(conv.out_channels) * kPadding;
+  const int at_once = 3, items = layout.block_channels / item_channels(precision) * tile.position_blocks;
+  const double loads = item_channels(precision) * channel_lookups * (layout.pixels + 1);
+  const double warp_item = item_channels(precision) * std::ceil(channel_lookups / at_once) * kStep + loads + layout.pixels * kStorePosition;
+  const double item_loads = loads + layout.pixels * 40.0;
+  const double look_up = std::max(divide_up(items, tile.gather_warps) * warp_item, items * item_loads * 1.2 * std::max(1.0, 8.0 / tile.gather_warps));
+  const double all_loads = items * item_loads * 1.1 + (precision == Precision::fp32 ? slices * tiles64 * 80.0 : 0);
+
+  const double first = kLatency + std::max(copied, form) + stored + exchanged + look_up;
+  const double following = std::max({sharing * bytes / kFill, copied, sharing * all_products, form + stored + exchanged, look_up + stored + exchanged, sharing * all_loads});
+  return kBegin + first + (sharing - 1) * std::max({bytes / kFill, all_products, all_loads}) + (rounds - 1) * following;
+}
+
+}  // namespace
+
+std::string tile_name(const WgmmaGatherTile& tile) {
+  return fmt::format("{}i{}r{}c{}b{}f{}w{}s", tile.images, tile.rows, tile.cluster, tile.position_blocks, tile.form_groups,
+                     tile.gather_warps, tile.stages);
+}
+
+WgmmaGatherLayout::WgmmaGatherLayout(const LookupProblem& problem, Precision precision, const WgmmaGatherTile& tile, std::int64_t lookups) {
+  const Conv2dProblem& conv = problem.conv;
+  const auto out_h = static_cast<int>(conv.out_height()), out_w = static_cast<int>(conv.out_width());
+  const auto far_rows = static_cast<int>((conv.kernel[0] - 1) * conv.dilation[0]), far_columns = static_cast<int>((conv.kernel[1] - 1) * conv.dilation[1]);
+  const auto padding_h = static_cast<int>(conv.padding[0]), padding_w = static_cast<int>(conv.padding[1]);
+  const bool whole = tile.rows >= out_h;
+  // Zeros beside a row serve its neighbour, too, and those above an image the one in front of it.
+  pitch = static_cast<int>(std::max(conv.width + padding_w, conv.out_width()));
+  image_rows = whole ? std::max(static_cast<int>(conv.height) + padding_h, out_h) : tile.rows + far_rows;
+  positions = tile.images * image_rows * pitch;
+  const int behind = (whole ? padding_h * pitch : 0) + std::max(padding_w, far_columns);
+  entries = round_up(problem.dictionary_size, 8 * tile.cluster);
+  entry_pitch = round_up(positions + behind - 4, 8) + 4;  // neighbours two entries apart are 8 banks apart
+  const int looked_up = ((tile.images - 1) * image_rows + std::min(tile.rows, out_h) - 1) * pitch + out_w;
+  pixels = divide_up(looked_up, 32 * tile.position_blocks);
+  const int read = pixels * 32 * tile.position_blocks + far_rows * pitch + far_columns;
+  block_channels = round_up(divide_up(conv.out_channels, tile.cluster), item_channels(precision));
+  stage_bytes = (round_up(positions, 8) + terms(precision) * entries / tile.cluster) * 128;
+  entry_bytes = round_up(((entries - 1) * entry_pitch + std::max(entry_pitch, read)) * 4, 16);
+  lookups_at_once = 1;
+  record_bytes = round_up(lookups_byte() + lookups * 8, 16);
+  row_tiles = divide_up(out_h, tile.rows);
+  tiles = row_tiles * divide_up(conv.batch, tile.images);
+  threads = (tile.form_groups * 4 + tile.gather_warps) * 32;
+}
+
+WgmmaGatherLayout::WgmmaGatherLayout(const LookupProblem& problem, Precision precision, const WgmmaGatherTile& tile, const LookupTable& lookups)
+    : WgmmaGatherLayout(problem, precision, tile, 0) {
+  const Conv2dProblem stage = problem.lookup_stage();
+  lookups_at_once = best_at_once(stage, lookups, pixels);
+  int most = 0;
+  for (std::int64_t first = 0; first < stage.out_channels; first += block_channels) {
+    int padded = 0;
+    for (std::int64_t channel = first; channel < std::min(first + block_channels, stage.out_channels); ++channel) {
+      padded += round_up(lookups_of(stage, lookups, channel), lookups_at_once);
+    }
+    most = std::max(most, padded);
+  }
+  record_bytes = round_up(lookups_byte() + (most + lookups_at_once) * 8, 16);
+}
+
+int WgmmaGatherLayout::lookups_byte() const { return round_up((2 * block_channels + 1) * 4, 16); }
+
+std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Precision precision, std::int64_t lookups, int shared_limit, int multiprocessors) {
+  const Conv2dProblem& conv = problem.conv;
+  const auto out_h = static_cast<int>(conv.out_height());
+  std::vector<std::pair<double, WgmmaGatherTile>> costs;
+  const auto consider = [&](const WgmmaGatherTile& tile) {
+    const double share = 1.0 / tile.cluster;
+    const WgmmaGatherLayout layout(problem, precision, tile, std::llround(std::ceil(static_cast<double>(lookups) * std::min(1.0, share * 1.1))));
+    if (layout.pixels > kMostPixels || layout.pitch > kMostBox || layout.image_rows > kMostBox) return;
+    if (layout.entries / tile.cluster > kMostOwnEntries) return;
+    if (tile.form_groups > product_tiles(layout) || layout.shared_bytes(tile) > shared_limit) return;
+    if (registers(precision, tile, layout) > layout.most_registers()) return;
+    costs.emplace_back(cost(problem, precision, lookups, tile, layout, shared_limit, multiprocessors), tile);
+  };
+  const auto consider_ways = [&](WgmmaGatherTile tile) {
+    for (tile.cluster = 1; tile.cluster <= 8; tile.cluster *= 2) {
+      if (conv.out_channels <= item_channels(precision) * (tile.cluster - 1) || problem.dictionary_size <= 8 * (tile.cluster - 1)) break;
+      for (tile.position_blocks = 1; tile.position_blocks <= 4; ++tile.position_blocks) {
+        for (tile.form_groups = 1; tile.form_groups <= 3; ++tile.form_groups) {
+          for (const int warps : {4, 8, 12, 16}) {
+            tile.gather_warps = warps;
+            for (tile.stages = 2; tile.stages <= 4; ++tile.stages) consider(tile);
+          }
+        }
+      }
+    }
+  };
+  for (int strips = 1; strips <= out_h; ++strips) {
+    const int rows = divide_up(out_h, strips);
+    if (strips > 1 && rows == divide_up(out_h, strips - 1)) continue;
+    consider_ways({.rows = rows});
+  }
+  for (const int images : {2, 3, 4, 8}) {
+    if (images < 2 * conv.batch) consider_ways({.images = images, .rows = out_h});
+  }
+  // Only the best few that differ in how they divide the same work.
+  constexpr int kMostAlike = 2;
+  std::map<std::tuple<int, int, int, int, int>, int> alike;
+  std::vector<WgmmaGatherTile> tiles = cheapest_tiles(std::move(costs));
+  std::erase_if(tiles, [&](const WgmmaGatherTile& tile) { return ++alike[{tile.images, tile.rows, tile.cluster, tile.form_groups, tile.gather_warps}] > kMostAlike; });
+  tiles.resize(std::min(tiles.size(), kMostTiles));
+  return tiles;
+}
+
+std::vector<std::uint32_t> wgmma_gather_records(const Conv2dProblem& stage, const LookupTable& lookups, std::span<const float> bias,
+                                                const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
+  const auto taps = static_cast<int>(stage.taps()), kernel_w = static_cast<int>(stage.kernel[1]), words = layout.record_bytes / 4;
+  std::vector<std::uint32_t> records(static_cast<std::size_t>(words) * tile.cluster);
+  for (int block = 0; block < tile.cluster; ++block) {
+    std::uint32_t* record = records.data() + static_cast<std::size_t>(block) * words;
+    std::uint32_t *first = record + layout.block_channels, *to = record + layout.lookups_byte() / 4, count = 0;
+    for (int k = 0; k < layout.block_channels; ++k) {
+      const int channel = block * layout.block_channels + k;
+      first[k] = count;
+      if (channel >= stage.out_channels) continue;
+      record[k] = bias.empty() ? 0 : std::bit_cast<std::uint32_t>(bias[channel]);
+      for (int tap = 0; tap < taps; ++tap) {
+        const int row = channel * taps + tap;
+        for (std::int32_t i = lookups.row_offsets[row]; i < lookups.row_offsets[row + 1]; ++i, ++count) {
+          const auto r = static_cast<int>(tap / kernel_w * stage.dilation[0]), s = static_cast<int>(tap % kernel_w * stage.dilation[1]);
+          *to++ = static_cast<std::uint32_t>((static_cast<int>(lookups.indices[i]) * layout.entry_pitch + r * layout.pitch + s) * 4);
+          *to++ = std::bit_cast<std::uint32_t>(lookups.coefficients[i]);
+        }
+      }
+      for (; count % layout.lookups_at_once != 0; ++count, to += 2) to[0] = to[-2];  // the coefficient is 0
+    }
+    first[layout.block_channels] = count;
+  }
+  return records;
+}
+
+std::vector<std::uint32_t> wgmma_gather_dictionary(const LookupProblem& problem, std::span<const float> dictionary, Precision precision, int entries,
+                                                   int cluster) {
+  const auto bytes = static_cast<int>(element_bytes(precision)), channels = static_cast<int>(problem.conv.in_channels);
+  const int slice = slice_channels(precision), slices = divide_up(channels, slice), own_entries = entries / cluster;
+  std::vector<std::uint32_t> packed(static_cast<std::size_t>(slices) * terms(precision) * entries * 32);
+  for (int entry = 0; entry < static_cast<int>(problem.dictionary_size); ++entry) {
+    for (int channel = 0; channel < channels; ++channel) {
+      const int within = channel % slice, row = entry % own_entries;
+      // Step within / 2 % 4 of a thread's eight channels, of which it holds two at a step, four inner indices apart.
+      const int place = precision == Precision::fp32 ? within / 2 % 4 * 8 + within / 8 + within % 2 * 4 : within;
+      const int byte = place * bytes, swizzled = (byte / 16 ^ row % 8) * 16 + byte % 16;
+      const float value = dictionary[entry * channels + channel];
+      for (int term = 0; term < terms(precision); ++term) {
+        const std::size_t at = ((static_cast<std::size_t>(entry / own_entries) * slices + channel / slice) * terms(precision) + term) * own_entries + row;
+        const float stored = precision != Precision::fp32 ? value : term == 0 ? tf32_of(value) : tf32_of(value - tf32_of(value));
+        packed[at * 32 + swizzled / 4] |= (bytes == 2 ? bits_of(precision, stored) : std::bit_cast<std::uint32_t>(stored)) << swizzled % 4 * 8;
+      }
+    }
+  }
+  return packed;
+}
+
+std::string wgmma_gather_source(const LookupProblem& problem, Precision precision, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
+  const Conv2dProblem& conv = problem.conv;
+  std::string source = std::string(kDictionaryTileSource) + kHopperSource;
+  write_constants(SourceOut(source), precision,
+                  {{"IMAGES", tile.images}, {"ROWS", tile.rows}, {"CLUSTER", tile.cluster},
+                   {"POSITION_BLOCKS", tile.position_blocks}, {"FORM_GROUPS", tile.form_groups}, {"GATHER_WARPS", tile.gather_warps}, {"STAGES", tile.stages},
+                   {"PITCH", layout.pitch}, {"IMAGE_ROWS", layout.image_rows}, {"ENTRIES", layout.entries},
+                   {"ENTRY_PITCH", layout.entry_pitch}, {"PIXELS", layout.pixels}, {"LOOKUPS_AT_ONCE", layout.lookups_at_once}, {"BLOCK_CHANNELS", layout.block_channels}, {"ENTRY_BYTES", layout.entry_bytes},
+                   {"RECORD_BYTES", layout.record_bytes}, {"LOOKUPS_BYTE", layout.lookups_byte()}, {"ROW_TILES", layout.row_tiles}, {"TILES", layout.tiles},
+                   {"ELEMENT_BYTES", element_bytes(precision)}, {"IN_CHANNELS", conv.in_channels}, {"OUT_CHANNELS", conv.out_channels},
+                   {"OUT_HEIGHT", conv.out_height()}, {"OUT_WIDTH", conv.out_width()}, {"BATCH", conv.batch}, {"PADDING_H", conv.padding[0]},
+                   {"PADDING_W", conv.padding[1]}});
+  source += "using lcnn_device::u64, lcnn_device::u32;\ntemplate <int kColumns> struct Product;\ntemplate <int kColumns> struct RegisterProduct;\n";
+  write_product(SourceOut(source), precision, layout.entries / tile.cluster, precision == Precision::fp32 ? ProductKind::registers : ProductKind::dense);
+  return source + kWgmmaGatherKernelSource;
+}
+
+}  // namespace lcnn::cuda

@@ -1,0 +1,73 @@
+// CUDA C++ source of the fused kernel that forms S by products of warpgroups and gathers from it, and what it reads.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/lookup_table.h"
+#include "kernels/problem.h"
+
+namespace lcnn::cuda {
+
+struct WgmmaGatherTile {
+  int images = 1;        // whole images of a tile where `rows` are all of an image's, else 1
+  int rows = 1;          // output rows, full width
+  int cluster = 1;       // blocks that form some of S's entries each and look up some of the output channels
+  int position_blocks = 1;  // of a tile, of 32 positions times what a lane sums
+  int form_groups = 1;   // warpgroups that form S
+  int gather_warps = 8;  // that look up
+  int stages = 2;        // slices of X and D in shared memory at a time
+
+  bool operator==(const WgmmaGatherTile&) const = default;
+};
+
+// One word that tells a tile from all others, as the tuning cache keeps it.
+std::string tile_name(const WgmmaGatherTile& tile);
+
+// Everything that follows from a problem and a tile.
+struct WgmmaGatherLayout {
+  int pitch, image_rows;              // positions between rows; rows of S, of an image where there are several
+  int entries, entry_pitch;           // of S in shared memory, and positions between them
+  int positions, pixels;              // of S that are formed; of 32 positions that a warp sums at once
+  int block_channels;                 // of the output
+  int lookups_at_once;                // that a warp adds, of a channel; its last are filled up
+  int stage_bytes, entry_bytes, record_bytes;
+  int row_tiles, tiles;               // of an image, and all
+  int threads;
+
+  // Of any weights: as if each block had its share of `lookups`, all of one channel added at once.
+  WgmmaGatherLayout(const LookupProblem& problem, Precision precision, const WgmmaGatherTile& tile, std::int64_t lookups);
+  // Of these.
+  WgmmaGatherLayout(const LookupProblem& problem, Precision precision, const WgmmaGatherTile& tile, const LookupTable& lookups);
+
+  int shared_bytes(const WgmmaGatherTile& tile) const { return tile.stages * stage_bytes + entry_bytes + record_bytes + tile.position_blocks * pixels * 128 + (2 * tile.stages + 3) * 8; }
+  int lookups_byte() const;  // of a record
+  // Registers that a thread can have.
+  int most_registers() const { return std::min(255, 65536 / threads / 8 * 8); }
+};
+
+// Tiles worth trying, best guess first; none where nothing fits. `problem` is a vector one without groups, of stride 1;
+// `lookups` is how many there are in all.
+std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Precision precision, std::int64_t lookups, int shared_limit, int multiprocessors);
+
+// A record of layout.record_bytes for each block of a cluster: bias[block_channels] as floats, first[block_channels + 1], from
+// lookups_byte() on lookups: the place in bytes from a position of S, and the coefficient; first[k] is channel k's first, each has a multiple of
+// layout.lookups_at_once, and as many more can be read behind the last. `bias` is empty
+// or has a value for each output channel.
+std::vector<std::uint32_t> wgmma_gather_records(const Conv2dProblem& stage, const LookupTable& lookups, std::span<const float> bias,
+                                                const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout);
+
+// D [dictionary_size, in_channels] as [block of a cluster][slice of 128 bytes of channels][term][entry][128 bytes], the 16-byte pieces of a row exchanged
+// as the swizzle of 128 bytes does (PTX ISA, matrix descriptors); zeros where there is neither. fp32 has two terms, the nearest tf32
+// and the rest, and a slice's channels in the order in which the kernel's threads hold X.
+std::vector<std::uint32_t> wgmma_gather_dictionary(const LookupProblem& problem, std::span<const float> dictionary, Precision precision,
+                                                   int entries, int cluster);
+
+// extern "C" __global__ void wgmma_gather(map of X, D, records, Element* y), a multiple of tile.cluster blocks of layout.threads
+// threads, at most layout.tiles * tile.cluster: y = conv(conv(x, D), P) + bias, channels last, in `precision`; S stays in fp32.
+std::string wgmma_gather_source(const LookupProblem& problem, Precision precision, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout);
+
+}  // namespace lcnn::cuda
