@@ -349,6 +349,7 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
       const int entry = i / (ENTRY_PITCH - kPositions), behind = i % (ENTRY_PITCH - kPositions);
       reinterpret_cast<float*>(entries)[entry * ENTRY_PITCH + kPositions + behind] = 0;
     }
+    if constexpr (CLUSTER > 1) publish_to_async_units();  // copied to other blocks with what lies in front of them
   }
   if constexpr (CLUSTER > 1) meet_cluster();
   else __syncthreads();

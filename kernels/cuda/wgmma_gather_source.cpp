@@ -110,7 +110,7 @@ WgmmaGatherLayout::WgmmaGatherLayout(const LookupProblem& problem, Precision pre
   pitch = static_cast<int>(std::max(conv.width + padding_w, conv.out_width()));
   image_rows = whole ? std::max(static_cast<int>(conv.height) + padding_h, out_h) : tile.rows + far_rows;
   positions = tile.images * image_rows * pitch;
-  const int behind = (whole ? padding_h * pitch : 0) + std::max(padding_w, far_columns);
+  const int behind = std::max(1, (whole ? padding_h * pitch : 0) + std::max(padding_w, far_columns));
   entries = round_up(problem.dictionary_size, 8 * tile.cluster);
   entry_pitch = round_up(positions + behind - 4, 8) + 4;  // neighbours two entries apart are 8 banks apart
   const int looked_up = ((tile.images - 1) * image_rows + std::min(tile.rows, out_h) - 1) * pitch + out_w;
@@ -160,7 +160,7 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
     for (tile.cluster = 1; tile.cluster <= 8; tile.cluster *= 2) {
       if (conv.out_channels <= item_channels(precision) * (tile.cluster - 1) || problem.dictionary_size <= 8 * (tile.cluster - 1)) break;
       for (tile.position_blocks = 1; tile.position_blocks <= 4; ++tile.position_blocks) {
-        for (tile.form_groups = 1; tile.form_groups <= 3; ++tile.form_groups) {
+        for (tile.form_groups = 1; tile.form_groups <= 4; ++tile.form_groups) {
           for (const int warps : {4, 8, 12, 16}) {
             tile.gather_warps = warps;
             for (tile.stages = 2; tile.stages <= 4; ++tile.stages) consider(tile);
