@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <barrier>
+#include <bit>
+#include <cmath>
 #include <condition_variable>
 #include <cstdint>
 #include <cstdio>
@@ -28,6 +30,7 @@
 #define __grid_constant__
 #define __launch_bounds__(threads)
 #define __align__(bytes)
+#define __cluster_dims__(...)
 
 using std::max;
 using std::min;
@@ -44,6 +47,11 @@ struct uint4 {
 struct float2 {
   float x, y;
 };
+struct float4 {
+  float x, y, z, w;
+};
+inline float __uint_as_float(unsigned bits) { return std::bit_cast<float>(bits); }
+inline unsigned __float_as_uint(float value) { return std::bit_cast<unsigned>(value); }
 inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
 inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
 
@@ -99,10 +107,18 @@ inline unsigned __shfl_sync(unsigned, unsigned value, int lane) {
   return result;
 }
 
-// A tensor [batch][height][width][channels] of 16-bit elements and the box that is copied: [rows][columns][64 channels].
+inline unsigned __shfl_xor_sync(unsigned, unsigned value, int mask) {
+  emulation::exchanged[threadIdx.x].x = value;
+  __syncwarp();
+  const unsigned result = emulation::exchanged[threadIdx.x ^ static_cast<unsigned>(mask)].x;
+  __syncwarp();
+  return result;
+}
+
+// A tensor [batch][height][width][channels] of 16-bit elements and the box that is copied: [images][rows][columns][64 channels].
 struct EmulatedMap {
   std::uint16_t* data;
-  int channels, width, height, batch, columns, rows;
+  int channels, width, height, batch, columns, rows, images = 1;
 };
 
 namespace lcnn_device {
@@ -113,6 +129,8 @@ using u64 = std::uint64_t;
 using i64 = std::int64_t;
 
 struct Half {
+  using Element = u16;
+  static constexpr int kTerms = 1;
   static u16 bits(float value) {
     const auto half = static_cast<_Float16>(value);
     u16 result;
@@ -159,6 +177,14 @@ inline void wait_barrier(u32 barrier, int parity) {
   waited.changed.wait(lock, [&] { return waited.phase != (parity & 1); });
 }
 
+// Of a cluster of one block; blocks run one after the other.
+inline int block_of_cluster() { return 0; }
+inline u32 of_block(u32 address, int) { return address; }
+inline void arrive_at(u32 barrier) { arrive(barrier); }
+inline void wait_cluster_barrier(u32 barrier, int parity) { wait_barrier(barrier, parity); }
+inline void meet_cluster() { __syncthreads(); }
+inline void copy_to_block(u32, u32, int, u32) {}
+
 inline u32 swizzled(u32 address) { return address ^ (address >> 7 & 7) << 4; }
 
 inline void bulk_copy(u32 to, const void* from, int bytes, u32 barrier) {
@@ -167,17 +193,17 @@ inline void bulk_copy(u32 to, const void* from, int bytes, u32 barrier) {
 }
 inline void tiled_copy(u32 to, const void* map_of_tensor, int c0, int c1, int c2, int c3, u32 barrier) {
   const auto& map = **static_cast<EmulatedMap* const*>(map_of_tensor);
-  for (int row = 0; row < map.rows; ++row) {
+  for (int line = 0; line < map.images * map.rows; ++line) {
     for (int column = 0; column < map.columns; ++column) {
       for (int channel = 0; channel < 64; ++channel) {
-        const int c = c0 + channel, w = c1 + column, h = c2 + row;
-        const bool inside = c < map.channels && w >= 0 && w < map.width && h >= 0 && h < map.height;
-        const u16 value = inside ? map.data[((static_cast<i64>(c3) * map.height + h) * map.width + w) * map.channels + c] : 0;
-        std::memcpy(memory + swizzled(to + (row * map.columns + column) * 128 + channel * 2), &value, 2);
+        const int c = c0 + channel, w = c1 + column, h = c2 + line % map.rows, n = c3 + line / map.rows;
+        const bool inside = c < map.channels && w >= 0 && w < map.width && h >= 0 && h < map.height && n < map.batch;
+        const u16 value = inside ? map.data[((static_cast<i64>(n) * map.height + h) * map.width + w) * map.channels + c] : 0;
+        std::memcpy(memory + swizzled(to + (line * map.columns + column) * 128 + channel * 2), &value, 2);
       }
     }
   }
-  change(barrier, 0, -map.rows * map.columns * 128);
+  change(barrier, 0, -map.images * map.rows * map.columns * 128);
 }
 inline void tiled_store(const void* map_of_tensor, u32 from, int c0, int c1, int c2, int c3) {
   emulation::stores.push_back([=, map = **static_cast<EmulatedMap* const*>(map_of_tensor)] {
@@ -218,6 +244,10 @@ inline float element(u64 operand, int row, int byte) {
   return value_at(address + byte / 16 * static_cast<u32>(operand >> 32) + row * 16 + byte % 16);
 }
 
+template <int kColumns>
+struct RegisterProduct {
+  static void add(float (&)[kColumns / 2], const u32 (&)[4], u64, int) { std::abort(); }  // of elements of 32 bits
+};
 template <int kColumns>
 struct Product {
   static void add(float (&d)[kColumns / 2], u64 a, u64 b, int accumulate) {

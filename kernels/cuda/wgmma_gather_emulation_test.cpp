@@ -1,0 +1,51 @@
+// wgmma_gather's own text, compiled for the host and run thread by thread: results and barriers where there is no GPU, of clusters
+// of one block and 16-bit elements.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "kernels/cuda/emulated_kernel.h"
+#include "kernels/cuda/wgmma_gather_source.h"
+#include "kernels/reference.h"
+
+namespace lcnn::cuda {
+namespace {
+
+// y, NHWC, of a tile run by `blocks` blocks.
+std::vector<float> emulated(const VectorForm& form, const std::vector<float>& input, const WgmmaGatherTile& tile, int blocks) {
+  const auto& [problem, weights] = form;
+  const WgmmaGatherLayout layout(problem, Precision::fp16, tile, weights.lookups);
+  return EmulatedKernel(wgmma_gather_source(problem, Precision::fp16, tile, layout), "// The fused kernel whose dictionary stage is",
+                        "wgmma_gather(input_map, dictionary.data(), records.data(), reinterpret_cast<Element*>(y.data()))", tile.form_groups * 128)
+      .run(problem.conv, input, wgmma_gather_dictionary(problem, weights.dictionary, Precision::fp16, layout.entries, tile.cluster),
+           wgmma_gather_records(problem.lookup_stage(), weights.lookups, weights.bias, tile, layout),
+           {.columns = layout.pitch, .rows = layout.image_rows, .images = tile.images}, {}, std::min(blocks, layout.tiles));
+}
+
+void check(const TestProblem& test, const WgmmaGatherTile& tile, int blocks) {
+  const LookupWeights weights = test.weights(Precision::fp16);
+  const std::vector<float> input = test.input(Precision::fp16);
+  const Conv2dProblem& conv = test.problem.conv;
+  const std::vector<double> expected =
+      transposed(reference_lookup_conv2d(test.problem, weights, std::vector<double>(input.begin(), input.end())), conv.batch, conv.out_channels);
+  const Comparison found = compare(emulated(vector_form(test.problem, weights), input, tile, blocks), expected);
+  EXPECT_TRUE(found.rel_err <= 1e-3) << tile_name(tile) << " " << test << "\nrel_err " << found.rel_err << ", not finite: " << found.non_finite;
+}
+
+TEST(WgmmaGatherEmulation, MatchesTheFloat64ReferenceAndItsBarriersHold) {
+  const auto problem = [](std::int64_t batch, std::int64_t channels, std::int64_t size, std::int64_t out_channels, Pair kernel, Pair padding, std::int64_t entries) {
+    return TestProblem{.problem = {{.batch = batch, .in_channels = channels, .height = size, .width = size + 1, .out_channels = out_channels, .kernel = kernel,
+                                    .padding = padding}, entries}};
+  };
+  // Whole images, one and several of them, more than are left at the end; slices that come and go; several tiles a block.
+  check(problem(3, 200, 7, 48, {3, 3}, {1, 1}, 20), {.images = 2, .rows = 7, .position_blocks = 2, .form_groups = 2, .gather_warps = 4, .stages = 2}, 1);
+  check(problem(4, 72, 9, 32, {3, 2}, {2, 0}, 33), {.rows = 12, .position_blocks = 1, .form_groups = 1, .gather_warps = 4, .stages = 3}, 2);
+  // Strips of rows, the last one shorter; more warps than there is work for; channels that do not fill what a warp stores twice.
+  check(problem(2, 24, 11, 16, {5, 3}, {2, 2}, 9), {.rows = 4, .position_blocks = 2, .form_groups = 1, .gather_warps = 8, .stages = 2}, 2);
+  check(problem(1, 136, 5, 64, {1, 1}, {0, 0}, 64), {.rows = 3, .position_blocks = 1, .form_groups = 1, .gather_warps = 4, .stages = 4}, 1);
+}
+
+}  // namespace
+}  // namespace lcnn::cuda
