@@ -1,10 +1,10 @@
 // AlexNet of one tower (Krizhevsky, 2014) as LCNN trains it: its first two fully connected layers are convolutions, and every
 // convolution is followed by batch normalization.
-#include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/dropout.h>
 #include <torch/nn/modules/linear.h>
 
 #include "train/model.h"
+#include "train/rectified.h"
 
 namespace lcnn::train {
 namespace {
@@ -36,13 +36,11 @@ class AlexNet final : public Model {
 
  private:
   void add(const char* name, const torch::nn::Conv2dOptions& options) {
-    convolutions_.push_back(&add_convolution(name, options));
-    norms_.push_back(register_module(std::string(name) + "_norm", torch::nn::BatchNorm2d(options.out_channels())));
+    convolutions_.push_back(&add_normalized_convolution(name, options));
   }
-  torch::Tensor layer(std::size_t i, const torch::Tensor& x) { return norms_[i]->forward(convolutions_[i]->forward(x)).relu(); }
+  torch::Tensor layer(std::size_t i, const torch::Tensor& x) { return rectified(convolutions_[i]->forward(x)); }
 
   std::vector<ConvolutionLayer*> convolutions_;
-  std::vector<torch::nn::BatchNorm2d> norms_;
   torch::nn::Dropout dropout_{nullptr};
   torch::nn::Linear linear_{nullptr};
 };

@@ -9,8 +9,14 @@ namespace lcnn::train {
 
 torch::Tensor ConvolutionLayer::forward(const torch::Tensor& x) {
   input = {x.size(2), x.size(3)};
-  if (evaluate) return evaluate(x);
-  return lookup.is_empty() ? conv2d->forward(x) : lookup->forward(x);
+  torch::Tensor y;
+  if (evaluate) {
+    y = evaluate(x);
+  } else {
+    y = lookup.is_empty() ? conv2d->forward(x) : lookup->forward(x);
+    if (scale.defined()) y = y * scale.view({-1, 1, 1}) + shift.view({-1, 1, 1});
+  }
+  return norm.is_empty() ? y : norm->forward(y);
 }
 
 ConvolutionLayer& Model::add_convolution(const std::string& name, const torch::nn::Conv2dOptions& options) {
@@ -33,6 +39,30 @@ ConvolutionLayer& Model::add_convolution(const std::string& name, const torch::n
                              .initial_sparsity(pooled ? architecture_.initial_sparsity : 0.0)
                              .sparsity(pooled ? 0 : std::min(architecture_.sparsity, dictionary_size / options.groups()))));
   return layer;
+}
+
+ConvolutionLayer& Model::add_normalized_convolution(const std::string& name, const torch::nn::Conv2dOptions& options) {
+  ConvolutionLayer& layer = add_convolution(name, options);
+  layer.norm = register_module(name + "_norm", torch::nn::BatchNorm2d(options.out_channels()));
+  return layer;
+}
+
+void Model::fold_normalizations() {
+  const torch::NoGradGuard no_grad;
+  for (ConvolutionLayer& layer : convolutions_) {
+    if (layer.norm.is_empty()) continue;
+    const auto& norm = *layer.norm;
+    const torch::Tensor scale = norm.weight / (norm.running_var + norm.options.eps()).sqrt(), shift = norm.bias - norm.running_mean * scale;
+    if (layer.lookup.is_empty()) {
+      torch::Tensor& bias = layer.conv2d->bias;
+      layer.conv2d->weight.mul_(scale.view({-1, 1, 1, 1}));
+      bias = bias.defined() ? bias * scale + shift : shift;
+    } else {
+      layer.scale = scale;
+      layer.shift = shift;
+    }
+    layer.norm = nullptr;
+  }
 }
 
 torch::Tensor Model::sparsity_loss() const {

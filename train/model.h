@@ -2,6 +2,7 @@
 #pragma once
 
 #include <torch/nn/module.h>
+#include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/conv.h>
 
 #include <deque>
@@ -13,13 +14,15 @@
 
 namespace lcnn::train {
 
-// One convolution of a network: one of the two is set.
+// One convolution of a network: one of the first two is set.
 struct ConvolutionLayer {
   std::string name;
   torch::nn::Conv2d conv2d{nullptr};
   LookupConv2d lookup{nullptr};
+  torch::nn::BatchNorm2d norm{nullptr};  // behind it; null: none
+  torch::Tensor scale, shift;            // [out_channels], of what the LookupConv2d gives: a folded normalization; undefined: none
   Pair input{0, 0};  // height and width of what it saw last
-  // What computes the layer when it is set (train/variant_layers.h), instead of the module.
+  // What computes the layer with `scale` and `shift` when it is set (train/variant_layers.h), instead of the module.
   std::function<torch::Tensor(const torch::Tensor& input)> evaluate;
 
   torch::Tensor forward(const torch::Tensor& input);
@@ -48,6 +51,9 @@ class Model : public torch::nn::Module {
   torch::Tensor sparsity_loss() const;
   // Lays the weights of convolutions out with channels last, as Conv2d is fastest for such images on some devices.
   void to_channels_last();
+  // Makes what normalizations do in evaluation a part of the convolutions in front of them: the same outputs but for rounding, in fewer
+  // passes over memory. For prediction alone: the network can be neither trained nor stored after it.
+  void fold_normalizations();
   // How its LookupConv2d layers are computed (variants/lookup_conv2d.h).
   void set_evaluation(LookupEvaluation evaluation);
   // Of each convolution, for images of the size that the network saw last.
@@ -57,6 +63,8 @@ class Model : public torch::nn::Module {
   explicit Model(const Architecture& architecture) : architecture_(architecture) {}
   // Registers the next convolution under that name; the reference lives as long as the network.
   ConvolutionLayer& add_convolution(const std::string& name, const torch::nn::Conv2dOptions& options);
+  // The same with batch normalization behind it, under its name and "_norm".
+  ConvolutionLayer& add_normalized_convolution(const std::string& name, const torch::nn::Conv2dOptions& options);
 
   const Architecture architecture_;
 

@@ -66,6 +66,22 @@ TEST(Models, CostWhatIsPublished) {
   }
 }
 
+TEST(Models, ComputeTheSameWithNormalizationsFoldedIntoConv2d) {
+  const torch::NoGradGuard no_grad;
+  for (const ModelEntry& entry : model_table()) {
+    const std::int64_t extent = entry.least_extent;
+    const auto model = make_model(architecture_of(entry, ConvolutionKind::conv2d, {}, extent));
+    model->eval();
+    for (const torch::Tensor& buffer : model->buffers()) {
+      if (buffer.is_floating_point()) buffer.uniform_(0.5, 2);  // means and variances
+    }
+    const torch::Tensor images = torch::rand({2, 3, extent, extent + 3}), expected = model->forward(images);
+    model->fold_normalizations();
+    EXPECT_LE((model->forward(images) - expected).abs().max().item<double>(), 1e-4 * expected.abs().max().item<double>()) << entry.name;
+    for (const ConvolutionLayer& layer : model->convolutions()) EXPECT_TRUE(layer.norm.is_empty()) << entry.name;
+  }
+}
+
 TEST(Models, PublishedDictionariesAreTheirPresets) {
   EXPECT_THAT(find_model("alexnet")->fast, testing::ElementsAre(3, 30, 30, 30, 30, 512, 512));
   EXPECT_THAT(find_model("alexnet")->accurate, testing::ElementsAre(3, 500, 500, 500, 30, 1024, 1024));

@@ -170,7 +170,10 @@ std::vector<double> Predictor::predict(std::span<const std::uint8_t> pixels) {
   const torch::Tensor images = state.normalized(bytes);
   if (state.device.is_cuda()) torch::cuda::synchronize();
   torch::Tensor outputs;
-  if (state.milliseconds.empty()) state.forward(images, outputs);  // prepares the layers, warms up
+  if (state.milliseconds.empty()) {
+    state.model->fold_normalizations();
+    state.forward(images, outputs);  // prepares the layers, warms up
+  }
   state.milliseconds.push_back(state.forward(images, outputs));
   const torch::Tensor known = outputs.slice(0, 0, count).to(torch::kCPU, torch::kDouble);
   const torch::Tensor result = (state.summary.labels.attributes ? known.sigmoid() : known.softmax(1)).contiguous();

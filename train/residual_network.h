@@ -2,7 +2,6 @@
 // linear layer. Every convolution is without bias and followed by batch normalization.
 #pragma once
 
-#include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/linear.h>
 
 #include <string>
@@ -32,24 +31,18 @@ class ResidualNetwork final : public Model {
   torch::Tensor forward(const torch::Tensor& images) override;
 
  private:
-  struct NormalizedConvolution {
-    ConvolutionLayer& convolution;
-    torch::nn::BatchNorm2d norm;
-
-    torch::Tensor forward(const torch::Tensor& x) { return norm->forward(convolution.forward(x)); }
-  };
   struct Block {
-    NormalizedConvolution first, second;
-    std::vector<NormalizedConvolution> projection;  // one, or none
+    ConvolutionLayer &first, &second;
+    ConvolutionLayer* projection;  // null: none
     std::int64_t stride, new_channels;
 
     torch::Tensor forward(const torch::Tensor& x);
   };
-  NormalizedConvolution add(const std::string& name, std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride);
+  ConvolutionLayer& add(const std::string& name, std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride);
   void add_block(const std::string& name, std::int64_t in, std::int64_t out, std::int64_t stride, Shortcut shortcut);
 
   const bool pool_;
-  NormalizedConvolution first_;
+  ConvolutionLayer& first_;
   std::vector<Block> blocks_;
   torch::nn::Linear linear_{nullptr};
 };

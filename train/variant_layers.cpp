@@ -21,6 +21,22 @@ void* current_stream([[maybe_unused]] Device device) {
   return nullptr;
 }
 
+// With a folded normalization.
+LookupWeights weights_of(const ConvolutionLayer& layer) {
+  LookupWeights weights = layer.lookup->weights();
+  if (!layer.scale.defined()) return weights;
+  const torch::Tensor scales = layer.scale.to(torch::kCPU).contiguous(), shifts = layer.shift.to(torch::kCPU).contiguous();
+  const float *scale = scales.const_data_ptr<float>(), *shift = shifts.const_data_ptr<float>();
+  LookupTable& lookups = weights.lookups;
+  const std::int64_t rows = lookups.rows() / lookups.out_channels;  // of a channel
+  weights.bias.resize(static_cast<std::size_t>(lookups.out_channels));
+  for (std::int64_t channel = 0; channel < lookups.out_channels; ++channel) {
+    for (std::int32_t i = lookups.row_offsets[channel * rows]; i < lookups.row_offsets[(channel + 1) * rows]; ++i) lookups.coefficients[i] *= scale[channel];
+    weights.bias[channel] = weights.bias[channel] * scale[channel] + shift[channel];
+  }
+  return weights;
+}
+
 }  // namespace
 
 const Variant& variant_named(const std::string& name, Device device) {
@@ -36,11 +52,12 @@ const Variant& variant_named(const std::string& name, Device device) {
 class VariantLayers::PreparedLayer {
  public:
   PreparedLayer(const ConvolutionLayer& layer, const Variant& variant, const Variant& fallback, Allocator& allocator)
-      : choice_{.name = layer.name}, lookup_(layer.lookup), variant_(variant), fallback_(fallback), allocator_(allocator) {}
+      : choice_{.name = layer.name}, layer_(layer), variant_(variant), fallback_(fallback), allocator_(allocator) {}
 
   torch::Tensor run(const torch::Tensor& input) {
     const torch::Tensor x = input.contiguous();
-    const LookupProblem problem = lookup_->problem(x.size(0), x.size(2), x.size(3));
+    LookupProblem problem = layer_.lookup->problem(x.size(0), x.size(2), x.size(3));
+    problem.conv.bias |= layer_.shift.defined();
     if (prepared_ == nullptr || problem != problem_) prepare(problem);
     const Conv2dProblem& conv = problem.conv;
     torch::Tensor y = torch::empty({conv.batch, conv.out_channels, conv.out_height(), conv.out_width()}, x.options());
@@ -70,7 +87,7 @@ class VariantLayers::PreparedLayer {
   std::string why_not_by(const Variant& variant, const LookupProblem& problem) {
     if (std::string why = variant.why_unsupported(problem, Precision::fp32, Layout::nchw); !why.empty()) return why;
     try {
-      prepared_ = variant.prepare(problem, lookup_->weights(), Precision::fp32, Layout::nchw,
+      prepared_ = variant.prepare(problem, weights_of(layer_), Precision::fp32, Layout::nchw,
                                   {.allocator = &allocator_, .stream = current_stream(variant.device), .host_gemm = library_gemm});
     } catch (const Unsupported& error) {
       return error.what();
@@ -79,7 +96,7 @@ class VariantLayers::PreparedLayer {
   }
 
   LayerChoice choice_;
-  LookupConv2d lookup_;
+  const ConvolutionLayer& layer_;
   const Variant &variant_, &fallback_;
   Allocator& allocator_;
   LookupProblem problem_;

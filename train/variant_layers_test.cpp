@@ -71,6 +71,17 @@ TEST_F(VariantLayersTest, WhatAVariantDoesNotSupportIsComputedByTheFallback) {
   }
 }
 
+TEST_F(VariantLayersTest, FoldedNormalizationsGiveTheSameOutputs) {
+  const torch::NoGradGuard no_grad;
+  for (const torch::Tensor& buffer : model_->buffers()) {
+    if (buffer.is_floating_point()) buffer.uniform_(0.5, 2);  // means and variances
+  }
+  const torch::Tensor expected = model_->forward(images_);
+  model_->fold_normalizations();
+  EXPECT_LE((model_->forward(images_) - expected).abs().max().item<double>(), 1e-4 * expected.abs().max().item<double>());
+  EXPECT_LE((evaluate(auto_variant(), auto_variant()).outputs - expected).abs().max().item<double>(), 1e-4 * expected.abs().max().item<double>());
+}
+
 TEST_F(VariantLayersTest, WhatNeitherSupportsIsRefusedByName) {
   Variant nothing = variant_named("naive_sparse", Device::cpu);
   nothing.why_unsupported = never;
