@@ -1,18 +1,10 @@
 // wgmma_fused with tiles of every kind: X whole or in slices, P resident or in a ring, one tile a block or many, taking turns.
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <cstdlib>
 #include <string>
 
 #include "kernels/cuda/cuda_variants.h"
-#include "kernels/cuda/device_limits.h"
-#include "kernels/cuda/rotated_timing.h"
-#include "kernels/cuda/wgmma_test_problems.h"
-#include "kernels/reference.h"
-#include "kernels/tuning_cache.h"
-#include "variants/runtime.h"
-#include "variants/test_device.h"
+#include "variants/wgmma_tiles_check.h"
 
 namespace lcnn::cuda {
 namespace {
@@ -20,31 +12,9 @@ namespace {
 class WgmmaFused : public testing::TestWithParam<Precision> {};
 
 TEST_P(WgmmaFused, MatchesTheFloat64ReferenceWithTilesOfEveryKind) {
-  if (const std::string reason = why_no_cuda(); !reason.empty()) GTEST_SKIP() << reason;
-  const Precision precision = GetParam();
-  TestDevice device(Device::cuda, Tuning::libraries);
-  const DeviceLimits limits;
-  const char* wanted = std::getenv("LCNN_TEST_PROBLEMS");
-  const std::uint64_t problems = wanted == nullptr ? 12 : std::min(12ull, std::stoull(wanted));  // each tile is compiled
-  int computed = 0;
-  std::string unsupported;
-  for (std::uint64_t seed = 0; seed < problems; ++seed) {
-    const TestProblem test = wgmma_problem(seed, 150'000'000);  // more tiles than a device has multiprocessors
-    if (unsupported = wgmma_fused.why_unsupported(test.problem, precision, Layout::nhwc); !unsupported.empty()) continue;
-    const LookupWeights weights = test.weights(precision);
-    const std::vector<float> input = test.input(precision);
-    const std::vector<double> expected = reference_lookup_conv2d(test.problem, weights, std::vector<double>(input.begin(), input.end()));
-    const VectorForm form = vector_form(test.problem, weights);
-    const std::string key = tuning_key(device_name(), "wgmma_fused", form.problem, precision, form.weights.lookups.lookups());
-    for (const WgmmaTile& tile : wgmma_kinds(form, precision, limits.shared_bytes, limits.multiprocessors)) {
-      TuningCache::of_process().store(key, tile_name(tile));
-      const Comparison found = compare(device.run(wgmma_fused, test, weights, precision, Layout::nhwc), expected);
-      ASSERT_TRUE(found.rel_err <= tolerance(precision)) << tile_name(tile) << " " << test << "\nrel_err " << found.rel_err << ", not finite: " << found.non_finite;
-      ++computed;
-    }
-  }
-  if (computed == 0) GTEST_SKIP() << "supports none of them: " << unsupported;
-  RecordProperty("runs", computed);
+  check_tiles(wgmma_fused, GetParam(), 12, [](const VectorForm& form, const LookupProblem&, const DeviceLimits& limits) {
+    return wgmma_kinds(form, GetParam(), limits.shared_bytes, limits.multiprocessors);
+  });
 }
 
 INSTANTIATE_TEST_SUITE_P(Precisions, WgmmaFused, testing::Values(Precision::tf32, Precision::fp16, Precision::bf16),

@@ -1,6 +1,5 @@
 #include "kernels/cuda/dictionary_pack.h"
 
-
 #include "kernels/cuda/tile_sizes.h"
 #include "kernels/weights.h"
 

@@ -245,9 +245,7 @@ inline float element(u64 operand, int row, int byte) {
 }
 
 template <int kColumns>
-struct RegisterProduct {
-  static void add(float (&)[kColumns / 2], const u32 (&)[4], u64, int) { std::abort(); }  // of elements of 32 bits
-};
+struct RegisterProduct;  // of elements of 32 bits
 template <int kColumns>
 struct Product {
   static void add(float (&d)[kColumns / 2], u64 a, u64 b, int accumulate) {

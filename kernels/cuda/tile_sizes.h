@@ -15,6 +15,11 @@ namespace lcnn::cuda {
 
 inline int divide_up(std::int64_t value, std::int64_t by) { return static_cast<int>((value + by - 1) / by); }
 
+inline int round_up(std::int64_t value, int to) { return divide_up(value, to) * to; }
+
+// Channels of the 128 bytes that a tiled copy takes of a pixel.
+inline int slice_channels(Precision precision) { return 128 / static_cast<int>(element_bytes(precision)); }
+
 // Channels that one step of the matrix units multiplies.
 inline int step_channels(Precision precision) { return element_bytes(precision) == 2 ? 16 : 8; }
 

@@ -10,6 +10,7 @@
 #include "kernels/cuda/device_sources.h"
 #include "kernels/cuda/dictionary_pack.h"
 #include "kernels/cuda/source_parts.h"
+#include "kernels/cuda/swizzled_rows.h"
 #include "kernels/cuda/wgmma_product.h"
 #include "kernels/weights.h"
 
@@ -22,9 +23,7 @@ constexpr int kMostPixels = 8;         // of a lane
 constexpr int kMostBox = 256;          // columns, rows or images that a tiled copy takes
 constexpr int kMostOwnEntries = 128;   // of a warpgroup's sums
 
-int round_up(std::int64_t value, int to) { return divide_up(value, to) * to; }
 int terms(Precision precision) { return precision == Precision::fp32 ? 2 : 1; }
-int slice_channels(Precision precision) { return 128 / static_cast<int>(element_bytes(precision)); }
 int product_tiles(const WgmmaGatherLayout& layout) { return divide_up(layout.positions, 64); }
 int item_channels(Precision precision) { return 32 / static_cast<int>(element_bytes(precision)); }  // of which a warp stores 32 bytes
 
@@ -218,7 +217,7 @@ std::vector<std::uint32_t> wgmma_gather_records(const Conv2dProblem& stage, cons
 
 std::vector<std::uint32_t> wgmma_gather_dictionary(const LookupProblem& problem, std::span<const float> dictionary, Precision precision, int entries,
                                                    int cluster) {
-  const auto bytes = static_cast<int>(element_bytes(precision)), channels = static_cast<int>(problem.conv.in_channels);
+  const auto channels = static_cast<int>(problem.conv.in_channels);
   const int slice = slice_channels(precision), slices = divide_up(channels, slice), own_entries = entries / cluster;
   std::vector<std::uint32_t> packed(static_cast<std::size_t>(slices) * terms(precision) * entries * 32);
   for (int entry = 0; entry < static_cast<int>(problem.dictionary_size); ++entry) {
@@ -226,12 +225,11 @@ std::vector<std::uint32_t> wgmma_gather_dictionary(const LookupProblem& problem,
       const int within = channel % slice, row = entry % own_entries;
       // Step within / 2 % 4 of a thread's eight channels, of which it holds two at a step, four inner indices apart.
       const int place = precision == Precision::fp32 ? within / 2 % 4 * 8 + within / 8 + within % 2 * 4 : within;
-      const int byte = place * bytes, swizzled = (byte / 16 ^ row % 8) * 16 + byte % 16;
       const float value = dictionary[entry * channels + channel];
       for (int term = 0; term < terms(precision); ++term) {
         const std::size_t at = ((static_cast<std::size_t>(entry / own_entries) * slices + channel / slice) * terms(precision) + term) * own_entries + row;
         const float stored = precision != Precision::fp32 ? value : term == 0 ? tf32_of(value) : tf32_of(value - tf32_of(value));
-        packed[at * 32 + swizzled / 4] |= (bytes == 2 ? bits_of(precision, stored) : std::bit_cast<std::uint32_t>(stored)) << swizzled % 4 * 8;
+        put_swizzled(packed, at, place, precision, stored);
       }
     }
   }

@@ -38,7 +38,7 @@ struct WgmmaGatherLayout {
   int row_tiles, tiles;               // of an image, and all
   int threads;
 
-  // Of any weights: as if each block had its share of `lookups`, all of one channel added at once.
+  // Of any weights with so many lookups in a block, added one by one.
   WgmmaGatherLayout(const LookupProblem& problem, Precision precision, const WgmmaGatherTile& tile, std::int64_t lookups);
   // Of these.
   WgmmaGatherLayout(const LookupProblem& problem, Precision precision, const WgmmaGatherTile& tile, const LookupTable& lookups);

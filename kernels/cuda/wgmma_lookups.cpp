@@ -9,6 +9,7 @@
 #include <tuple>
 #include <utility>
 
+#include "kernels/cuda/swizzled_rows.h"
 #include "kernels/cuda/tile_sizes.h"
 #include "kernels/weights.h"
 
@@ -30,10 +31,6 @@ struct Step {
 using Steps = std::map<std::tuple<int, int, int>, Step>;  // by tap, block of entries, and how many steps of these are in front
 
 constexpr std::uint32_t kNoEntries = 0x44444444;  // metadata of pairs of the first two entries
-
-std::uint32_t word_of(Precision precision, float value) {
-  return element_bytes(precision) == 2 ? bits_of(precision, value) : std::bit_cast<std::uint32_t>(round_to(precision, value));
-}
 
 // One lookup of a channel: the entry within its block, and the coefficient.
 struct Lookup {
@@ -247,15 +244,12 @@ std::vector<int> wgmma_order(const LookupTable& lookups, Precision precision) {
 
 std::vector<std::uint32_t> wgmma_dictionary(const LookupProblem& problem, std::span<const float> dictionary, std::span<const int> order,
                                             Precision precision) {
-  const auto bytes = static_cast<int>(element_bytes(precision)), channels = static_cast<int>(problem.conv.in_channels);
-  const int slice_channels = 128 / bytes, slices = divide_up(channels, slice_channels), entries = wgmma_entries(problem);
+  const auto channels = static_cast<int>(problem.conv.in_channels);
+  const int slice = slice_channels(precision), slices = divide_up(channels, slice), entries = wgmma_entries(problem);
   std::vector<std::uint32_t> packed(static_cast<std::size_t>(slices) * entries * 32);
   for (int entry = 0; entry < static_cast<int>(problem.dictionary_size); ++entry) {
-    const int row = order[entry];
     for (int channel = 0; channel < channels; ++channel) {
-      const int byte = channel % slice_channels * bytes, swizzled = (byte / 16 ^ row % 8) * 16 + byte % 16;
-      std::uint32_t& word = packed[(static_cast<std::size_t>(channel / slice_channels) * entries + row) * 32 + swizzled / 4];
-      word |= word_of(precision, dictionary[entry * channels + channel]) << swizzled % 4 * 8;
+      put_swizzled(packed, static_cast<std::size_t>(channel / slice) * entries + order[entry], channel % slice, precision, dictionary[entry * channels + channel]);
     }
   }
   return packed;

@@ -22,10 +22,6 @@ constexpr int kMostBox = 256;       // positions or rows that a tiled copy takes
 constexpr int kMostProduct = 256;   // columns of a warpgroup's product
 constexpr int kMostSums = 128;      // of a thread
 
-int round_up(std::int64_t value, int to) { return divide_up(value, to) * to; }
-
-int slice_channels(Precision precision) { return 128 / static_cast<int>(element_bytes(precision)); }
-
 // Steps of P that a block of channels is expected to have: every tap of all entries, and those that a third lookup among four
 // entries of sparse P adds where wgmma_order() finds none without, which is for about kSpread of each 16 entries' (counted on
 // random lookups).
