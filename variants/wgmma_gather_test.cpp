@@ -1,4 +1,5 @@
-// wgmma_gather with tiles of every kind: one image or several, strips of rows, clusters of every size, one tile a cluster or many.
+// wgmma_gather with tiles of every kind: one image or several, strips of rows, clusters of every size, one tile a cluster or many, lookups as data and as
+// code.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -19,18 +20,23 @@ class WgmmaGather : public testing::TestWithParam<Precision> {};
 
 TEST_P(WgmmaGather, MatchesTheFloat64ReferenceWithTilesOfEveryKind) {
   std::set<int> clusters;
+  std::set<bool> baked;
   check_tiles(wgmma_gather, GetParam(), 16, [&](const VectorForm& form, const LookupProblem& problem, const DeviceLimits& limits) {
     std::vector<WgmmaGatherTile> tiles = wgmma_gather_tiles(form.problem, GetParam(), form.weights.lookups.lookups(), limits.shared_bytes, limits.multiprocessors);
-    std::set<std::tuple<int, bool, int>> kinds;
+    std::set<std::tuple<int, bool, int, bool>> kinds;
     std::erase_if(tiles, [&](const WgmmaGatherTile& tile) {
-      return !kinds.insert({std::min(tile.images, 2), tile.rows < problem.conv.out_height(), tile.cluster}).second;
+      return !kinds.insert({std::min(tile.images, 2), tile.rows < problem.conv.out_height(), tile.cluster, tile.baked_channels > 0}).second;
     });
-    for (const WgmmaGatherTile& tile : tiles) clusters.insert(tile.cluster);
+    for (const WgmmaGatherTile& tile : tiles) {
+      clusters.insert(tile.cluster);
+      baked.insert(tile.baked_channels > 0);
+    }
     return tiles;
   });
   if (HasFatalFailure() || IsSkipped()) return;
   if (std::getenv("LCNN_TEST_PROBLEMS") == nullptr) {
     EXPECT_TRUE(std::ranges::includes(clusters, std::set{1, 2, 4})) << clusters.size() << " sizes of clusters";
+    EXPECT_EQ(baked.size(), 2u);
   }
 }
 

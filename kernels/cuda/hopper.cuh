@@ -6,6 +6,13 @@ namespace lcnn_device {
 using u32 = unsigned;
 using u64 = unsigned long long;
 
+// condition ? first : second by selecting: the compiler may make branches of the operator, and stores of parts of a sector with them.
+__device__ __forceinline__ u32 choose(bool condition, u32 first, u32 second) {
+  u32 chosen;
+  asm("{\n.reg .pred condition;\nsetp.ne.u32 condition, %3, 0;\nselp.b32 %0, %1, %2, condition;\n}" : "=r"(chosen) : "r"(first), "r"(second), "r"(static_cast<u32>(condition)));
+  return chosen;
+}
+
 __device__ __forceinline__ u32 shared_address(const void* pointer) { return static_cast<u32>(__cvta_generic_to_shared(pointer)); }
 
 __device__ __forceinline__ void init_barrier(u32 barrier, int arrivals) {

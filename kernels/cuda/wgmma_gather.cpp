@@ -5,7 +5,8 @@
 // Idea:    a product with dense P does as many multiplications as P has places, of which one in 16 to 128 is a lookup. At 4
 //          bytes the matrix units no longer make up for that: a lookup gathered by lanes side by side is one load from shared memory for 32
 //          positions. S of the next tile is formed meanwhile. Where tiles are few, a cluster of blocks shares the work of each.
-// Bound:   loads from shared memory, one a lookup and position; bytes where dictionaries are small.
+//          As code, lookups of 32 to 128 channels share each value of S that is loaded.
+// Bound:   loads from shared memory, one a lookup and position, or the rate at which code is fetched; bytes where dictionaries are small.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -40,9 +41,10 @@ class WgmmaGather final : public PreparedConvolution {
   std::string choice() const override {
     const WgmmaGatherTile& tile = tiles_[chosen_.kernel.candidate];
     const WgmmaGatherLayout& layout = chosen_.tile.layout;
-    return fmt::format("{} images x {} rows a cluster of {} blocks, {} warpgroups form S, {} warps look up {} positions at once, "
+    return fmt::format("{} images x {} rows a cluster of {} blocks, {} warpgroups form S, {} warps look up {} positions at once{}, "
                        "{} stages, {} registers, {} KiB shared, {}",
-                       tile.images, tile.rows, tile.cluster, tile.form_groups, tile.gather_warps, layout.pixels * 32, tile.stages,
+                       tile.images, tile.rows, tile.cluster, tile.form_groups, tile.gather_warps, layout.pixels * 32,
+                       tile.baked_channels > 0 ? fmt::format(" by code for {} channels", tile.baked_channels) : "", tile.stages,
                        chosen_.kernel.kernel.registers(), layout.shared_bytes(tile) / 1024, chosen_.kernel.how);
   }
 
@@ -99,7 +101,7 @@ class WgmmaGather final : public PreparedConvolution {
         {.variant = "wgmma_gather", .problem = problem_, .precision = precision_, .lookups = form.weights.lookups.lookups(),
          .kernel_name = "wgmma_gather", .candidates = tiles_.size(),
          .tile = [&](std::size_t candidate) { return tile_name(tiles_[candidate]); },
-         .source = [&](std::size_t candidate) { return wgmma_gather_source(problem_, precision_, tiles_[candidate], layout_of(tiles_[candidate])); },
+         .source = [&](std::size_t candidate) { return wgmma_gather_source(problem_, form.weights.lookups, precision_, tiles_[candidate], layout_of(tiles_[candidate])); },
          .shared_bytes = [&](std::size_t candidate) { return layout_of(tiles_[candidate]).shared_bytes(tiles_[candidate]); },
          .run = [&](std::size_t candidate, const NvrtcKernel& kernel, const void* x, void* y,
                     void* stream) {

@@ -17,7 +17,7 @@ namespace {
 std::vector<float> emulated(const VectorForm& form, const std::vector<float>& input, const WgmmaGatherTile& tile, int blocks) {
   const auto& [problem, weights] = form;
   const WgmmaGatherLayout layout(problem, Precision::fp16, tile, weights.lookups);
-  return EmulatedKernel(wgmma_gather_source(problem, Precision::fp16, tile, layout), "// The fused kernel whose dictionary stage is",
+  return EmulatedKernel(wgmma_gather_source(problem, weights.lookups, Precision::fp16, tile, layout), "// The fused kernel whose dictionary stage is",
                         "wgmma_gather(input_map, dictionary.data(), records.data(), reinterpret_cast<Element*>(y.data()))", tile.form_groups * 128)
       .run(problem.conv, input, wgmma_gather_dictionary(problem, weights.dictionary, Precision::fp16, layout.entries, tile.cluster),
            wgmma_gather_records(problem.lookup_stage(), weights.lookups, weights.bias, tile, layout),
@@ -45,6 +45,9 @@ TEST(WgmmaGatherEmulation, MatchesTheFloat64ReferenceAndItsBarriersHold) {
   // Strips of rows, the last one shorter; more warps than there is work for; channels that do not fill what a warp stores twice.
   check(problem(2, 24, 11, 16, {5, 3}, {2, 2}, 9), {.rows = 4, .position_blocks = 2, .form_groups = 1, .gather_warps = 8, .stages = 2}, 2);
   check(problem(1, 136, 5, 64, {1, 1}, {0, 0}, 64), {.rows = 3, .position_blocks = 1, .form_groups = 1, .gather_warps = 4, .stages = 4}, 1);
+  // Lookups as code: groups that divide the channels and that do not, images and strips.
+  check(problem(3, 72, 7, 96, {3, 3}, {1, 1}, 20), {.images = 2, .rows = 7, .form_groups = 2, .gather_warps = 4, .stages = 2, .baked_channels = 64}, 1);
+  check(problem(2, 24, 11, 48, {5, 3}, {2, 2}, 9), {.rows = 4, .form_groups = 1, .gather_warps = 8, .stages = 2, .baked_channels = 32}, 2);
 }
 
 }  // namespace

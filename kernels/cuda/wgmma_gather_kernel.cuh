@@ -8,8 +8,8 @@
 //          lookups come once.
 // Compute: warpgroups form S, in registers while the tile in front is still looked up. Strict fp32 takes X from shared memory
 //          as two tf32 terms, D has two of its own, and three products are summed a slice at a time; the rest is as in dictionary_tile.cuh.
-//          The other warps have 32 bytes of output channels x PIXELS * 32 positions each, lanes side by side: a lookup is
-//          one address and coefficient for the warp.
+//          The other warps have ITEM_CHANNELS output channels x PIXELS * 32 positions each, lanes side by side; behind this text
+//          follows wgmma_listed_lookups.cuh or wgmma_baked_lookups.cuh.
 // Store:   32 bytes of a position by two lanes, straight to memory: parts of them would be written one by one.
 using namespace lcnn_device;
 
@@ -27,8 +27,8 @@ constexpr int kPositions = IMAGES * IMAGE_ROWS * PITCH;                         
 constexpr int kFormTiles = (kPositions + 63) / 64, kOwnTiles = (kFormTiles + FORM_GROUPS - 1) / FORM_GROUPS;  // of 64 positions; of a warpgroup
 constexpr int kInputBytes = (kPositions + 7) / 8 * 1024, kTermBytes = kOwnEntries * 128;
 constexpr int kStageBytes = kInputBytes + Math::kTerms * kTermBytes;
-constexpr int kChannels = 8, kRounds = 4 / ELEMENT_BYTES;  // that a warp sums at once, and how often before it stores
-constexpr int kItemChannels = kChannels * kRounds, kItems = BLOCK_CHANNELS / kItemChannels * POSITION_BLOCKS;
+constexpr int kItems = (BLOCK_CHANNELS + ITEM_CHANNELS - 1) / ITEM_CHANNELS * POSITION_BLOCKS;
+constexpr int kStoredChannels = 32 / ELEMENT_BYTES;  // that a lane stores at once
 constexpr int kImageElements = OUT_HEIGHT * OUT_WIDTH * OUT_CHANNELS, kLookedUp = POSITION_BLOCKS * PIXELS * 32;  // positions
 
 using Pair = decltype(Math::store_pair(0, 0));  // of neighbouring channels
@@ -74,12 +74,13 @@ __device__ __forceinline__ void copy_slice(const Shared& shared, int number, int
 // words of 16 bytes of a row hold a thread's.
 struct Floats {
   float4 words[2][2];
-  __device__ __forceinline__ void load(const char* rows) {
+  // `last` is the last row of X; behind it it is repeated.
+  __device__ __forceinline__ void load(const char* rows, int last) {
     const int lane = threadIdx.x % 32, row = threadIdx.x / 32 % 4 * 16 + lane / 4;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
 #pragma unroll
-      for (int word = 0; word < 2; ++word) words[half][word] = *reinterpret_cast<const float4*>(rows + (row + half * 8) * 128 + ((lane % 4 * 2 + word) ^ lane / 4) * 16);
+      for (int word = 0; word < 2; ++word) words[half][word] = *reinterpret_cast<const float4*>(rows + min(row + half * 8, last) * 128 + ((lane % 4 * 2 + word) ^ lane / 4) * 16);
     }
   }
   // As two tf32 terms each, in the order of four products' registers: rounded to the nearest, and the rest.
@@ -108,7 +109,8 @@ __device__ __forceinline__ int form_tile(int group, int i) { return min(group + 
 template <int kColumns>
 __device__ __forceinline__ void add_slice_in_terms(float (&sums)[kOwnTiles][kColumns / 2], const char* input, u32 dictionary, int group, int slice) {
   Floats next;
-  next.load(input + form_tile(group, 0) * 8192);
+  const auto load = [&](int tile) { next.load(input + tile * 8192, kPositions - 1 - tile * 64); };
+  load(form_tile(group, 0));
 #pragma unroll
   for (int i = 0; i < kOwnTiles; ++i) {
     u32 high[4][4], low[4][4];
@@ -123,7 +125,7 @@ __device__ __forceinline__ void add_slice_in_terms(float (&sums)[kOwnTiles][kCol
       RegisterProduct<kColumns>::add(partial, high[step], high_operand, 1);
     }
     commit_products();
-    if (i + 1 < kOwnTiles) next.load(input + form_tile(group, i + 1) * 8192);
+    if (i + 1 < kOwnTiles) load(form_tile(group, i + 1));
     wait_products<0>();
 #pragma unroll
     for (int j = 0; j < kColumns / 2; ++j) sums[i][j] = slice == 0 ? partial[j] : sums[i][j] + partial[j];
@@ -170,7 +172,9 @@ __device__ __forceinline__ void store_entries(const float (&sums)[kOwnEntries / 
 
 // This block's entries to the others, and S announced here; by all that form S.
 __device__ __forceinline__ void announce_entries(const Shared& shared) {
-  if constexpr (CLUSTER > 1) publish_to_async_units();
+  arrive(shared.formed());
+  if constexpr (CLUSTER == 1) return;
+  publish_to_async_units();
   meet<kFormWarps * 32>(1);
   if (threadIdx.x != 0) return;
   const u32 own = shared.entries + block_of_cluster() * kOwnBytes;
@@ -218,15 +222,17 @@ __device__ __forceinline__ void form_entries(const Shared& shared, int first, in
 // 32 bytes of a position of each lane, to where lanes 2i and 2i + 1 have them; nowhere from `limit` on. The two store those of each.
 __device__ __forceinline__ void store_words(char* to, const uint2& offsets, u32 limit, const u32 (&words)[8]) {
   const bool odd = threadIdx.x % 2 != 0;
-  u32 other[4];
+  u32 own[4], other[4], first[4], second[4];
 #pragma unroll
-  for (int i = 0; i < 4; ++i) other[i] = __shfl_xor_sync(~0u, odd ? words[i] : words[4 + i], 1);
-  if (offsets.x < limit) {
-    reinterpret_cast<uint4*>(to + offsets.x)[odd] = odd ? make_uint4(other[0], other[1], other[2], other[3]) : make_uint4(words[0], words[1], words[2], words[3]);
+  for (int i = 0; i < 4; ++i) {
+    own[i] = choose(odd, words[4 + i], words[i]);
+    other[i] = __shfl_xor_sync(~0u, choose(odd, words[i], words[4 + i]), 1);
+    first[i] = choose(odd, other[i], own[i]);
+    second[i] = choose(odd, own[i], other[i]);
   }
-  if (offsets.y < limit) {
-    reinterpret_cast<uint4*>(to + offsets.y)[odd] = odd ? make_uint4(words[4], words[5], words[6], words[7]) : make_uint4(other[0], other[1], other[2], other[3]);
-  }
+  const u32 half = odd ? 16 : 0;
+  if (offsets.x < limit) *reinterpret_cast<uint4*>(to + (offsets.x + half)) = make_uint4(first[0], first[1], first[2], first[3]);
+  if (offsets.y < limit) *reinterpret_cast<uint4*>(to + (offsets.y + half)) = make_uint4(second[0], second[1], second[2], second[3]);
 }
 
 // Where a tile's positions lie in y, in bytes from the tile's first; none has all bits set.
@@ -236,54 +242,24 @@ __device__ __forceinline__ u32 output_offset(int position) {
   return (image * kImageElements + (row * OUT_WIDTH + column) * OUT_CHANNELS) * ELEMENT_BYTES;
 }
 
-// sums of kChannels channels from `channel` of the block on, at PIXELS positions 32 apart from `pixel` on. The next lookups are
-// read while those at hand are added; behind a channel's last lies the next one's first.
-__device__ __forceinline__ void add_lookups(const char* pixel, const Record& record, int channel, float (&sums)[kChannels][PIXELS]) {
-  const uint2* lookup = record.lookups() + record.first(channel);
-  uint2 next[LOOKUPS_AT_ONCE];
-  const uint2* ends[kChannels];
-#pragma unroll
-  for (int i = 0; i < LOOKUPS_AT_ONCE; ++i) next[i] = lookup[i];
-#pragma unroll
-  for (int k = 0; k < kChannels; ++k) ends[k] = record.lookups() + record.first(channel + k + 1);
-#pragma unroll
-  for (int k = 0; k < kChannels; ++k) {
-    const float bias = record.bias(channel + k);
-#pragma unroll
-    for (int p = 0; p < PIXELS; ++p) sums[k][p] = bias;
-#pragma unroll 1
-    while (lookup < ends[k]) {
-      float values[LOOKUPS_AT_ONCE][PIXELS], coefficients[LOOKUPS_AT_ONCE];
-      lookup += LOOKUPS_AT_ONCE;
-#pragma unroll
-      for (int i = 0; i < LOOKUPS_AT_ONCE; ++i) {
-        coefficients[i] = __uint_as_float(next[i].y);
-#pragma unroll
-        for (int p = 0; p < PIXELS; ++p) values[i][p] = *reinterpret_cast<const float*>(pixel + next[i].x + p * 128);
-        next[i] = lookup[i];
-      }
-#pragma unroll
-      for (int i = 0; i < LOOKUPS_AT_ONCE; ++i) {
-#pragma unroll
-        for (int p = 0; p < PIXELS; ++p) sums[k][p] = fmaf(coefficients[i], values[i][p], sums[k][p]);
-      }
-    }
-  }
-}
+// By a warp: channels [item / POSITION_BLOCKS * ITEM_CHANNELS, + ITEM_CHANNELS) of the block's, fewer at the end of y, at the
+// item % POSITION_BLOCKS'th PIXELS * 32 positions of a tile. `to` is the block's first channel at the tile's first position, `limit` as in
+// store_words().
+__device__ __forceinline__ void look_up_item(const char* entries, const Record& record, const uint2* offsets, int item, char* to, u32 limit);
 
 // By a warp: S has been looked up, which every block of the cluster waits for before it forms more.
 __device__ __forceinline__ void announce_looked_up(const Shared& shared) {
-  __syncwarp();
-  if (threadIdx.x % 32 != 0) return;
   if constexpr (CLUSTER == 1) {
     arrive(shared.looked_up());
   } else {
+    __syncwarp();
+    if (threadIdx.x % 32 != 0) return;
     for (int block = 0; block < CLUSTER; ++block) arrive_at(of_block(shared.looked_up(), block));
   }
 }
 
 __device__ __forceinline__ void look_up(const Shared& shared, int first, int step, const char* entries, const Record& record, const uint2* offsets, int warp, Element* y) {
-  const int lane = threadIdx.x % 32, block_channel = block_of_cluster() * BLOCK_CHANNELS;
+  const int block_channel = block_of_cluster() * BLOCK_CHANNELS;
   int formed_parity = 0;
   wait_barrier(shared.lookups(), 0);
 #pragma unroll 1
@@ -296,24 +272,7 @@ __device__ __forceinline__ void look_up(const Shared& shared, int first, int ste
     formed_parity ^= 1;
 #pragma unroll 1
     for (int item = warp; item < kItems; item += GATHER_WARPS) {
-      const int channel = item / POSITION_BLOCKS * kItemChannels, first_position = item % POSITION_BLOCKS * PIXELS * 32 + lane;
-      if (block_channel + channel >= OUT_CHANNELS) break;
-      Pair pairs[PIXELS][32 / sizeof(Pair)];
-#pragma unroll
-      for (int round = 0; round < kRounds; ++round) {
-        float sums[kChannels][PIXELS];
-        add_lookups(entries + first_position * 4, record, channel + round * kChannels, sums);
-#pragma unroll
-        for (int p = 0; p < PIXELS; ++p) {
-#pragma unroll
-          for (int i = 0; i < kChannels / 2; ++i) pairs[p][round * kChannels / 2 + i] = Math::store_pair(sums[2 * i][p], sums[2 * i + 1][p]);
-        }
-      }
-#pragma unroll
-      for (int p = 0; p < PIXELS; ++p) {
-        const uint2 offset = offsets[(first_position + p * 32) / 2];
-        store_words(reinterpret_cast<char*>(y + first_element + block_channel + channel), offset, limit, reinterpret_cast<const u32(&)[8]>(pairs[p]));
-      }
+      look_up_item(entries, record, offsets, item, reinterpret_cast<char*>(y + first_element + block_channel), limit);
     }
     announce_looked_up(shared);
   }
@@ -335,8 +294,8 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
       init_barrier(shared.slice(stage), 1);
       init_barrier(shared.slice_free(stage), kFormWarps);
     }
-    init_barrier(shared.formed(), 1);
-    init_barrier(shared.looked_up(), CLUSTER * GATHER_WARPS);
+    init_barrier(shared.formed(), kFormWarps * 32 + (CLUSTER > 1));
+    init_barrier(shared.looked_up(), CLUSTER == 1 ? GATHER_WARPS * 32 : CLUSTER * GATHER_WARPS);
     init_barrier(shared.lookups(), 1);
     publish_barriers();
     arrive_expecting(shared.lookups(), RECORD_BYTES);

@@ -22,21 +22,28 @@ constexpr int kChannels = 8;           // that a warp sums at once
 constexpr int kMostPixels = 8;         // of a lane
 constexpr int kMostBox = 256;          // columns, rows or images that a tiled copy takes
 constexpr int kMostOwnEntries = 128;   // of a warpgroup's sums
+constexpr int kMostBakedLookups = 8192;  // code beyond that is fetched more slowly than lookups are read
 
 int terms(Precision precision) { return precision == Precision::fp32 ? 2 : 1; }
 int product_tiles(const WgmmaGatherLayout& layout) { return divide_up(layout.positions, 64); }
-int item_channels(Precision precision) { return 32 / static_cast<int>(element_bytes(precision)); }  // of which a warp stores 32 bytes
+int stored_channels(Precision precision) { return 32 / static_cast<int>(element_bytes(precision)); }  // of which a warp stores 32 bytes
 
 // Registers of a thread that forms S, and of one that looks up; besides sums as the compiler was seen to need.
 int registers(Precision precision, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
-  constexpr int kForm = 34, kTerms = 44, kGather = 58;
+  constexpr int kForm = 34, kTerms = 44, kGather = 58, kBaked = 32;
   const int sums = layout.entries / tile.cluster / 2, own_tiles = divide_up(product_tiles(layout), tile.form_groups);
   const int form = own_tiles * sums + kForm + (precision == Precision::fp32 ? sums + kTerms : 0);
+  if (tile.baked_channels > 0) return std::max(form, tile.baked_channels + kBaked);
   return std::max(form, (kChannels + (element_bytes(precision) == 2 ? 2 : 0)) * layout.pixels + kGather);
 }
 
 int lookups_of(const Conv2dProblem& stage, const LookupTable& lookups, std::int64_t channel) {
   return lookups.row_offsets[(channel + 1) * stage.taps()] - lookups.row_offsets[channel * stage.taps()];
+}
+
+// Where S is looked up, in bytes from that of a position.
+int place_of(const Conv2dProblem& stage, const WgmmaGatherLayout& layout, int r, int s, std::int64_t entry) {
+  return (static_cast<int>(entry) * layout.entry_pitch + r * static_cast<int>(stage.dilation[0]) * layout.pitch + s * static_cast<int>(stage.dilation[1])) * 4;
 }
 
 // How many of a channel's lookups a warp adds at once: loads wait for each other only from one such step to the next, but what fills up
@@ -57,13 +64,42 @@ int best_at_once(const Conv2dProblem& stage, const LookupTable& lookups, int pix
   return best;
 }
 
+// What the lookups of a tile of S cost, in cycles: until they are done, and of loads and stores, of which another block's wait.
+struct LookupCost {
+  double time, loads;
+};
+
+constexpr double kStorePosition = 184, kStoreLoad = 29;  // of 32 bytes of 32 positions: of a warp that waits, and of the multiprocessor
+
+LookupCost listed_cost(Precision precision, double channel_lookups, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
+  constexpr double kPadding = 0.97, kStep = 54, kLoad = 1.1;
+  constexpr int kAtOnce = 3;
+  const double loads = stored_channels(precision) * channel_lookups * kPadding * (layout.pixels + 1);
+  const double warp_item = stored_channels(precision) * std::ceil(channel_lookups * kPadding / kAtOnce) * kStep + loads + layout.pixels * kStorePosition;
+  const double item_loads = (loads + layout.pixels * kStoreLoad) * kLoad;
+  const int items = layout.items();
+  return {std::max(divide_up(items, tile.gather_warps) * warp_item, items * item_loads * std::max(1.0, 8.0 / tile.gather_warps)), items * item_loads};
+}
+
+// Code that is fetched from a cache binds, more so the more of it there is.
+LookupCost baked_cost(const LookupProblem& problem, Precision precision, double channel_lookups, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
+  constexpr double kInstruction = 0.39, kCachedKiB = 28, kUncached = 0.0045, kAlone = 3.5;
+  const double values = static_cast<double>(problem.dictionary_size * problem.conv.taps());
+  const double lookups = channel_lookups * std::min(tile.baked_channels, layout.block_channels);
+  const double loads = values * (1 - std::exp(-lookups / values)), instructions = lookups + loads;
+  const int items = layout.items(), rounds = divide_up(items, tile.gather_warps);
+  const double code = instructions * layout.items() / layout.position_blocks / 64;  // KiB
+  const double stored = static_cast<double>(tile.baked_channels) / stored_channels(precision);
+  const double item = instructions * (kInstruction + kUncached * std::max(0.0, code - kCachedKiB)) + stored * kStoreLoad;
+  return {std::max(rounds * (instructions * kAlone + stored * kStorePosition), items * item), items * (loads + stored * kStoreLoad)};
+}
+
 // What a tile is expected to cost, in cycles. Constants are fitted to 350 tiles timed on an H200, of 20 layers and precisions (rms
 // 0.12 of the logarithm, first choice 1.2% behind the best of those timed).
 double cost(const LookupProblem& problem, Precision precision, std::int64_t lookups, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout, int shared_limit,
             int multiprocessors) {
   constexpr double kBegin = 7160, kLatency = 2840, kRefill = 236, kFill = 26, kExchange = 1575, kOverlap = 1.32;
   constexpr double kProducts = 196, kTermsLoad = 329, kNarrowest = 8, kSplit = 258;            // of S, 64 positions and a slice
-  constexpr double kPadding = 0.97, kStep = 54, kStorePosition = 184, kLoad = 1.1, kStoreLoad = 29;  // of lookups
   constexpr double kClusters = 0.86;  // groups of processors are no multiple of clusters of more than two blocks
   const Conv2dProblem& conv = problem.conv;
   const int own_entries = layout.entries / tile.cluster, slices = divide_up(conv.in_channels, slice_channels(precision)), tiles64 = product_tiles(layout);
@@ -81,14 +117,10 @@ double cost(const LookupProblem& problem, Precision precision, std::int64_t look
   const double all_products = slices * tiles64 * product, stored = layout.positions * own_entries / 8.0 / tile.form_groups / 4;
   const double exchanged = tile.cluster > 1 ? kExchange : 0;
 
-  const double channel_lookups = static_cast<double>(lookups) / static_cast<double>(conv.out_channels) * kPadding;
-  constexpr int kAtOnce = 3;
-  const int items = layout.block_channels / item_channels(precision) * tile.position_blocks;
-  const double loads = item_channels(precision) * channel_lookups * (layout.pixels + 1);
-  const double warp_item = item_channels(precision) * std::ceil(channel_lookups / kAtOnce) * kStep + loads + layout.pixels * kStorePosition;
-  const double item_loads = (loads + layout.pixels * kStoreLoad) * kLoad;
-  const double look_up = std::max(divide_up(items, tile.gather_warps) * warp_item, items * item_loads * std::max(1.0, 8.0 / tile.gather_warps));
-  const double all_loads = items * item_loads + (precision == Precision::fp32 ? slices * tiles64 * kSplit : 0);
+  const double channel_lookups = static_cast<double>(lookups) / static_cast<double>(conv.out_channels);
+  const auto [look_up, lookup_loads] =
+      tile.baked_channels > 0 ? baked_cost(problem, precision, channel_lookups, tile, layout) : listed_cost(precision, channel_lookups, tile, layout);
+  const double all_loads = lookup_loads + (precision == Precision::fp32 ? slices * tiles64 * kSplit : 0);
 
   const double first = kLatency + std::max(copied, form) + stored + exchanged + look_up;
   const double following = kOverlap * std::max({sharing * bytes / kFill, copied, sharing * all_products, form + stored + exchanged, look_up + stored + exchanged, sharing * all_loads});
@@ -98,8 +130,8 @@ double cost(const LookupProblem& problem, Precision precision, std::int64_t look
 }  // namespace
 
 std::string tile_name(const WgmmaGatherTile& tile) {
-  return fmt::format("{}i{}r{}c{}b{}f{}w{}s", tile.images, tile.rows, tile.cluster, tile.position_blocks, tile.form_groups,
-                     tile.gather_warps, tile.stages);
+  return fmt::format("{}i{}r{}c{}b{}f{}w{}s{}k", tile.images, tile.rows, tile.cluster, tile.position_blocks, tile.form_groups,
+                     tile.gather_warps, tile.stages, tile.baked_channels);
 }
 
 WgmmaGatherLayout::WgmmaGatherLayout(const LookupProblem& problem, Precision precision, const WgmmaGatherTile& tile, std::int64_t lookups) {
@@ -116,13 +148,16 @@ WgmmaGatherLayout::WgmmaGatherLayout(const LookupProblem& problem, Precision pre
   entries = round_up(problem.dictionary_size, 8 * tile.cluster);
   entry_pitch = round_up(positions + behind - 4, 8) + 4;  // neighbours two entries apart are 8 banks apart
   const int looked_up = ((tile.images - 1) * image_rows + std::min(tile.rows, out_h) - 1) * pitch + out_w;
-  pixels = divide_up(looked_up, 32 * tile.position_blocks);
-  const int read = pixels * 32 * tile.position_blocks + far_rows * pitch + far_columns;
-  block_channels = round_up(divide_up(conv.out_channels, tile.cluster), item_channels(precision));
+  const bool baked = tile.baked_channels > 0;
+  position_blocks = baked ? divide_up(looked_up, 32) : tile.position_blocks;
+  pixels = divide_up(looked_up, 32 * position_blocks);
+  const int read = pixels * 32 * position_blocks + far_rows * pitch + far_columns;
+  block_channels = round_up(divide_up(conv.out_channels, tile.cluster), stored_channels(precision));
   stage_bytes = (round_up(positions, 8) + terms(precision) * entries / tile.cluster) * 128;
   entry_bytes = round_up(((entries - 1) * entry_pitch + std::max(entry_pitch, read)) * 4, 16);
-  lookups_at_once = 1;
-  record_bytes = round_up(lookups_byte() + lookups * 8, 16);
+  item_channels = baked ? tile.baked_channels : stored_channels(precision);
+  lookups_at_once = baked ? 0 : 1;
+  record_bytes = baked ? round_up(block_channels, item_channels) * 4 : round_up(lookups_byte() + lookups * 8, 16);
   row_tiles = divide_up(out_h, tile.rows);
   tiles = row_tiles * divide_up(conv.batch, tile.images);
   threads = (tile.form_groups * 4 + tile.gather_warps) * 32;
@@ -130,6 +165,7 @@ WgmmaGatherLayout::WgmmaGatherLayout(const LookupProblem& problem, Precision pre
 
 WgmmaGatherLayout::WgmmaGatherLayout(const LookupProblem& problem, Precision precision, const WgmmaGatherTile& tile, const LookupTable& lookups)
     : WgmmaGatherLayout(problem, precision, tile, 0) {
+  if (tile.baked_channels > 0) return;
   const Conv2dProblem stage = problem.lookup_stage();
   lookups_at_once = best_at_once(stage, lookups, pixels);
   int most = 0;
@@ -160,12 +196,19 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
   };
   const auto consider_ways = [&](WgmmaGatherTile tile) {
     for (tile.cluster = 1; tile.cluster <= 8; tile.cluster *= 2) {
-      if (conv.out_channels <= item_channels(precision) * (tile.cluster - 1) || problem.dictionary_size <= 8 * (tile.cluster - 1)) break;
-      for (tile.position_blocks = 1; tile.position_blocks <= 4; ++tile.position_blocks) {
-        for (tile.form_groups = 1; tile.form_groups <= 4; ++tile.form_groups) {
-          for (const int warps : {4, 8, 12, 16}) {
-            tile.gather_warps = warps;
-            for (tile.stages = 2; tile.stages <= 4; ++tile.stages) consider(tile);
+      if (conv.out_channels <= stored_channels(precision) * (tile.cluster - 1) || problem.dictionary_size <= 8 * (tile.cluster - 1)) break;
+      for (tile.form_groups = 1; tile.form_groups <= 4; ++tile.form_groups) {
+        for (const int warps : {4, 8, 12, 16}) {
+          tile.gather_warps = warps;
+          for (tile.stages = 2; tile.stages <= 4; ++tile.stages) {
+            tile.baked_channels = 0;
+            for (tile.position_blocks = 1; tile.position_blocks <= 4; ++tile.position_blocks) consider(tile);
+            tile.position_blocks = 1;
+            if (lookups > kMostBakedLookups) continue;
+            for (const int channels : {32, 64, 96, 128}) {
+              tile.baked_channels = channels;
+              if (channels < 2 * divide_up(conv.out_channels, tile.cluster)) consider(tile);
+            }
           }
         }
       }
@@ -181,9 +224,9 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
   }
   // Only the best few that differ in how they divide the same work.
   constexpr int kMostAlike = 2;
-  std::map<std::tuple<int, int, int, int, int>, int> alike;
+  std::map<std::tuple<int, int, int, int, int, int>, int> alike;
   std::vector<WgmmaGatherTile> tiles = cheapest_tiles(std::move(costs));
-  std::erase_if(tiles, [&](const WgmmaGatherTile& tile) { return ++alike[{tile.images, tile.rows, tile.cluster, tile.form_groups, tile.gather_warps}] > kMostAlike; });
+  std::erase_if(tiles, [&](const WgmmaGatherTile& tile) { return ++alike[{tile.images, tile.rows, tile.cluster, tile.form_groups, tile.gather_warps, tile.baked_channels}] > kMostAlike; });
   tiles.resize(std::min(tiles.size(), kMostTiles));
   return tiles;
 }
@@ -197,20 +240,20 @@ std::vector<std::uint32_t> wgmma_gather_records(const Conv2dProblem& stage, cons
     std::uint32_t *first = record + layout.block_channels, *to = record + layout.lookups_byte() / 4, count = 0;
     for (int k = 0; k < layout.block_channels; ++k) {
       const int channel = block * layout.block_channels + k;
-      first[k] = count;
+      if (tile.baked_channels == 0) first[k] = count;
       if (channel >= stage.out_channels) continue;
       record[k] = bias.empty() ? 0 : std::bit_cast<std::uint32_t>(bias[channel]);
+      if (tile.baked_channels > 0) continue;
       for (int tap = 0; tap < taps; ++tap) {
         const int row = channel * taps + tap;
         for (std::int32_t i = lookups.row_offsets[row]; i < lookups.row_offsets[row + 1]; ++i, ++count) {
-          const auto r = static_cast<int>(tap / kernel_w * stage.dilation[0]), s = static_cast<int>(tap % kernel_w * stage.dilation[1]);
-          *to++ = static_cast<std::uint32_t>((static_cast<int>(lookups.indices[i]) * layout.entry_pitch + r * layout.pitch + s) * 4);
+          *to++ = static_cast<std::uint32_t>(place_of(stage, layout, tap / kernel_w, tap % kernel_w, lookups.indices[i]));
           *to++ = std::bit_cast<std::uint32_t>(lookups.coefficients[i]);
         }
       }
       for (; count % layout.lookups_at_once != 0; ++count, to += 2) to[0] = to[-2];  // the coefficient is 0
     }
-    first[layout.block_channels] = count;
+    if (tile.baked_channels == 0) first[layout.block_channels] = count;
   }
   return records;
 }
@@ -236,12 +279,45 @@ std::vector<std::uint32_t> wgmma_gather_dictionary(const LookupProblem& problem,
   return packed;
 }
 
-std::string wgmma_gather_source(const LookupProblem& problem, Precision precision, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
+namespace {
+
+// add_lookups() of wgmma_baked_lookups.cuh: straight-line code for each group of channels.
+void write_baked_lookups(SourceOut out, const Conv2dProblem& stage, const LookupTable& lookups, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
+  const auto taps = static_cast<int>(stage.taps()), kernel_w = static_cast<int>(stage.kernel[1]);
+  const int groups = layout.items() / layout.position_blocks;  // of a block
+  fmt::format_to(out, "__device__ __forceinline__ void add_lookups(int group, const char* position, float (&sums)[ITEM_CHANNELS]) {{\n  switch (group) {{\n");
+  for (int group = 0; group < tile.cluster * groups; ++group) {
+    const int block_first = group / groups * layout.block_channels, first = block_first + group % groups * tile.baked_channels;
+    const int last = std::min({first + tile.baked_channels, block_first + layout.block_channels, static_cast<int>(stage.out_channels)});
+    std::map<int, std::vector<std::pair<int, float>>> places;  // bytes behind the position in S -> channels and coefficients
+    for (int channel = first; channel < last; ++channel) {
+      for (int tap = 0; tap < taps; ++tap) {
+        const int row = channel * taps + tap;
+        for (std::int32_t i = lookups.row_offsets[row]; i < lookups.row_offsets[row + 1]; ++i) {
+          places[place_of(stage, layout, tap / kernel_w, tap % kernel_w, lookups.indices[i])].emplace_back(channel - first, lookups.coefficients[i]);
+        }
+      }
+    }
+    fmt::format_to(out, "  case {}:\n", group);
+    for (const auto& [place, uses] : places) {
+      fmt::format_to(out, "{{const float s=*reinterpret_cast<const float*>(position+{});", place);
+      for (const auto& [channel, coefficient] : uses) fmt::format_to(out, "sums[{0}]=fmaf({1:a}f,s,sums[{0}]);", channel, coefficient);
+      fmt::format_to(out, "}}\n");
+    }
+    fmt::format_to(out, "  break;\n");
+  }
+  fmt::format_to(out, "  }}\n}}\n");
+}
+
+}  // namespace
+
+std::string wgmma_gather_source(const LookupProblem& problem, const LookupTable& lookups, Precision precision, const WgmmaGatherTile& tile,
+                                const WgmmaGatherLayout& layout) {
   const Conv2dProblem& conv = problem.conv;
   std::string source = std::string(kDictionaryTileSource) + kHopperSource;
   write_constants(SourceOut(source), precision,
                   {{"IMAGES", tile.images}, {"ROWS", tile.rows}, {"CLUSTER", tile.cluster},
-                   {"POSITION_BLOCKS", tile.position_blocks}, {"FORM_GROUPS", tile.form_groups}, {"GATHER_WARPS", tile.gather_warps}, {"STAGES", tile.stages},
+                   {"POSITION_BLOCKS", layout.position_blocks}, {"ITEM_CHANNELS", layout.item_channels}, {"FORM_GROUPS", tile.form_groups}, {"GATHER_WARPS", tile.gather_warps}, {"STAGES", tile.stages},
                    {"PITCH", layout.pitch}, {"IMAGE_ROWS", layout.image_rows}, {"ENTRIES", layout.entries},
                    {"ENTRY_PITCH", layout.entry_pitch}, {"PIXELS", layout.pixels}, {"LOOKUPS_AT_ONCE", layout.lookups_at_once}, {"BLOCK_CHANNELS", layout.block_channels}, {"ENTRY_BYTES", layout.entry_bytes},
                    {"RECORD_BYTES", layout.record_bytes}, {"LOOKUPS_BYTE", layout.lookups_byte()}, {"ROW_TILES", layout.row_tiles}, {"TILES", layout.tiles},
@@ -250,7 +326,11 @@ std::string wgmma_gather_source(const LookupProblem& problem, Precision precisio
                    {"PADDING_W", conv.padding[1]}});
   source += "using lcnn_device::u64, lcnn_device::u32;\ntemplate <int kColumns> struct Product;\ntemplate <int kColumns> struct RegisterProduct;\n";
   write_product(SourceOut(source), precision, layout.entries / tile.cluster, precision == Precision::fp32 ? ProductKind::registers : ProductKind::dense);
-  return source + kWgmmaGatherKernelSource;
+  source += kWgmmaGatherKernelSource;
+  if (tile.baked_channels == 0) return source + kWgmmaListedLookupsSource;
+  source += kWgmmaBakedLookupsSource;
+  write_baked_lookups(SourceOut(source), problem.lookup_stage(), lookups, tile, layout);
+  return source;
 }
 
 }  // namespace lcnn::cuda

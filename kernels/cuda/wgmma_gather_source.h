@@ -16,10 +16,11 @@ struct WgmmaGatherTile {
   int images = 1;        // whole images of a tile where `rows` are all of an image's, else 1
   int rows = 1;          // output rows, full width
   int cluster = 1;       // blocks that form some of S's entries each and look up some of the output channels
-  int position_blocks = 1;  // of a tile, of 32 positions times what a lane sums
+  int position_blocks = 1;  // of a tile, of 32 positions times what a lane sums; with lookups as code a lane sums one, and these follow from it
   int form_groups = 1;   // warpgroups that form S
   int gather_warps = 8;  // that look up
   int stages = 2;        // slices of X and D in shared memory at a time
+  int baked_channels = 0;  // of the output, whose lookups are one piece of code; 0: lookups are data
 
   bool operator==(const WgmmaGatherTile&) const = default;
 };
@@ -32,8 +33,9 @@ struct WgmmaGatherLayout {
   int pitch, image_rows;              // positions between rows; rows of S, of an image where there are several
   int entries, entry_pitch;           // of S in shared memory, and positions between them
   int positions, pixels;              // of S that are formed; of 32 positions that a warp sums at once
-  int block_channels;                 // of the output
-  int lookups_at_once;                // that a warp adds, of a channel; its last are filled up
+  int position_blocks;                // of a tile, of as many
+  int block_channels, item_channels;  // of the output; that a warp takes at once
+  int lookups_at_once;                // that a warp adds, of a channel; its last are filled up. 0 where lookups are code
   int stage_bytes, entry_bytes, record_bytes;
   int row_tiles, tiles;               // of an image, and all
   int threads;
@@ -43,7 +45,8 @@ struct WgmmaGatherLayout {
   // Of these.
   WgmmaGatherLayout(const LookupProblem& problem, Precision precision, const WgmmaGatherTile& tile, const LookupTable& lookups);
 
-  int shared_bytes(const WgmmaGatherTile& tile) const { return tile.stages * stage_bytes + entry_bytes + record_bytes + tile.position_blocks * pixels * 128 + (2 * tile.stages + 3) * 8; }
+  int shared_bytes(const WgmmaGatherTile& tile) const { return tile.stages * stage_bytes + entry_bytes + record_bytes + position_blocks * pixels * 128 + (2 * tile.stages + 3) * 8; }
+  int items() const { return (block_channels + item_channels - 1) / item_channels * position_blocks; }  // of a block's tile
   int lookups_byte() const;  // of a record
   // Registers that a thread can have.
   int most_registers() const { return std::min(255, 65536 / threads / 8 * 8); }
@@ -55,8 +58,8 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
 
 // A record of layout.record_bytes for each block of a cluster: bias[block_channels] as floats, first[block_channels + 1], from
 // lookups_byte() on lookups: the place in bytes from a position of S, and the coefficient; first[k] is channel k's first, each has a multiple of
-// layout.lookups_at_once, and as many more can be read behind the last. `bias` is empty
-// or has a value for each output channel.
+// layout.lookups_at_once, and as many more can be read behind the last. With lookups as code a record is bias[] of all items' channels. `bias` is
+// empty or has a value for each output channel.
 std::vector<std::uint32_t> wgmma_gather_records(const Conv2dProblem& stage, const LookupTable& lookups, std::span<const float> bias,
                                                 const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout);
 
@@ -68,6 +71,8 @@ std::vector<std::uint32_t> wgmma_gather_dictionary(const LookupProblem& problem,
 
 // extern "C" __global__ void wgmma_gather(map of X, D, records, Element* y), a multiple of tile.cluster blocks of layout.threads
 // threads, at most layout.tiles * tile.cluster: y = conv(conv(x, D), P) + bias, channels last, in `precision`; S stays in fp32.
-std::string wgmma_gather_source(const LookupProblem& problem, Precision precision, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout);
+// Where the tile bakes them, the lookups are part of the text.
+std::string wgmma_gather_source(const LookupProblem& problem, const LookupTable& lookups, Precision precision, const WgmmaGatherTile& tile,
+                                const WgmmaGatherLayout& layout);
 
 }  // namespace lcnn::cuda
