@@ -150,6 +150,12 @@ template <int kBytes> struct Word;
 template <> struct Word<4> { using Type = u32; };
 template <> struct Word<8> { using Type = uint2; };
 
+template <int kBytes>
+float load_shared(u32 address) {
+  float value;
+  std::memcpy(&value, memory + address + kBytes, 4);
+  return value;
+}
 inline u32 choose(bool condition, u32 first, u32 second) { return condition ? first : second; }
 inline u32 shared_address(const void* pointer) { return static_cast<u32>(static_cast<const char*>(pointer) - memory); }
 inline void let_next_kernel_begin() {}

@@ -3,7 +3,7 @@
 // side by side take positions of the same channels, so that they share what is fetched of the code.
 
 // Generated: adds the lookups of channels [group * ITEM_CHANNELS, + ITEM_CHANNELS) of the cluster's.
-__device__ __forceinline__ void add_lookups(int group, const char* position, float (&sums)[ITEM_CHANNELS]);
+__device__ __forceinline__ void add_lookups(int group, u32 position, float (&sums)[ITEM_CHANNELS]);
 
 __device__ __forceinline__ void look_up_item(const char* entries, const Record& record, const uint2* offsets, int item, char* to, u32 limit) {
   constexpr int kGroups = kItems / POSITION_BLOCKS;
@@ -12,7 +12,7 @@ __device__ __forceinline__ void look_up_item(const char* entries, const Record& 
   float sums[ITEM_CHANNELS];
 #pragma unroll
   for (int k = 0; k < ITEM_CHANNELS; ++k) sums[k] = record.bias(group * ITEM_CHANNELS + k);
-  add_lookups(block_of_cluster() * kGroups + group, entries + position * 4, sums);
+  add_lookups(block_of_cluster() * kGroups + group, shared_address(entries) + position * 4, sums);
   const uint2 places = offsets[position / 2];
 #pragma unroll
   for (int k = 0; k < ITEM_CHANNELS; k += kStoredChannels) {

@@ -41,9 +41,9 @@ class WgmmaGather final : public PreparedConvolution {
   std::string choice() const override {
     const WgmmaGatherTile& tile = tiles_[chosen_.kernel.candidate];
     const WgmmaGatherLayout& layout = chosen_.tile.layout;
-    return fmt::format("{} images x {} rows a cluster of {} blocks, {} warpgroups form S, {} warps look up {} positions at once{}, "
+    return fmt::format("{} images x {} rows a cluster of {} blocks{}, {} warpgroups form S, {} warps look up {} positions at once{}, "
                        "{} stages, {} registers, {} KiB shared, {}",
-                       tile.images, tile.rows, tile.cluster, tile.form_groups, tile.gather_warps, layout.pixels * 32,
+                       tile.images, tile.rows, tile.cluster, tile.position_parts > 1 ? " that divide positions" : "", tile.form_groups, tile.gather_warps, layout.pixels * 32,
                        tile.baked_channels > 0 ? fmt::format(" by code for {} channels", tile.baked_channels) : "", tile.stages,
                        chosen_.kernel.kernel.registers(), layout.shared_bytes(tile) / 1024, chosen_.kernel.how);
   }
@@ -72,7 +72,7 @@ class WgmmaGather final : public PreparedConvolution {
     const WgmmaGatherTile& tile = tiles_[candidate];
     const WgmmaGatherLayout& layout = prepared.layout;
     CUtensorMap input = tensor_map(x, copied_type(precision_, precision_ == Precision::tf32), {conv.batch, conv.height, conv.width, conv.in_channels},
-                                   layout.pitch, layout.image_rows, tile.images);
+                                   layout.pitch, layout.own_rows, layout.own_images);
     const void *dictionary = prepared.dictionary->as<void>(), *records = prepared.records->as<void>();
     void* arguments[] = {&input, &dictionary, &records, &y};
     kernel.launch(dim3(static_cast<unsigned>(clusters * tile.cluster)), dim3(static_cast<unsigned>(layout.threads)), arguments, /*overlap=*/true, as_stream(stream));
@@ -94,7 +94,7 @@ class WgmmaGather final : public PreparedConvolution {
       const auto on_device = [&](const std::vector<std::uint32_t>& words) {
         return std::make_shared<const Buffer>(upload(std::span<const std::uint32_t>(words), MemoryKind::weights, execution));
       };
-      return {layout, on_device(wgmma_gather_dictionary(problem_, form.weights.dictionary, precision_, layout.entries, tile.cluster)),
+      return {layout, on_device(wgmma_gather_dictionary(problem_, form.weights.dictionary, precision_, layout.own_entries, tile.cluster / tile.position_parts)),
               on_device(wgmma_gather_records(stage, form.weights.lookups, form.weights.bias, tile, layout))};
     });
     KernelChoice choice = choose_kernel(

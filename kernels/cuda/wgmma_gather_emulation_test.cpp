@@ -19,9 +19,9 @@ std::vector<float> emulated(const VectorForm& form, const std::vector<float>& in
   const WgmmaGatherLayout layout(problem, Precision::fp16, tile, weights.lookups);
   return EmulatedKernel(wgmma_gather_source(problem, weights.lookups, Precision::fp16, tile, layout), "// The fused kernel whose dictionary stage is",
                         "wgmma_gather(input_map, dictionary.data(), records.data(), reinterpret_cast<Element*>(y.data()))", tile.form_groups * 128)
-      .run(problem.conv, input, wgmma_gather_dictionary(problem, weights.dictionary, Precision::fp16, layout.entries, tile.cluster),
+      .run(problem.conv, input, wgmma_gather_dictionary(problem, weights.dictionary, Precision::fp16, layout.own_entries, 1),
            wgmma_gather_records(problem.lookup_stage(), weights.lookups, weights.bias, tile, layout),
-           {.columns = layout.pitch, .rows = layout.image_rows, .images = tile.images}, {}, std::min(blocks, layout.tiles));
+           {.columns = layout.pitch, .rows = layout.own_rows, .images = layout.own_images}, {}, std::min(blocks, layout.tiles));
 }
 
 void check(const TestProblem& test, const WgmmaGatherTile& tile, int blocks) {

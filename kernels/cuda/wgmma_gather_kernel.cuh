@@ -3,7 +3,7 @@
 //
 // Problem: a cluster of blocks takes tiles of IMAGES whole images, or of ROWS rows of one, all output channels, one tile after another.
 // Tile:    S of the tile and its halo as [entry][position], in fp32; rows PITCH positions apart, zeros beside the image. Each
-//          block forms some of the entries, which are one piece of memory, and has them copied to the others of the cluster.
+//          block forms some of the entries or of the positions, and has them copied to the others of the cluster.
 // Load:    a thread has X and D copied, in slices of 128 bytes of channels, as soon as the slice in their place has been used; the
 //          lookups come once.
 // Compute: warpgroups form S, in registers while the tile in front is still looked up. Strict fp32 takes X from shared memory
@@ -22,10 +22,11 @@ struct alignas(64) TensorMap {
 
 constexpr int kFormWarps = FORM_GROUPS * 4, kThreads = (kFormWarps + GATHER_WARPS) * 32;
 constexpr int kSliceElements = 128 / ELEMENT_BYTES, kSlices = (IN_CHANNELS + kSliceElements - 1) / kSliceElements;
-constexpr int kOwnEntries = ENTRIES / CLUSTER, kOwnBytes = kOwnEntries * ENTRY_PITCH * 4;  // of S that a block forms
-constexpr int kPositions = IMAGES * IMAGE_ROWS * PITCH;                                    // of S that are formed
-constexpr int kFormTiles = (kPositions + 63) / 64, kOwnTiles = (kFormTiles + FORM_GROUPS - 1) / FORM_GROUPS;  // of 64 positions; of a warpgroup
-constexpr int kInputBytes = (kPositions + 7) / 8 * 1024, kTermBytes = kOwnEntries * 128;
+// What a block forms of S: all positions of some entries, or some positions of all. Of its positions are products of 64 each.
+constexpr int kEntryParts = CLUSTER / POSITION_PARTS, kOwnEntries = ENTRIES / kEntryParts, kOwnPositions = OWN_IMAGES * OWN_ROWS * PITCH;
+constexpr int kPositions = POSITION_PARTS * kOwnPositions;
+constexpr int kFormTiles = (kOwnPositions + 63) / 64, kOwnTiles = (kFormTiles + FORM_GROUPS - 1) / FORM_GROUPS;  // of a block; of a warpgroup
+constexpr int kInputBytes = (kOwnPositions + 7) / 8 * 1024, kTermBytes = kOwnEntries * 128;
 constexpr int kStageBytes = kInputBytes + Math::kTerms * kTermBytes;
 constexpr int kItems = (BLOCK_CHANNELS + ITEM_CHANNELS - 1) / ITEM_CHANNELS * POSITION_BLOCKS;
 constexpr int kStoredChannels = 32 / ELEMENT_BYTES;  // that a lane stores at once
@@ -60,14 +61,19 @@ struct Tile {
 // How many slices a cluster's tiles have in all.
 __device__ __forceinline__ int slices_of(int first, int step) { return (TILES - first + step - 1) / step * kSlices; }
 
+// Which of the entries' and of the positions' parts this block forms.
+__device__ __forceinline__ int entry_part() { return POSITION_PARTS == 1 ? block_of_cluster() : 0; }
+__device__ __forceinline__ int position_part() { return POSITION_PARTS == 1 ? 0 : block_of_cluster(); }
+
 // X and D of a slice, counted over all tiles of the cluster, as far as this block forms S of them.
 __device__ __forceinline__ void copy_slice(const Shared& shared, int number, int first, int step, const TensorMap& map, const char* dictionary) {
   const int slice = number % kSlices, stage = number % STAGES;
   const Tile tile(first + number / kSlices * step);
   const u32 to = shared.stages + stage * kStageBytes, barrier = shared.slice(stage);
-  arrive_expecting(barrier, kPositions * 128 + Math::kTerms * kTermBytes);
-  bulk_copy(to + kInputBytes, dictionary + (block_of_cluster() * kSlices + slice) * Math::kTerms * kTermBytes, Math::kTerms * kTermBytes, barrier);
-  tiled_copy(to, &map, slice * kSliceElements, -PADDING_W, tile.first_row - PADDING_H, tile.image, barrier);
+  arrive_expecting(barrier, kOwnPositions * 128 + Math::kTerms * kTermBytes);
+  bulk_copy(to + kInputBytes, dictionary + (entry_part() * kSlices + slice) * Math::kTerms * kTermBytes, Math::kTerms * kTermBytes, barrier);
+  tiled_copy(to, &map, slice * kSliceElements, -PADDING_W, tile.first_row - PADDING_H + (IMAGES == 1 ? position_part() * OWN_ROWS : 0),
+             tile.image + (IMAGES == 1 ? 0 : position_part() * OWN_IMAGES), barrier);
 }
 
 // A thread's elements of 64 x 32 floats of X. Which of a step's channels lies where is free, as D is packed in the same order: two
@@ -109,7 +115,7 @@ __device__ __forceinline__ int form_tile(int group, int i) { return min(group + 
 template <int kColumns>
 __device__ __forceinline__ void add_slice_in_terms(float (&sums)[kOwnTiles][kColumns / 2], const char* input, u32 dictionary, int group, int slice) {
   Floats next;
-  const auto load = [&](int tile) { next.load(input + tile * 8192, kPositions - 1 - tile * 64); };
+  const auto load = [&](int tile) { next.load(input + tile * 8192, kOwnPositions - 1 - tile * 64); };
   load(form_tile(group, 0));
 #pragma unroll
   for (int i = 0; i < kOwnTiles; ++i) {
@@ -160,7 +166,7 @@ __device__ __forceinline__ void store_entries(const float (&sums)[kOwnEntries / 
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const int position = first + half * 8;
-    if (position >= kPositions) continue;
+    if (position >= kOwnPositions) continue;
     float* to = entries + lane % 4 * 2 * ENTRY_PITCH + position;
 #pragma unroll
     for (int i = 0; i < kOwnEntries / 8; ++i) {
@@ -170,23 +176,25 @@ __device__ __forceinline__ void store_entries(const float (&sums)[kOwnEntries / 
   }
 }
 
-// This block's entries to the others, and S announced here; by all that form S.
+// What this block has formed to the others, and S announced here; by all that form S.
 __device__ __forceinline__ void announce_entries(const Shared& shared) {
   arrive(shared.formed());
   if constexpr (CLUSTER == 1) return;
   publish_to_async_units();
   meet<kFormWarps * 32>(1);
-  if (threadIdx.x != 0) return;
-  const u32 own = shared.entries + block_of_cluster() * kOwnBytes;
-  arrive_expecting(shared.formed(), (CLUSTER - 1) * kOwnBytes);
+  // Entries are one piece of memory, positions one of each entry.
+  constexpr int kPieces = POSITION_PARTS == 1 ? 1 : ENTRIES, kPieceBytes = POSITION_PARTS == 1 ? kOwnEntries * ENTRY_PITCH * 4 : kOwnPositions * 4;
+  if (threadIdx.x == 0) arrive_expecting(shared.formed(), (CLUSTER - 1) * kPieces * kPieceBytes);
+  if (threadIdx.x >= kPieces) return;
+  const u32 own = shared.entries + ((entry_part() * kOwnEntries + threadIdx.x) * ENTRY_PITCH + position_part() * kOwnPositions) * 4;
   for (int block = 0; block < CLUSTER; ++block) {
-    if (block != block_of_cluster()) copy_to_block(of_block(own, block), own, kOwnBytes, of_block(shared.formed(), block));
+    if (block != block_of_cluster()) copy_to_block(of_block(own, block), own, kPieceBytes, of_block(shared.formed(), block));
   }
 }
 
 __device__ __forceinline__ void form_entries(const Shared& shared, int first, int step, const char* memory, float* entries, int group, const TensorMap& map,
                                              const char* dictionary) {
-  float* own_entries = entries + block_of_cluster() * kOwnEntries * ENTRY_PITCH;
+  float* own_entries = entries + entry_part() * kOwnEntries * ENTRY_PITCH + position_part() * kOwnPositions;
   const int slices = slices_of(first, step);
   int number = 0, stage = 0, parity = 0, looked_up_parity = 1;
 #pragma unroll 1

@@ -25,14 +25,14 @@ constexpr int kMostOwnEntries = 128;   // of a warpgroup's sums
 constexpr int kMostBakedLookups = 8192;  // code beyond that is fetched more slowly than lookups are read
 
 int terms(Precision precision) { return precision == Precision::fp32 ? 2 : 1; }
-int product_tiles(const WgmmaGatherLayout& layout) { return divide_up(layout.positions, 64); }
+int product_tiles(const WgmmaGatherLayout& layout) { return divide_up(layout.own_positions, 64); }  // of a block
 int stored_channels(Precision precision) { return 32 / static_cast<int>(element_bytes(precision)); }  // of which a warp stores 32 bytes
 
 // Registers of a thread that forms S, and of one that looks up; besides sums as the compiler was seen to need.
 int registers(Precision precision, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
-  constexpr int kForm = 34, kTerms = 44, kGather = 58, kBaked = 32;
-  const int sums = layout.entries / tile.cluster / 2, own_tiles = divide_up(product_tiles(layout), tile.form_groups);
-  const int form = own_tiles * sums + kForm + (precision == Precision::fp32 ? sums + kTerms : 0);
+  constexpr int kForm = 34, kTerms = 18, kNextLoaded = 16, kGather = 58, kBaked = 32;
+  const int sums = layout.own_entries / 2, own_tiles = divide_up(product_tiles(layout), tile.form_groups);
+  const int form = own_tiles * sums + kForm + (precision == Precision::fp32 ? sums + kTerms + (own_tiles > 1 ? kNextLoaded : 0) : 0);
   if (tile.baked_channels > 0) return std::max(form, tile.baked_channels + kBaked);
   return std::max(form, (kChannels + (element_bytes(precision) == 2 ? 2 : 0)) * layout.pixels + kGather);
 }
@@ -64,9 +64,9 @@ int best_at_once(const Conv2dProblem& stage, const LookupTable& lookups, int pix
   return best;
 }
 
-// What the lookups of a tile of S cost, in cycles: until they are done, and of loads and stores, of which another block's wait.
+// What the lookups of a tile of S cost, in cycles: until they are done, and of what blocks of a multiprocessor share.
 struct LookupCost {
-  double time, loads;
+  double time, shared;
 };
 
 constexpr double kStorePosition = 184, kStoreLoad = 29;  // of 32 bytes of 32 positions: of a warp that waits, and of the multiprocessor
@@ -83,44 +83,44 @@ LookupCost listed_cost(Precision precision, double channel_lookups, const WgmmaG
 
 // Code that is fetched from a cache binds, more so the more of it there is.
 LookupCost baked_cost(const LookupProblem& problem, Precision precision, double channel_lookups, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
-  constexpr double kInstruction = 0.39, kCachedKiB = 28, kUncached = 0.0045, kAlone = 3.5;
+  constexpr double kInstruction = 0.34, kCachedKiB = 26, kUncached = 0.0023, kAlone = 2.4, kStored = 26, kStoreWait = 100;
   const double values = static_cast<double>(problem.dictionary_size * problem.conv.taps());
   const double lookups = channel_lookups * std::min(tile.baked_channels, layout.block_channels);
   const double loads = values * (1 - std::exp(-lookups / values)), instructions = lookups + loads;
   const int items = layout.items(), rounds = divide_up(items, tile.gather_warps);
   const double code = instructions * layout.items() / layout.position_blocks / 64;  // KiB
   const double stored = static_cast<double>(tile.baked_channels) / stored_channels(precision);
-  const double item = instructions * (kInstruction + kUncached * std::max(0.0, code - kCachedKiB)) + stored * kStoreLoad;
-  return {std::max(rounds * (instructions * kAlone + stored * kStorePosition), items * item), items * (loads + stored * kStoreLoad)};
+  const double item = instructions * (kInstruction + kUncached * std::max(0.0, code - kCachedKiB)) + stored * kStored;
+  return {std::max(rounds * (instructions * kAlone + stored * kStoreWait), items * item), items * item};
 }
 
-// What a tile is expected to cost, in cycles. Constants are fitted to 350 tiles timed on an H200, of 20 layers and precisions (rms
-// 0.12 of the logarithm, first choice 1.2% behind the best of those timed).
+// What a tile is expected to cost, in cycles. Constants are fitted to tiles timed on an H200: 350 with lookups as data, then 233 as code, of
+// 11 layers and precisions (rms 0.09 of the logarithm, first choice 6% behind the best of those timed).
 double cost(const LookupProblem& problem, Precision precision, std::int64_t lookups, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout, int shared_limit,
             int multiprocessors) {
-  constexpr double kBegin = 7160, kLatency = 2840, kRefill = 236, kFill = 26, kExchange = 1575, kOverlap = 1.32;
-  constexpr double kProducts = 196, kTermsLoad = 329, kNarrowest = 8, kSplit = 258;            // of S, 64 positions and a slice
+  constexpr double kBegin = 5470, kLatency = 2530, kRefill = 236, kFill = 18, kExchange = 1575, kBakedExchange = 6530, kOverlap = 1.24;
+  constexpr double kProducts = 140, kTermsLoad = 192, kNarrowest = 8, kSplit = 228;            // of S, 64 positions and a slice
   constexpr double kClusters = 0.86;  // groups of processors are no multiple of clusters of more than two blocks
   const Conv2dProblem& conv = problem.conv;
-  const int own_entries = layout.entries / tile.cluster, slices = divide_up(conv.in_channels, slice_channels(precision)), tiles64 = product_tiles(layout);
+  const int own_entries = layout.own_entries, slices = divide_up(conv.in_channels, slice_channels(precision)), tiles64 = product_tiles(layout);
   const int own_tiles = divide_up(tiles64, tile.form_groups), products = precision == Precision::fp32 ? 12 : 4;
-  const int by_shared = shared_limit / (layout.shared_bytes(tile) + 1024), by_registers = layout.most_registers() >= 128 ? 65536 / (layout.threads * 128) : 1;
+  const int by_shared = shared_limit / (layout.shared_bytes(tile) + 1024), by_registers = 65536 / (layout.threads * round_up(registers(precision, tile, layout), 8));
   const double resident = std::max(1, std::min(by_shared, by_registers));
   const double fitting = tile.cluster <= 2 ? 1 : kClusters;
   const double clusters = std::min<double>(layout.tiles, std::floor(multiprocessors * resident * fitting / tile.cluster));
   const double rounds = std::ceil(layout.tiles / clusters), sharing = std::ceil(clusters * tile.cluster / multiprocessors);
 
-  const double bytes = slices * 128.0 * (layout.positions + terms(precision) * own_entries);
+  const double bytes = slices * 128.0 * (layout.own_positions + terms(precision) * own_entries);
   const double copied = std::max(bytes / kFill, slices * kRefill / tile.stages);
   const double product = products * std::max(own_entries / 2.0, kNarrowest);
   const double form = slices * (precision == Precision::fp32 ? own_tiles * (product + kProducts + kTermsLoad) : own_tiles * product + kProducts);
-  const double all_products = slices * tiles64 * product, stored = layout.positions * own_entries / 8.0 / tile.form_groups / 4;
-  const double exchanged = tile.cluster > 1 ? kExchange : 0;
+  const double all_products = slices * tiles64 * product, stored = layout.own_positions * own_entries / 8.0 / tile.form_groups / 4;
+  const double exchanged = tile.cluster == 1 ? 0 : tile.baked_channels > 0 ? kBakedExchange : kExchange;
 
   const double channel_lookups = static_cast<double>(lookups) / static_cast<double>(conv.out_channels);
-  const auto [look_up, lookup_loads] =
+  const auto [look_up, shared_look_up] =
       tile.baked_channels > 0 ? baked_cost(problem, precision, channel_lookups, tile, layout) : listed_cost(precision, channel_lookups, tile, layout);
-  const double all_loads = lookup_loads + (precision == Precision::fp32 ? slices * tiles64 * kSplit : 0);
+  const double all_loads = shared_look_up + (precision == Precision::fp32 ? slices * tiles64 * kSplit : 0);
 
   const double first = kLatency + std::max(copied, form) + stored + exchanged + look_up;
   const double following = kOverlap * std::max({sharing * bytes / kFill, copied, sharing * all_products, form + stored + exchanged, look_up + stored + exchanged, sharing * all_loads});
@@ -130,7 +130,7 @@ double cost(const LookupProblem& problem, Precision precision, std::int64_t look
 }  // namespace
 
 std::string tile_name(const WgmmaGatherTile& tile) {
-  return fmt::format("{}i{}r{}c{}b{}f{}w{}s{}k", tile.images, tile.rows, tile.cluster, tile.position_blocks, tile.form_groups,
+  return fmt::format("{}i{}r{}c{}p{}b{}f{}w{}s{}k", tile.images, tile.rows, tile.cluster, tile.position_parts, tile.position_blocks, tile.form_groups,
                      tile.gather_warps, tile.stages, tile.baked_channels);
 }
 
@@ -143,9 +143,16 @@ WgmmaGatherLayout::WgmmaGatherLayout(const LookupProblem& problem, Precision pre
   // Zeros beside a row serve its neighbour, too, and those above an image the one in front of it.
   pitch = static_cast<int>(std::max(conv.width + padding_w, conv.out_width()));
   image_rows = whole ? std::max(static_cast<int>(conv.height) + padding_h, out_h) : tile.rows + far_rows;
-  positions = tile.images * image_rows * pitch;
+  own_images = tile.images == 1 ? 1 : divide_up(tile.images, tile.position_parts);
+  own_rows = tile.images == 1 ? divide_up(image_rows, tile.position_parts) : image_rows;
+  // Each entry's positions of a part are copied as words of 16 bytes; rows behind the last are read only where they hold zeros.
+  while (tile.position_parts > 1 && own_images * own_rows * pitch % 4 != 0) ++own_rows;
+  own_positions = own_images * own_rows * pitch;
+  positions = tile.position_parts * own_positions;
   const int behind = std::max(1, (whole ? padding_h * pitch : 0) + std::max(padding_w, far_columns));
-  entries = round_up(problem.dictionary_size, 8 * tile.cluster);
+  const int entry_parts = tile.cluster / tile.position_parts;
+  entries = round_up(problem.dictionary_size, 8 * entry_parts);
+  own_entries = entries / entry_parts;
   entry_pitch = round_up(positions + behind - 4, 8) + 4;  // neighbours two entries apart are 8 banks apart
   const int looked_up = ((tile.images - 1) * image_rows + std::min(tile.rows, out_h) - 1) * pitch + out_w;
   const bool baked = tile.baked_channels > 0;
@@ -153,7 +160,7 @@ WgmmaGatherLayout::WgmmaGatherLayout(const LookupProblem& problem, Precision pre
   pixels = divide_up(looked_up, 32 * position_blocks);
   const int read = pixels * 32 * position_blocks + far_rows * pitch + far_columns;
   block_channels = round_up(divide_up(conv.out_channels, tile.cluster), stored_channels(precision));
-  stage_bytes = (round_up(positions, 8) + terms(precision) * entries / tile.cluster) * 128;
+  stage_bytes = (round_up(own_positions, 8) + terms(precision) * own_entries) * 128;
   entry_bytes = round_up(((entries - 1) * entry_pitch + std::max(entry_pitch, read)) * 4, 16);
   item_channels = baked ? tile.baked_channels : stored_channels(precision);
   lookups_at_once = baked ? 0 : 1;
@@ -188,30 +195,38 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
   const auto consider = [&](const WgmmaGatherTile& tile) {
     const double share = 1.0 / tile.cluster;
     const WgmmaGatherLayout layout(problem, precision, tile, std::llround(std::ceil(static_cast<double>(lookups) * std::min(1.0, share * 1.1))));
-    if (layout.pixels > kMostPixels || layout.pitch > kMostBox || layout.image_rows > kMostBox) return;
-    if (layout.entries / tile.cluster > kMostOwnEntries) return;
+    if (layout.pixels > kMostPixels || layout.pitch > kMostBox || layout.own_rows > kMostBox) return;
+    if (layout.own_entries > kMostOwnEntries) return;
+    if (tile.images > 1 && (layout.own_images * tile.position_parts != tile.images || layout.own_rows != layout.image_rows)) return;
     if (tile.form_groups > product_tiles(layout) || layout.shared_bytes(tile) > shared_limit) return;
     if (registers(precision, tile, layout) > layout.most_registers()) return;
     costs.emplace_back(cost(problem, precision, lookups, tile, layout, shared_limit, multiprocessors), tile);
   };
-  const auto consider_ways = [&](WgmmaGatherTile tile) {
-    for (tile.cluster = 1; tile.cluster <= 8; tile.cluster *= 2) {
-      if (conv.out_channels <= stored_channels(precision) * (tile.cluster - 1) || problem.dictionary_size <= 8 * (tile.cluster - 1)) break;
-      for (tile.form_groups = 1; tile.form_groups <= 4; ++tile.form_groups) {
-        for (const int warps : {4, 8, 12, 16}) {
-          tile.gather_warps = warps;
-          for (tile.stages = 2; tile.stages <= 4; ++tile.stages) {
-            tile.baked_channels = 0;
-            for (tile.position_blocks = 1; tile.position_blocks <= 4; ++tile.position_blocks) consider(tile);
-            tile.position_blocks = 1;
-            if (lookups > kMostBakedLookups) continue;
-            for (const int channels : {32, 64, 96, 128}) {
-              tile.baked_channels = channels;
-              if (channels < 2 * divide_up(conv.out_channels, tile.cluster)) consider(tile);
-            }
+  // All ways to divide a block's work between its warps.
+  const auto consider_divided = [&](WgmmaGatherTile tile) {
+    for (tile.form_groups = 1; tile.form_groups <= 4; ++tile.form_groups) {
+      for (const int warps : {4, 8, 12, 16}) {
+        tile.gather_warps = warps;
+        for (tile.stages = 2; tile.stages <= 4; ++tile.stages) {
+          tile.baked_channels = 0;
+          for (tile.position_blocks = 1; tile.position_blocks <= 4; ++tile.position_blocks) consider(tile);
+          tile.position_blocks = 1;
+          if (lookups > kMostBakedLookups) continue;
+          for (const int channels : {32, 64, 96, 128}) {
+            tile.baked_channels = channels;
+            if (channels < 2 * divide_up(conv.out_channels, tile.cluster)) consider(tile);
           }
         }
       }
+    }
+  };
+  const auto consider_ways = [&](WgmmaGatherTile tile) {
+    for (tile.cluster = 1; tile.cluster <= 8; tile.cluster *= 2) {
+      if (conv.out_channels <= stored_channels(precision) * (tile.cluster - 1)) break;
+      tile.position_parts = 1;
+      if (problem.dictionary_size > 8 * (tile.cluster - 1)) consider_divided(tile);
+      tile.position_parts = tile.cluster;
+      if (tile.cluster > 1) consider_divided(tile);
     }
   };
   for (int strips = 1; strips <= out_h; ++strips) {
@@ -224,9 +239,9 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
   }
   // Only the best few that differ in how they divide the same work.
   constexpr int kMostAlike = 2;
-  std::map<std::tuple<int, int, int, int, int, int>, int> alike;
+  std::map<std::tuple<int, int, int, int, int, int, int>, int> alike;
   std::vector<WgmmaGatherTile> tiles = cheapest_tiles(std::move(costs));
-  std::erase_if(tiles, [&](const WgmmaGatherTile& tile) { return ++alike[{tile.images, tile.rows, tile.cluster, tile.form_groups, tile.gather_warps, tile.baked_channels}] > kMostAlike; });
+  std::erase_if(tiles, [&](const WgmmaGatherTile& tile) { return ++alike[{tile.images, tile.rows, tile.cluster, tile.position_parts, tile.form_groups, tile.gather_warps, tile.baked_channels}] > kMostAlike; });
   tiles.resize(std::min(tiles.size(), kMostTiles));
   return tiles;
 }
@@ -258,11 +273,11 @@ std::vector<std::uint32_t> wgmma_gather_records(const Conv2dProblem& stage, cons
   return records;
 }
 
-std::vector<std::uint32_t> wgmma_gather_dictionary(const LookupProblem& problem, std::span<const float> dictionary, Precision precision, int entries,
-                                                   int cluster) {
+std::vector<std::uint32_t> wgmma_gather_dictionary(const LookupProblem& problem, std::span<const float> dictionary, Precision precision,
+                                                   int own_entries, int parts) {
   const auto channels = static_cast<int>(problem.conv.in_channels);
-  const int slice = slice_channels(precision), slices = divide_up(channels, slice), own_entries = entries / cluster;
-  std::vector<std::uint32_t> packed(static_cast<std::size_t>(slices) * terms(precision) * entries * 32);
+  const int slice = slice_channels(precision), slices = divide_up(channels, slice);
+  std::vector<std::uint32_t> packed(static_cast<std::size_t>(parts) * slices * terms(precision) * own_entries * 32);
   for (int entry = 0; entry < static_cast<int>(problem.dictionary_size); ++entry) {
     for (int channel = 0; channel < channels; ++channel) {
       const int within = channel % slice, row = entry % own_entries;
@@ -285,7 +300,7 @@ namespace {
 void write_baked_lookups(SourceOut out, const Conv2dProblem& stage, const LookupTable& lookups, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
   const auto taps = static_cast<int>(stage.taps()), kernel_w = static_cast<int>(stage.kernel[1]);
   const int groups = layout.items() / layout.position_blocks;  // of a block
-  fmt::format_to(out, "__device__ __forceinline__ void add_lookups(int group, const char* position, float (&sums)[ITEM_CHANNELS]) {{\n  switch (group) {{\n");
+  fmt::format_to(out, "__device__ __forceinline__ void add_lookups(int group, u32 position, float (&sums)[ITEM_CHANNELS]) {{\n  switch (group) {{\n");
   for (int group = 0; group < tile.cluster * groups; ++group) {
     const int block_first = group / groups * layout.block_channels, first = block_first + group % groups * tile.baked_channels;
     const int last = std::min({first + tile.baked_channels, block_first + layout.block_channels, static_cast<int>(stage.out_channels)});
@@ -300,7 +315,7 @@ void write_baked_lookups(SourceOut out, const Conv2dProblem& stage, const Lookup
     }
     fmt::format_to(out, "  case {}:\n", group);
     for (const auto& [place, uses] : places) {
-      fmt::format_to(out, "{{const float s=*reinterpret_cast<const float*>(position+{});", place);
+      fmt::format_to(out, "{{const float s=load_shared<{}>(position);", place);
       for (const auto& [channel, coefficient] : uses) fmt::format_to(out, "sums[{0}]=fmaf({1:a}f,s,sums[{0}]);", channel, coefficient);
       fmt::format_to(out, "}}\n");
     }
@@ -316,7 +331,7 @@ std::string wgmma_gather_source(const LookupProblem& problem, const LookupTable&
   const Conv2dProblem& conv = problem.conv;
   std::string source = std::string(kDictionaryTileSource) + kHopperSource;
   write_constants(SourceOut(source), precision,
-                  {{"IMAGES", tile.images}, {"ROWS", tile.rows}, {"CLUSTER", tile.cluster},
+                  {{"IMAGES", tile.images}, {"ROWS", tile.rows}, {"CLUSTER", tile.cluster}, {"POSITION_PARTS", tile.position_parts}, {"OWN_IMAGES", layout.own_images}, {"OWN_ROWS", layout.own_rows},
                    {"POSITION_BLOCKS", layout.position_blocks}, {"ITEM_CHANNELS", layout.item_channels}, {"FORM_GROUPS", tile.form_groups}, {"GATHER_WARPS", tile.gather_warps}, {"STAGES", tile.stages},
                    {"PITCH", layout.pitch}, {"IMAGE_ROWS", layout.image_rows}, {"ENTRIES", layout.entries},
                    {"ENTRY_PITCH", layout.entry_pitch}, {"PIXELS", layout.pixels}, {"LOOKUPS_AT_ONCE", layout.lookups_at_once}, {"BLOCK_CHANNELS", layout.block_channels}, {"ENTRY_BYTES", layout.entry_bytes},
@@ -325,7 +340,7 @@ std::string wgmma_gather_source(const LookupProblem& problem, const LookupTable&
                    {"OUT_HEIGHT", conv.out_height()}, {"OUT_WIDTH", conv.out_width()}, {"BATCH", conv.batch}, {"PADDING_H", conv.padding[0]},
                    {"PADDING_W", conv.padding[1]}});
   source += "using lcnn_device::u64, lcnn_device::u32;\ntemplate <int kColumns> struct Product;\ntemplate <int kColumns> struct RegisterProduct;\n";
-  write_product(SourceOut(source), precision, layout.entries / tile.cluster, precision == Precision::fp32 ? ProductKind::registers : ProductKind::dense);
+  write_product(SourceOut(source), precision, layout.own_entries, precision == Precision::fp32 ? ProductKind::registers : ProductKind::dense);
   source += kWgmmaGatherKernelSource;
   if (tile.baked_channels == 0) return source + kWgmmaListedLookupsSource;
   source += kWgmmaBakedLookupsSource;

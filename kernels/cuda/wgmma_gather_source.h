@@ -15,7 +15,8 @@ namespace lcnn::cuda {
 struct WgmmaGatherTile {
   int images = 1;        // whole images of a tile where `rows` are all of an image's, else 1
   int rows = 1;          // output rows, full width
-  int cluster = 1;       // blocks that form some of S's entries each and look up some of the output channels
+  int cluster = 1;       // blocks that form some of S each and look up some of the output channels
+  int position_parts = 1;  // of S, a block each: `cluster`; or 1, and a block forms some of the entries at all positions
   int position_blocks = 1;  // of a tile, of 32 positions times what a lane sums; with lookups as code a lane sums one, and these follow from it
   int form_groups = 1;   // warpgroups that form S
   int gather_warps = 8;  // that look up
@@ -32,6 +33,8 @@ std::string tile_name(const WgmmaGatherTile& tile);
 struct WgmmaGatherLayout {
   int pitch, image_rows;              // positions between rows; rows of S, of an image where there are several
   int entries, entry_pitch;           // of S in shared memory, and positions between them
+  int own_images, own_rows;           // of S that a block forms
+  int own_entries, own_positions;     // that it forms
   int positions, pixels;              // of S that are formed; of 32 positions that a warp sums at once
   int position_blocks;                // of a tile, of as many
   int block_channels, item_channels;  // of the output; that a warp takes at once
@@ -63,11 +66,11 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
 std::vector<std::uint32_t> wgmma_gather_records(const Conv2dProblem& stage, const LookupTable& lookups, std::span<const float> bias,
                                                 const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout);
 
-// D [dictionary_size, in_channels] as [block of a cluster][slice of 128 bytes of channels][term][entry][128 bytes], the 16-byte pieces of a row exchanged
+// D [dictionary_size, in_channels] as [part of own_entries][slice of 128 bytes of channels][term][entry][128 bytes], the 16-byte pieces of a row exchanged
 // as the swizzle of 128 bytes does (PTX ISA, matrix descriptors); zeros where there is neither. fp32 has two terms, the nearest tf32
 // and the rest, and a slice's channels in the order in which the kernel's threads hold X.
 std::vector<std::uint32_t> wgmma_gather_dictionary(const LookupProblem& problem, std::span<const float> dictionary, Precision precision,
-                                                   int entries, int cluster);
+                                                   int own_entries, int parts);
 
 // extern "C" __global__ void wgmma_gather(map of X, D, records, Element* y), a multiple of tile.cluster blocks of layout.threads
 // threads, at most layout.tiles * tile.cluster: y = conv(conv(x, D), P) + bias, channels last, in `precision`; S stays in fp32.

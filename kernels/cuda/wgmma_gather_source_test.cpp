@@ -42,8 +42,8 @@ TEST(WgmmaGatherSource, CompilesForAwkwardProblemsInEveryPrecision) {
 // Lookups in the text of baked ones; the values of S that they read must lie in S at the last position of a tile, too.
 std::size_t baked_lookups(const std::string& source, const WgmmaGatherLayout& layout) {
   std::size_t found = 0;
-  for (std::size_t at = source.find("switch (group)"); (at = source.find("position+", at)) != std::string::npos;) {
-    at += 9;
+  for (std::size_t at = source.find("switch (group)"); (at = source.find("load_shared<", at)) != std::string::npos;) {
+    at += 12;
     EXPECT_LE(std::stoi(source.substr(at)) + layout.position_blocks * 32 * 4, layout.entry_bytes);
     const std::size_t end = source.find('\n', at);
     for (; (at = source.find("=fmaf(", at)) < end; at += 6) ++found;
@@ -113,7 +113,7 @@ TEST(WgmmaGatherDictionary, HoldsEveryValueInItsTerms) {
   const LookupProblem problem{{.in_channels = 40, .height = 4, .width = 4, .out_channels = 16}, 11};
   std::vector<float> dictionary(11 * 40);
   for (std::size_t i = 0; i < dictionary.size(); ++i) dictionary[i] = random_value(7, i);
-  const std::vector<std::uint32_t> packed = wgmma_gather_dictionary(problem, dictionary, Precision::fp32, 16, 2);
+  const std::vector<std::uint32_t> packed = wgmma_gather_dictionary(problem, dictionary, Precision::fp32, 8, 2);
   ASSERT_EQ(packed.size(), 2u * 2 * 2 * 8 * 32);  // blocks, slices, terms, entries, channels
   double sum = 0, expected = 0;
   for (const std::uint32_t word : packed) sum += std::bit_cast<float>(word);
