@@ -48,7 +48,11 @@ struct WgmmaGatherLayout {
   // Of these.
   WgmmaGatherLayout(const LookupProblem& problem, Precision precision, const WgmmaGatherTile& tile, const LookupTable& lookups);
 
-  int shared_bytes(const WgmmaGatherTile& tile) const { return tile.stages * stage_bytes + entry_bytes + record_bytes + position_blocks * pixels * 128 + (2 * tile.stages + 3) * 8; }
+  // Products of 64 positions read that many of the last slice, also where there are fewer.
+  int shared_bytes(const WgmmaGatherTile& tile) const {
+    return std::max(tile.stages * stage_bytes + entry_bytes + record_bytes + position_blocks * pixels * 128 + (2 * tile.stages + 3) * 8,
+                    (tile.stages - 1) * stage_bytes + (own_positions + 63) / 64 * 64 * 128);
+  }
   int items() const { return (block_channels + item_channels - 1) / item_channels * position_blocks; }  // of a block's tile
   int lookups_byte() const;  // of a record
   // Registers that a thread can have.
