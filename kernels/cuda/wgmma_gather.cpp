@@ -41,9 +41,9 @@ class WgmmaGather final : public PreparedConvolution {
   std::string choice() const override {
     const WgmmaGatherTile& tile = tiles_[chosen_.kernel.candidate];
     const WgmmaGatherLayout& layout = chosen_.tile.layout;
-    return fmt::format("{} images x {} rows a cluster of {} blocks{}, {} warpgroups form S, {} warps look up {} positions at once{}, "
+    return fmt::format("{} images x {} rows x {} columns a cluster of {} blocks{}, {} warpgroups form S, {} warps look up {} positions at once{}, "
                        "{} stages, {} registers, {} KiB shared, {}",
-                       tile.images, tile.rows, tile.cluster, tile.position_parts > 1 ? " that divide positions" : "", tile.form_groups, tile.gather_warps, layout.pixels * 32,
+                       tile.images, tile.rows, tile.columns, tile.cluster, tile.position_parts > 1 ? " that divide positions" : "", tile.form_groups, tile.gather_warps, layout.pixels * 32,
                        tile.baked_channels > 0 ? fmt::format(" by code for {} channels", tile.baked_channels) : "", tile.stages,
                        chosen_.kernel.kernel.registers(), layout.shared_bytes(tile) / 1024, chosen_.kernel.how);
   }

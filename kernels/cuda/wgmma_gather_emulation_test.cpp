@@ -40,14 +40,14 @@ TEST(WgmmaGatherEmulation, MatchesTheFloat64ReferenceAndItsBarriersHold) {
                                     .padding = padding}, entries}};
   };
   // Whole images, one and several of them, more than are left at the end; slices that come and go; several tiles a block.
-  check(problem(3, 200, 7, 48, {3, 3}, {1, 1}, 20), {.images = 2, .rows = 7, .position_blocks = 2, .form_groups = 2, .gather_warps = 4, .stages = 2}, 1);
-  check(problem(4, 72, 9, 32, {3, 2}, {2, 0}, 33), {.rows = 12, .position_blocks = 1, .form_groups = 1, .gather_warps = 4, .stages = 3}, 2);
-  // Strips of rows, the last one shorter; more warps than there is work for; channels that do not fill what a warp stores twice.
-  check(problem(2, 24, 11, 16, {5, 3}, {2, 2}, 9), {.rows = 4, .position_blocks = 2, .form_groups = 1, .gather_warps = 8, .stages = 2}, 2);
-  check(problem(1, 136, 5, 64, {1, 1}, {0, 0}, 64), {.rows = 3, .position_blocks = 1, .form_groups = 1, .gather_warps = 4, .stages = 4}, 1);
+  check(problem(3, 200, 7, 48, {3, 3}, {1, 1}, 20), {.images = 2, .rows = 7, .columns = 8, .position_blocks = 2, .form_groups = 2, .gather_warps = 4, .stages = 2}, 1);
+  check(problem(4, 72, 9, 32, {3, 2}, {2, 0}, 33), {.rows = 12, .columns = 9, .position_blocks = 1, .form_groups = 1, .gather_warps = 4, .stages = 3}, 2);
+  // Strips of rows, the last one shorter, and of columns; more warps than there is work for; channels that do not fill what a warp stores twice.
+  check(problem(2, 24, 11, 16, {5, 3}, {2, 2}, 9), {.rows = 4, .columns = 7, .position_blocks = 2, .form_groups = 1, .gather_warps = 8, .stages = 2}, 2);
+  check(problem(1, 136, 5, 64, {1, 1}, {0, 0}, 64), {.rows = 3, .columns = 3, .position_blocks = 1, .form_groups = 1, .gather_warps = 4, .stages = 4}, 1);
   // Lookups as code: groups that divide the channels and that do not, images and strips.
-  check(problem(3, 72, 7, 96, {3, 3}, {1, 1}, 20), {.images = 2, .rows = 7, .form_groups = 2, .gather_warps = 4, .stages = 2, .baked_channels = 64}, 1);
-  check(problem(2, 24, 11, 48, {5, 3}, {2, 2}, 9), {.rows = 4, .form_groups = 1, .gather_warps = 8, .stages = 2, .baked_channels = 32}, 2);
+  check(problem(3, 72, 7, 96, {3, 3}, {1, 1}, 20), {.images = 2, .rows = 7, .columns = 8, .form_groups = 2, .gather_warps = 4, .stages = 2, .baked_channels = 64}, 1);
+  check(problem(2, 24, 11, 48, {5, 3}, {2, 2}, 9), {.rows = 4, .columns = 14, .form_groups = 1, .gather_warps = 8, .stages = 2, .baked_channels = 32}, 2);
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // The fused kernel whose dictionary stage is products of warpgroups and whose look-up stage gathers from shared memory: text for
 // NVRTC, behind dictionary_tile.cuh, hopper.cuh, the constants in capitals and the products. Channels last, stride 1.
 //
-// Problem: a cluster of blocks takes tiles of IMAGES whole images, or of ROWS rows of one, all output channels, one tile after another.
+// Problem: a cluster of blocks takes tiles of IMAGES whole images, or of ROWS x COLUMNS pixels of one, all output channels, one tile after another.
 // Tile:    S of the tile and its halo as [entry][position], in fp32; rows PITCH positions apart, zeros beside the image. Each
 //          block forms some of the entries or of the positions, and has them copied to the others of the cluster.
 // Load:    a thread has X and D copied, in slices of 128 bytes of channels, as soon as the slice in their place has been used; the
@@ -54,8 +54,9 @@ struct Record {
 };
 
 struct Tile {
-  int first_row, image;
-  __device__ explicit Tile(int index) : first_row(index % ROW_TILES * ROWS), image(index / ROW_TILES * IMAGES) {}
+  int first_column, first_row, image;
+  __device__ explicit Tile(int index)
+      : first_column(index % COLUMN_TILES * COLUMNS), first_row(index / COLUMN_TILES % ROW_TILES * ROWS), image(index / COLUMN_TILES / ROW_TILES * IMAGES) {}
 };
 
 // How many slices a cluster's tiles have in all.
@@ -72,7 +73,7 @@ __device__ __forceinline__ void copy_slice(const Shared& shared, int number, int
   const u32 to = shared.stages + stage * kStageBytes, barrier = shared.slice(stage);
   arrive_expecting(barrier, kOwnPositions * 128 + Math::kTerms * kTermBytes);
   bulk_copy(to + kInputBytes, dictionary + (entry_part() * kSlices + slice) * Math::kTerms * kTermBytes, Math::kTerms * kTermBytes, barrier);
-  tiled_copy(to, &map, slice * kSliceElements, -PADDING_W, tile.first_row - PADDING_H + (IMAGES == 1 ? position_part() * OWN_ROWS : 0),
+  tiled_copy(to, &map, slice * kSliceElements, tile.first_column - PADDING_W, tile.first_row - PADDING_H + (IMAGES == 1 ? position_part() * OWN_ROWS : 0),
              tile.image + (IMAGES == 1 ? 0 : position_part() * OWN_IMAGES), barrier);
 }
 
@@ -246,7 +247,7 @@ __device__ __forceinline__ void store_words(char* to, const uint2& offsets, u32 
 // Where a tile's positions lie in y, in bytes from the tile's first; none has all bits set.
 __device__ __forceinline__ u32 output_offset(int position) {
   const int line = position / PITCH, column = position % PITCH, image = line / IMAGE_ROWS, row = line % IMAGE_ROWS;
-  if (column >= OUT_WIDTH || row >= ROWS || row >= OUT_HEIGHT || image >= IMAGES) return ~0u;
+  if (column >= COLUMNS || row >= ROWS || row >= OUT_HEIGHT || image >= IMAGES) return ~0u;
   return (image * kImageElements + (row * OUT_WIDTH + column) * OUT_CHANNELS) * ELEMENT_BYTES;
 }
 
@@ -273,7 +274,7 @@ __device__ __forceinline__ void look_up(const Shared& shared, int first, int ste
 #pragma unroll 1
   for (int index = first; index < TILES; index += step) {
     const Tile tile(index);
-    const i64 first_element = static_cast<i64>(tile.image) * kImageElements + tile.first_row * OUT_WIDTH * OUT_CHANNELS;
+    const i64 first_element = static_cast<i64>(tile.image) * kImageElements + (tile.first_row * OUT_WIDTH + tile.first_column) * OUT_CHANNELS;
     // Bytes of y from the tile's first: of as many of its images, or of its rows, as there are.
     const u32 limit = (IMAGES == 1 ? (OUT_HEIGHT - tile.first_row) * OUT_WIDTH * OUT_CHANNELS : min(IMAGES, BATCH - tile.image) * kImageElements) * ELEMENT_BYTES;
     wait_barrier(shared.formed(), formed_parity);

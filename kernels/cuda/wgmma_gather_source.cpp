@@ -22,6 +22,7 @@ constexpr int kChannels = 8;           // that a warp sums at once
 constexpr int kMostPixels = 8;         // of a lane
 constexpr int kMostBox = 256;          // columns, rows or images that a tiled copy takes
 constexpr int kMostOwnEntries = 128;   // of a warpgroup's sums
+constexpr int kLeastColumns = 24;      // of a tile that has not all: halos are more than a tenth
 constexpr int kMostBakedLookups = 8192;  // code beyond that is fetched more slowly than lookups are read
 
 int terms(Precision precision) { return precision == Precision::fp32 ? 2 : 1; }
@@ -130,7 +131,7 @@ double cost(const LookupProblem& problem, Precision precision, std::int64_t look
 }  // namespace
 
 std::string tile_name(const WgmmaGatherTile& tile) {
-  return fmt::format("{}i{}r{}c{}p{}b{}f{}w{}s{}k", tile.images, tile.rows, tile.cluster, tile.position_parts, tile.position_blocks, tile.form_groups,
+  return fmt::format("{}i{}r{}x{}c{}p{}b{}f{}w{}s{}k", tile.images, tile.rows, tile.columns, tile.cluster, tile.position_parts, tile.position_blocks, tile.form_groups,
                      tile.gather_warps, tile.stages, tile.baked_channels);
 }
 
@@ -140,8 +141,8 @@ WgmmaGatherLayout::WgmmaGatherLayout(const LookupProblem& problem, Precision pre
   const auto far_rows = static_cast<int>((conv.kernel[0] - 1) * conv.dilation[0]), far_columns = static_cast<int>((conv.kernel[1] - 1) * conv.dilation[1]);
   const auto padding_h = static_cast<int>(conv.padding[0]), padding_w = static_cast<int>(conv.padding[1]);
   const bool whole = tile.rows >= out_h;
-  // Zeros beside a row serve its neighbour, too, and those above an image the one in front of it.
-  pitch = static_cast<int>(std::max(conv.width + padding_w, conv.out_width()));
+  // Zeros beside a whole row serve its neighbour, too, and those above an image the one in front of it.
+  pitch = tile.columns < out_w ? tile.columns + far_columns : static_cast<int>(std::max(conv.width + padding_w, conv.out_width()));
   image_rows = whole ? std::max(static_cast<int>(conv.height) + padding_h, out_h) : tile.rows + far_rows;
   own_images = tile.images == 1 ? 1 : divide_up(tile.images, tile.position_parts);
   own_rows = tile.images == 1 ? divide_up(image_rows, tile.position_parts) : image_rows;
@@ -154,7 +155,7 @@ WgmmaGatherLayout::WgmmaGatherLayout(const LookupProblem& problem, Precision pre
   entries = round_up(problem.dictionary_size, 8 * entry_parts);
   own_entries = entries / entry_parts;
   entry_pitch = round_up(positions + behind - 4, 8) + 4;  // neighbours two entries apart are 8 banks apart
-  const int looked_up = ((tile.images - 1) * image_rows + std::min(tile.rows, out_h) - 1) * pitch + out_w;
+  const int looked_up = ((tile.images - 1) * image_rows + std::min(tile.rows, out_h) - 1) * pitch + tile.columns;
   const bool baked = tile.baked_channels > 0;
   position_blocks = baked ? divide_up(looked_up, 32) : tile.position_blocks;
   pixels = divide_up(looked_up, 32 * position_blocks);
@@ -165,8 +166,9 @@ WgmmaGatherLayout::WgmmaGatherLayout(const LookupProblem& problem, Precision pre
   item_channels = baked ? tile.baked_channels : stored_channels(precision);
   lookups_at_once = baked ? 0 : 1;
   record_bytes = baked ? round_up(block_channels, item_channels) * 4 : round_up(lookups_byte() + lookups * 8, 16);
+  column_tiles = out_w / tile.columns;
   row_tiles = divide_up(out_h, tile.rows);
-  tiles = row_tiles * divide_up(conv.batch, tile.images);
+  tiles = column_tiles * row_tiles * divide_up(conv.batch, tile.images);
   threads = (tile.form_groups * 4 + tile.gather_warps) * 32;
 }
 
@@ -190,7 +192,7 @@ int WgmmaGatherLayout::lookups_byte() const { return round_up((2 * block_channel
 
 std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Precision precision, std::int64_t lookups, int shared_limit, int multiprocessors) {
   const Conv2dProblem& conv = problem.conv;
-  const auto out_h = static_cast<int>(conv.out_height());
+  const auto out_h = static_cast<int>(conv.out_height()), out_w = static_cast<int>(conv.out_width());
   std::vector<std::pair<double, WgmmaGatherTile>> costs;
   const auto consider = [&](const WgmmaGatherTile& tile) {
     const double share = 1.0 / tile.cluster;
@@ -229,19 +231,22 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
       if (tile.cluster > 1) consider_divided(tile);
     }
   };
-  for (int strips = 1; strips <= out_h; ++strips) {
-    const int rows = divide_up(out_h, strips);
-    if (strips > 1 && rows == divide_up(out_h, strips - 1)) continue;
-    consider_ways({.rows = rows});
+  for (int column_tiles = 1; column_tiles == 1 || out_w / column_tiles >= kLeastColumns; ++column_tiles) {
+    if (out_w % column_tiles != 0) continue;
+    for (int strips = 1; strips <= out_h; ++strips) {
+      const int rows = divide_up(out_h, strips);
+      if (strips > 1 && rows == divide_up(out_h, strips - 1)) continue;
+      consider_ways({.rows = rows, .columns = out_w / column_tiles});
+    }
   }
   for (const int images : {2, 3, 4, 8}) {
-    if (images < 2 * conv.batch) consider_ways({.images = images, .rows = out_h});
+    if (images < 2 * conv.batch) consider_ways({.images = images, .rows = out_h, .columns = out_w});
   }
   // Only the best few that differ in how they divide the same work.
   constexpr int kMostAlike = 2;
-  std::map<std::tuple<int, int, int, int, int, int, int>, int> alike;
+  std::map<std::tuple<int, int, int, int, int, int, int, int>, int> alike;
   std::vector<WgmmaGatherTile> tiles = cheapest_tiles(std::move(costs));
-  std::erase_if(tiles, [&](const WgmmaGatherTile& tile) { return ++alike[{tile.images, tile.rows, tile.cluster, tile.position_parts, tile.form_groups, tile.gather_warps, tile.baked_channels}] > kMostAlike; });
+  std::erase_if(tiles, [&](const WgmmaGatherTile& tile) { return ++alike[{tile.images, tile.rows, tile.columns, tile.cluster, tile.position_parts, tile.form_groups, tile.gather_warps, tile.baked_channels}] > kMostAlike; });
   tiles.resize(std::min(tiles.size(), kMostTiles));
   return tiles;
 }
@@ -335,7 +340,7 @@ std::string wgmma_gather_source(const LookupProblem& problem, const LookupTable&
                    {"POSITION_BLOCKS", layout.position_blocks}, {"ITEM_CHANNELS", layout.item_channels}, {"FORM_GROUPS", tile.form_groups}, {"GATHER_WARPS", tile.gather_warps}, {"STAGES", tile.stages},
                    {"PITCH", layout.pitch}, {"IMAGE_ROWS", layout.image_rows}, {"ENTRIES", layout.entries},
                    {"ENTRY_PITCH", layout.entry_pitch}, {"PIXELS", layout.pixels}, {"LOOKUPS_AT_ONCE", layout.lookups_at_once}, {"BLOCK_CHANNELS", layout.block_channels}, {"ENTRY_BYTES", layout.entry_bytes},
-                   {"RECORD_BYTES", layout.record_bytes}, {"LOOKUPS_BYTE", layout.lookups_byte()}, {"ROW_TILES", layout.row_tiles}, {"TILES", layout.tiles},
+                   {"RECORD_BYTES", layout.record_bytes}, {"LOOKUPS_BYTE", layout.lookups_byte()}, {"COLUMNS", tile.columns}, {"COLUMN_TILES", layout.column_tiles}, {"ROW_TILES", layout.row_tiles}, {"TILES", layout.tiles},
                    {"ELEMENT_BYTES", element_bytes(precision)}, {"IN_CHANNELS", conv.in_channels}, {"OUT_CHANNELS", conv.out_channels},
                    {"OUT_HEIGHT", conv.out_height()}, {"OUT_WIDTH", conv.out_width()}, {"BATCH", conv.batch}, {"PADDING_H", conv.padding[0]},
                    {"PADDING_W", conv.padding[1]}});

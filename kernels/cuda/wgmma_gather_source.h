@@ -14,7 +14,8 @@ namespace lcnn::cuda {
 
 struct WgmmaGatherTile {
   int images = 1;        // whole images of a tile where `rows` are all of an image's, else 1
-  int rows = 1;          // output rows, full width
+  int rows = 1;          // output rows
+  int columns = 1;       // a divisor of the output's width; all of them where there are several images
   int cluster = 1;       // blocks that form some of S each and look up some of the output channels
   int position_parts = 1;  // of S, a block each: `cluster`; or 1, and a block forms some of the entries at all positions
   int position_blocks = 1;  // of a tile, of 32 positions times what a lane sums; with lookups as code a lane sums one, and these follow from it
@@ -40,7 +41,7 @@ struct WgmmaGatherLayout {
   int block_channels, item_channels;  // of the output; that a warp takes at once
   int lookups_at_once;                // that a warp adds, of a channel; its last are filled up. 0 where lookups are code
   int stage_bytes, entry_bytes, record_bytes;
-  int row_tiles, tiles;               // of an image, and all
+  int column_tiles, row_tiles, tiles;  // of a row, of an image, and all
   int threads;
 
   // Of any weights with so many lookups in a block, added one by one.

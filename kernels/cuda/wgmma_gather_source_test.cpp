@@ -53,7 +53,7 @@ std::size_t baked_lookups(const std::string& source, const WgmmaGatherLayout& la
 }
 
 TEST(WgmmaGatherSource, EveryTileCoversTheOutputAndHoldsEveryLookupOnce) {
-  std::set<int> clusters, images;
+  std::set<int> clusters, images, columns;
   std::set<std::tuple<std::uint64_t, int, int>> baked;
   for (std::uint64_t seed = 0; seed < 60; ++seed) {
     const TestProblem test = wgmma_problem(seed, 30'000'000);
@@ -68,10 +68,12 @@ TEST(WgmmaGatherSource, EveryTileCoversTheOutputAndHoldsEveryLookupOnce) {
       images.insert(tile.images);
       const WgmmaGatherLayout layout(form.problem, precision, tile, lookups);
       EXPECT_GE(layout.row_tiles * tile.rows, stage.out_height());
-      EXPECT_GE(layout.tiles * tile.images, layout.row_tiles * stage.batch);
-      EXPECT_TRUE(tile.images == 1 || layout.row_tiles == 1);
+      EXPECT_EQ(layout.column_tiles * tile.columns, stage.out_width());
+      EXPECT_GE(layout.tiles * tile.images, layout.column_tiles * layout.row_tiles * stage.batch);
+      EXPECT_TRUE(tile.images == 1 || layout.row_tiles * layout.column_tiles == 1);
+      columns.insert(layout.column_tiles);
       EXPECT_GE(layout.block_channels * tile.cluster, stage.out_channels);
-      EXPECT_GE(layout.pixels * 32 * layout.position_blocks, ((tile.images - 1) * layout.image_rows + tile.rows - 1) * layout.pitch + stage.out_width());
+      EXPECT_GE(layout.pixels * 32 * layout.position_blocks, ((tile.images - 1) * layout.image_rows + tile.rows - 1) * layout.pitch + tile.columns);
       EXPECT_EQ(layout.entry_pitch % 8, 4);
       EXPECT_LT(layout.positions, layout.entry_pitch);
       const std::vector<std::uint32_t> records = wgmma_gather_records(stage, lookups, form.weights.bias, tile, layout);
@@ -106,6 +108,7 @@ TEST(WgmmaGatherSource, EveryTileCoversTheOutputAndHoldsEveryLookupOnce) {
   }
   EXPECT_EQ(clusters, (std::set{1, 2, 4, 8}));
   EXPECT_GE(images.size(), 3u);
+  EXPECT_GE(columns.size(), 2u);
   EXPECT_GE(baked.size(), 60u);
 }
 
