@@ -22,7 +22,7 @@ TEST_P(WgmmaGather, MatchesTheFloat64ReferenceWithTilesOfEveryKind) {
   std::set<int> clusters;
   std::set<bool> baked;
   check_tiles(wgmma_gather, GetParam(), 16, [&](const VectorForm& form, const LookupProblem& problem, const DeviceLimits& limits) {
-    std::vector<WgmmaGatherTile> tiles = wgmma_gather_tiles(form.problem, GetParam(), form.weights.lookups.lookups(), limits.shared_bytes, limits.multiprocessors);
+    std::vector<WgmmaGatherTile> tiles = wgmma_gather_tiles(form.problem, GetParam(), form.weights.lookups, limits.shared_bytes, limits.multiprocessors);
     std::set<std::tuple<int, bool, bool, int, bool, bool>> kinds;
     std::erase_if(tiles, [&](const WgmmaGatherTile& tile) {
       return !kinds.insert({std::min(tile.images, 2), tile.rows < problem.conv.out_height(), tile.columns < problem.conv.out_width(), tile.cluster, tile.position_parts > 1, tile.baked_channels > 0}).second;

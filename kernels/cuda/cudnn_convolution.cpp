@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/reference.h"
 #include "kernels/cuda/rotated_timing.h"
 #include "kernels/cuda/weights_upload.h"
 #include "kernels/side_by_side.h"
@@ -28,6 +29,7 @@ namespace fe = cudnn_frontend;
 
 constexpr std::int64_t kX = 1, kW = 2, kB = 3, kY = 4;                 // tensor ids
 constexpr std::int64_t kWorkspaceLimit = std::int64_t{4} << 30;       // bytes
+constexpr double kStrictError = 1e-5;                                 // relative, of fp32 results
 constexpr int kFinalists = 8;                                         // timed again, more often
 constexpr unsigned kMostBuilders = 16;                                // threads that build plans
 
@@ -143,7 +145,7 @@ class CudnnConvolution::Implementation {
                                                : channels_last(problem, weight),
                         precision, MemoryKind::weights, execution);
     bias_ = upload_as(bias, precision, MemoryKind::weights, execution);
-    tuned_ = &tuned_plan(!bias.empty(), execution);
+    tuned_ = &tuned_plan({{weight.begin(), weight.end()}, {bias.begin(), bias.end()}}, execution);
     workspace_ = Buffer(*execution.allocator, std::max<std::int64_t>(tuned_->best.workspace_bytes, 1), MemoryKind::workspace);
   }
 
@@ -175,7 +177,8 @@ class CudnnConvolution::Implementation {
 
   // Tuning takes seconds and several variants run the same convolution: its result is kept for the process. A plan
   // belongs to no weights or buffers; those are given to it at every run.
-  const Tuned& tuned_plan(bool has_bias, const Execution& execution) const {
+  const Tuned& tuned_plan(const DenseWeights& weights, const Execution& execution) const {
+    const bool has_bias = !weights.bias.empty();
     static std::map<std::string, Tuned> tuned;
     const std::string key = fmt::format("{} {} {} {} {}", to_string(problem_), has_bias, to_string(precision_),
                                         to_string(layout_), execution.tuning != Tuning::none ? "" : " untuned");
@@ -184,7 +187,7 @@ class CudnnConvolution::Implementation {
     std::vector<Candidate> candidates = list_candidates(has_bias, execution);
     const std::size_t tried = candidates.size();
     if (execution.tuning == Tuning::none) return tuned.emplace(key, Tuned{candidates.front(), tried}).first->second;
-    return tuned.emplace(key, Tuned{fastest(std::move(candidates), execution), tried}).first->second;
+    return tuned.emplace(key, Tuned{fastest(std::move(candidates), weights, execution), tried}).first->second;
   }
 
   std::vector<Candidate> list_candidates(bool has_bias, const Execution& execution) const {
@@ -247,7 +250,7 @@ class CudnnConvolution::Implementation {
   }
 
   // Times every candidate once over rotated buffers, the kFinalists fastest more often, and returns the fastest.
-  Candidate fastest(std::vector<Candidate> candidates, const Execution& execution) const {
+  Candidate fastest(std::vector<Candidate> candidates, const DenseWeights& weights, const Execution& execution) const {
     const auto largest = std::ranges::max(candidates, {}, &Candidate::workspace_bytes).workspace_bytes;
     const Buffer workspace(*execution.allocator, std::max<std::int64_t>(largest, 1), MemoryKind::workspace);
     const RotatedTiming timing(problem_, precision_, layout_, problem_.output_elements() * element_bytes(precision_), execution);
@@ -265,6 +268,7 @@ class CudnnConvolution::Implementation {
     };
     for (Candidate& candidate : candidates) time(candidate, 1);
     std::ranges::sort(candidates, {}, &Candidate::microseconds);
+    if (precision_ == Precision::fp32) candidates = exact(std::move(candidates), weights, timing, workspace, execution);
     if (candidates.size() > kFinalists) candidates.resize(kFinalists);
     for (Candidate& candidate : candidates) time(candidate, 9);
     Candidate best = *std::ranges::min_element(candidates, {}, &Candidate::microseconds);
@@ -273,6 +277,26 @@ class CudnnConvolution::Implementation {
                                            to_string(layout_)));
     }
     return best;
+  }
+
+  // The first kFinalists of these whose results agree with the float64 reference.
+  std::vector<Candidate> exact(std::vector<Candidate> candidates, const DenseWeights& weights, const RotatedTiming& timing, const Buffer& workspace,
+                               const Execution& execution) const {
+    const DeviceReference reference = DeviceReference::conv2d(problem_, weights, timing.input(), precision_, layout_, execution.stream);
+    std::vector<Candidate> found;
+    double least = std::numeric_limits<double>::infinity();
+    for (Candidate& candidate : candidates) {
+      if (found.size() == kFinalists) break;
+      if (!std::isfinite(candidate.microseconds)) continue;
+      if (!execute(candidate, timing.input(), timing.output(), workspace.as<void>(), as_stream(execution.stream))) continue;
+      const Comparison comparison = reference.compare(timing.output(), precision_, layout_, execution.stream);
+      if (comparison.non_finite == 0) least = std::min(least, comparison.rel_err);
+      if (comparison.non_finite == 0 && comparison.rel_err <= kStrictError) found.push_back(std::move(candidate));
+    }
+    if (found.empty()) {
+      throw std::runtime_error(fmt::format("no cuDNN {} {} plan is right: the least error is {:.1e}", to_string(precision_), to_string(layout_), least));
+    }
+    return found;
   }
 
   bool execute(const Candidate& candidate, const void* x, void* y, void* workspace, cudaStream_t stream) const {

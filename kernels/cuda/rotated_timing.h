@@ -24,6 +24,10 @@ class RotatedTiming {
   // when it cannot be captured.
   double microseconds(const std::function<void(const void* input, void* output)>& run, int timings = 5) const;
 
+  // One of the pairs.
+  const void* input() const { return inputs_.front().as<void>(); }
+  void* output() const { return outputs_.front().as<void>(); }
+
  private:
   void* stream_;
   std::vector<Buffer> inputs_, outputs_;

@@ -25,7 +25,7 @@
 namespace lcnn::cuda {
 namespace {
 
-std::vector<WgmmaGatherTile> tiles_for(const LookupProblem& problem, Precision precision, std::int64_t lookups) {
+std::vector<WgmmaGatherTile> tiles_for(const LookupProblem& problem, Precision precision, const LookupTable& lookups) {
   const DeviceLimits limits;
   return wgmma_gather_tiles(problem, precision, lookups, limits.shared_bytes, limits.multiprocessors);
 }
@@ -64,7 +64,7 @@ class WgmmaGather final : public PreparedConvolution {
       : problem_(form.problem),
         precision_(precision),
         multiprocessors_(DeviceLimits().multiprocessors),
-        tiles_(tiles_for(form.problem, precision, form.weights.lookups.lookups())),
+        tiles_(tiles_for(form.problem, precision, form.weights.lookups)),
         chosen_(choose(form, execution)) {}
 
   void launch(std::size_t candidate, const NvrtcKernel& kernel, const PreparedTile& prepared, int clusters, const void* x, void* y, void* stream) const {
@@ -134,7 +134,7 @@ std::string why_unsupported(const LookupProblem& problem, Precision precision, L
   if (conv.in_channels % piece != 0) return fmt::format("input channels that are no multiple of {} are not supported", piece);
   if (conv.out_channels % (2 * piece) != 0) return fmt::format("output channels that are no multiple of {} are not supported", 2 * piece);
   if (device_attribute(cudaDevAttrComputeCapabilityMajor) != 9) return "devices other than Hopper (compute capability 9.0) are not supported";
-  if (tiles_for(vector_form(problem), precision, 0).empty()) return "S of no tile fits a block's shared memory and registers";
+  if (tiles_for(vector_form(problem), precision, {}).empty()) return "S of no tile fits a block's shared memory and registers";
   return {};
 }
 

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <map>
+#include <set>
 #include <tuple>
 #include <utility>
 
@@ -47,6 +48,11 @@ int place_of(const Conv2dProblem& stage, const WgmmaGatherLayout& layout, int r,
   return (static_cast<int>(entry) * layout.entry_pitch + r * static_cast<int>(stage.dilation[0]) * layout.pitch + s * static_cast<int>(stage.dilation[1])) * 4;
 }
 
+// Whether code is fetched while S is formed: at 4 bytes that takes longer. What is looked up meanwhile must not be written.
+bool warms(Precision precision, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
+  return tile.baked_channels > 0 && element_bytes(precision) == 4 && tile.stages * layout.stage_bytes >= layout.entry_bytes;
+}
+
 // How many of a channel's lookups a warp adds at once: loads wait for each other only from one such step to the next, but what fills up
 // a channel's last one is loaded in vain.
 int best_at_once(const Conv2dProblem& stage, const LookupTable& lookups, int pixels) {
@@ -65,9 +71,23 @@ int best_at_once(const Conv2dProblem& stage, const LookupTable& lookups, int pix
   return best;
 }
 
-// What the lookups of a tile of S cost, in cycles: until they are done, and of what blocks of a multiprocessor share.
+// How many there are, and how many values of S around a position they look up.
+struct LookupCounts {
+  std::int64_t all, values;
+};
+
+LookupCounts counts_of(const LookupProblem& problem, const LookupTable& lookups) {
+  const std::int64_t taps = problem.conv.taps();
+  std::vector<bool> used(static_cast<std::size_t>(problem.dictionary_size * taps));
+  for (std::int64_t row = 0; row + 1 < static_cast<std::int64_t>(lookups.row_offsets.size()); ++row) {
+    for (std::int32_t i = lookups.row_offsets[row]; i < lookups.row_offsets[row + 1]; ++i) used[lookups.indices[i] * taps + row % taps] = true;
+  }
+  return {lookups.lookups(), std::max<std::int64_t>(1, std::ranges::count(used, true))};
+}
+
+// What the lookups of a tile of S cost, in cycles: until they are done, of what blocks of a multiprocessor share, and once, to fetch their code.
 struct LookupCost {
-  double time, shared;
+  double time, shared, fetch;
 };
 
 constexpr double kStorePosition = 184, kStoreLoad = 29;  // of 32 bytes of 32 positions: of a warp that waits, and of the multiprocessor
@@ -79,28 +99,26 @@ LookupCost listed_cost(Precision precision, double channel_lookups, const WgmmaG
   const double warp_item = stored_channels(precision) * std::ceil(channel_lookups * kPadding / kAtOnce) * kStep + loads + layout.pixels * kStorePosition;
   const double item_loads = (loads + layout.pixels * kStoreLoad) * kLoad;
   const int items = layout.items();
-  return {std::max(divide_up(items, tile.gather_warps) * warp_item, items * item_loads * std::max(1.0, 8.0 / tile.gather_warps)), items * item_loads};
+  return {std::max(divide_up(items, tile.gather_warps) * warp_item, items * item_loads * std::max(1.0, 8.0 / tile.gather_warps)), items * item_loads, 0};
 }
 
-// Code that is fetched from a cache binds, more so the more of it there is.
-LookupCost baked_cost(const LookupProblem& problem, Precision precision, double channel_lookups, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
-  constexpr double kInstruction = 0.34, kCachedKiB = 26, kUncached = 0.0023, kAlone = 2.4, kStored = 26, kStoreWait = 100;
-  const double values = static_cast<double>(problem.dictionary_size * problem.conv.taps());
+LookupCost baked_cost(Precision precision, double channel_lookups, double values, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
+  constexpr double kInstruction = 0.31, kFetchKiB = 67, kAlone = 2.28, kStored = 56, kStoreWait = 137;
   const double lookups = channel_lookups * std::min(tile.baked_channels, layout.block_channels);
   const double loads = values * (1 - std::exp(-lookups / values)), instructions = lookups + loads;
   const int items = layout.items(), rounds = divide_up(items, tile.gather_warps);
   const double code = instructions * layout.items() / layout.position_blocks / 64;  // KiB
   const double stored = static_cast<double>(tile.baked_channels) / stored_channels(precision);
-  const double item = instructions * (kInstruction + kUncached * std::max(0.0, code - kCachedKiB)) + stored * kStored;
-  return {std::max(rounds * (instructions * kAlone + stored * kStoreWait), items * item), items * item};
+  const double item = instructions * kInstruction + stored * kStored;
+  return {std::max(rounds * (instructions * kAlone + stored * kStoreWait), items * item), items * item, code * kFetchKiB};
 }
 
-// What a tile is expected to cost, in cycles. Constants are fitted to tiles timed on an H200: 350 with lookups as data, then 233 as code, of
-// 11 layers and precisions (rms 0.09 of the logarithm, first choice 6% behind the best of those timed).
-double cost(const LookupProblem& problem, Precision precision, std::int64_t lookups, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout, int shared_limit,
+// What a tile is expected to cost, in cycles. Constants are fitted to 1,268 tiles timed on an H200, of 52 layers and precisions (rms 0.09 of the
+// logarithm, first choice 6% behind the best of those timed).
+double cost(const LookupProblem& problem, Precision precision, const LookupCounts& lookups, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout, int shared_limit,
             int multiprocessors) {
-  constexpr double kBegin = 5470, kLatency = 2530, kRefill = 236, kFill = 18, kExchange = 1575, kBakedExchange = 6530, kOverlap = 1.24;
-  constexpr double kProducts = 140, kTermsLoad = 192, kNarrowest = 8, kSplit = 228;            // of S, 64 positions and a slice
+  constexpr double kBegin = 1620, kLatency = 1310, kRefill = 236, kFill = 18, kExchange = 9700, kOverlap = 1.32, kSlices = 0.06;
+  constexpr double kProducts = 90, kTermsLoad = 101, kNarrowest = 8, kSplit = 88;            // of S, 64 positions and a slice
   constexpr double kClusters = 0.86;  // groups of processors are no multiple of clusters of more than two blocks
   const Conv2dProblem& conv = problem.conv;
   const int own_entries = layout.own_entries, slices = divide_up(conv.in_channels, slice_channels(precision)), tiles64 = product_tiles(layout);
@@ -116,16 +134,18 @@ double cost(const LookupProblem& problem, Precision precision, std::int64_t look
   const double product = products * std::max(own_entries / 2.0, kNarrowest);
   const double form = slices * (precision == Precision::fp32 ? own_tiles * (product + kProducts + kTermsLoad) : own_tiles * product + kProducts);
   const double all_products = slices * tiles64 * product, stored = layout.own_positions * own_entries / 8.0 / tile.form_groups / 4;
-  const double exchanged = tile.cluster == 1 ? 0 : tile.baked_channels > 0 ? kBakedExchange : kExchange;
+  const double exchanged = tile.cluster == 1 ? 0 : kExchange;
 
-  const double channel_lookups = static_cast<double>(lookups) / static_cast<double>(conv.out_channels);
-  const auto [look_up, shared_look_up] =
-      tile.baked_channels > 0 ? baked_cost(problem, precision, channel_lookups, tile, layout) : listed_cost(precision, channel_lookups, tile, layout);
+  const double channel_lookups = static_cast<double>(lookups.all) / static_cast<double>(conv.out_channels);
+  const auto [look_up, shared_look_up, fetch] =
+      tile.baked_channels > 0 ? baked_cost(precision, channel_lookups, static_cast<double>(lookups.values), tile, layout) : listed_cost(precision, channel_lookups, tile, layout);
   const double all_loads = shared_look_up + (precision == Precision::fp32 ? slices * tiles64 * kSplit : 0);
 
-  const double first = kLatency + std::max(copied, form) + stored + exchanged + look_up;
+  const bool warm = warms(precision, tile, layout);
+  const double first = kLatency + std::max({copied, form, warm ? fetch : 0}) + stored + exchanged + look_up + (warm ? 0 : fetch);
   const double following = kOverlap * std::max({sharing * bytes / kFill, copied, sharing * all_products, form + stored + exchanged, look_up + stored + exchanged, sharing * all_loads});
-  return kBegin + first + (sharing - 1) * std::max({bytes / kFill, all_products, all_loads}) + (rounds - 1) * following;
+  const double latencies = 1 + kSlices / tile.stages;  // that slices in flight hide
+  return latencies * (kBegin + first + (sharing - 1) * std::max({bytes / kFill, all_products, all_loads}) + (rounds - 1) * following);
 }
 
 }  // namespace
@@ -190,13 +210,14 @@ WgmmaGatherLayout::WgmmaGatherLayout(const LookupProblem& problem, Precision pre
 
 int WgmmaGatherLayout::lookups_byte() const { return round_up((2 * block_channels + 1) * 4, 16); }
 
-std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Precision precision, std::int64_t lookups, int shared_limit, int multiprocessors) {
+std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Precision precision, const LookupTable& table, int shared_limit, int multiprocessors) {
   const Conv2dProblem& conv = problem.conv;
+  const LookupCounts lookups = counts_of(problem, table);
   const auto out_h = static_cast<int>(conv.out_height()), out_w = static_cast<int>(conv.out_width());
   std::vector<std::pair<double, WgmmaGatherTile>> costs;
   const auto consider = [&](const WgmmaGatherTile& tile) {
     const double share = 1.0 / tile.cluster;
-    const WgmmaGatherLayout layout(problem, precision, tile, std::llround(std::ceil(static_cast<double>(lookups) * std::min(1.0, share * 1.1))));
+    const WgmmaGatherLayout layout(problem, precision, tile, std::llround(std::ceil(static_cast<double>(lookups.all) * std::min(1.0, share * 1.1))));
     if (layout.pixels > kMostPixels || layout.pitch > kMostBox || layout.own_rows > kMostBox) return;
     if (layout.own_entries > kMostOwnEntries) return;
     if (tile.images > 1 && (layout.own_images * tile.position_parts != tile.images || layout.own_rows != layout.image_rows)) return;
@@ -213,7 +234,7 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
           tile.baked_channels = 0;
           for (tile.position_blocks = 1; tile.position_blocks <= 4; ++tile.position_blocks) consider(tile);
           tile.position_blocks = 1;
-          if (lookups > kMostBakedLookups) continue;
+          if (lookups.all > kMostBakedLookups) continue;
           for (const int channels : {32, 64, 96, 128}) {
             tile.baked_channels = channels;
             if (channels < 2 * divide_up(conv.out_channels, tile.cluster)) consider(tile);
@@ -242,11 +263,10 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
   for (const int images : {2, 3, 4, 8}) {
     if (images < 2 * conv.batch) consider_ways({.images = images, .rows = out_h, .columns = out_w});
   }
-  // Only the best few that differ in how they divide the same work.
-  constexpr int kMostAlike = 2;
-  std::map<std::tuple<int, int, int, int, int, int, int, int>, int> alike;
+  // Only the best of those that divide the same work in the same way but for positions of a lane and slices in flight.
+  std::set<std::tuple<int, int, int, int, int, int, int, int>> ways;
   std::vector<WgmmaGatherTile> tiles = cheapest_tiles(std::move(costs));
-  std::erase_if(tiles, [&](const WgmmaGatherTile& tile) { return ++alike[{tile.images, tile.rows, tile.columns, tile.cluster, tile.position_parts, tile.form_groups, tile.gather_warps, tile.baked_channels}] > kMostAlike; });
+  std::erase_if(tiles, [&](const WgmmaGatherTile& tile) { return !ways.insert({tile.images, tile.rows, tile.columns, tile.cluster, tile.position_parts, tile.form_groups, tile.gather_warps, tile.baked_channels}).second; });
   tiles.resize(std::min(tiles.size(), kMostTiles));
   return tiles;
 }
@@ -339,7 +359,7 @@ std::string wgmma_gather_source(const LookupProblem& problem, const LookupTable&
                   {{"IMAGES", tile.images}, {"ROWS", tile.rows}, {"CLUSTER", tile.cluster}, {"POSITION_PARTS", tile.position_parts}, {"OWN_IMAGES", layout.own_images}, {"OWN_ROWS", layout.own_rows},
                    {"POSITION_BLOCKS", layout.position_blocks}, {"ITEM_CHANNELS", layout.item_channels}, {"FORM_GROUPS", tile.form_groups}, {"GATHER_WARPS", tile.gather_warps}, {"STAGES", tile.stages},
                    {"PITCH", layout.pitch}, {"IMAGE_ROWS", layout.image_rows}, {"ENTRIES", layout.entries},
-                   {"ENTRY_PITCH", layout.entry_pitch}, {"PIXELS", layout.pixels}, {"LOOKUPS_AT_ONCE", layout.lookups_at_once}, {"BLOCK_CHANNELS", layout.block_channels}, {"ENTRY_BYTES", layout.entry_bytes},
+                   {"ENTRY_PITCH", layout.entry_pitch}, {"PIXELS", layout.pixels}, {"LOOKUPS_AT_ONCE", layout.lookups_at_once}, {"WARM", warms(precision, tile, layout) ? 1 : 0}, {"BLOCK_CHANNELS", layout.block_channels}, {"ENTRY_BYTES", layout.entry_bytes},
                    {"RECORD_BYTES", layout.record_bytes}, {"LOOKUPS_BYTE", layout.lookups_byte()}, {"COLUMNS", tile.columns}, {"COLUMN_TILES", layout.column_tiles}, {"ROW_TILES", layout.row_tiles}, {"TILES", layout.tiles},
                    {"ELEMENT_BYTES", element_bytes(precision)}, {"IN_CHANNELS", conv.in_channels}, {"OUT_CHANNELS", conv.out_channels},
                    {"OUT_HEIGHT", conv.out_height()}, {"OUT_WIDTH", conv.out_width()}, {"BATCH", conv.batch}, {"PADDING_H", conv.padding[0]},

@@ -60,9 +60,8 @@ struct WgmmaGatherLayout {
   int most_registers() const { return std::min(255, 65536 / threads / 8 * 8); }
 };
 
-// Tiles worth trying, best guess first; none where nothing fits. `problem` is a vector one without groups, of stride 1;
-// `lookups` is how many there are in all.
-std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Precision precision, std::int64_t lookups, int shared_limit, int multiprocessors);
+// Tiles worth trying, best guess first; none where nothing fits. `problem` is a vector one without groups, of stride 1.
+std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Precision precision, const LookupTable& lookups, int shared_limit, int multiprocessors);
 
 // A record of layout.record_bytes for each block of a cluster: bias[block_channels] as floats, first[block_channels + 1], from
 // lookups_byte() on lookups: the place in bytes from a position of S, and the coefficient; first[k] is channel k's first, each has a multiple of

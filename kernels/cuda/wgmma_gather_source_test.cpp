@@ -20,7 +20,7 @@ constexpr int kSharedLimit = 232448, kMultiprocessors = 132;  // an H100's
 constexpr std::array kPrecisions{Precision::fp32, Precision::tf32, Precision::fp16, Precision::bf16};
 
 std::vector<WgmmaGatherTile> tiles_of(const VectorForm& form, Precision precision) {
-  return wgmma_gather_tiles(form.problem, precision, form.weights.lookups.lookups(), kSharedLimit, kMultiprocessors);
+  return wgmma_gather_tiles(form.problem, precision, form.weights.lookups, kSharedLimit, kMultiprocessors);
 }
 
 TEST(WgmmaGatherSource, CompilesForAwkwardProblemsInEveryPrecision) {
