@@ -267,27 +267,23 @@ __device__ __forceinline__ void announce_looked_up(const Shared& shared) {
   }
 }
 
-// WARM: code is fetched while the first tile's S is formed, by looking up what lies in place of X and storing nothing of it.
-__device__ __forceinline__ void look_up(const Shared& shared, int first, int step, const char* memory, const char* entries, const Record& record, const uint2* offsets, int warp, Element* y) {
+__device__ __forceinline__ void look_up(const Shared& shared, int first, int step, const char* entries, const Record& record, const uint2* offsets, int warp, Element* y) {
   const int block_channel = block_of_cluster() * BLOCK_CHANNELS;
   int formed_parity = 0;
   wait_barrier(shared.lookups(), 0);
 #pragma unroll 1
-  for (int index = WARM ? first - step : first; index < TILES; index += step) {
-    const bool warming = WARM && index < first;
-    const Tile tile(max(index, 0));
+  for (int index = first; index < TILES; index += step) {
+    const Tile tile(index);
     const i64 first_element = static_cast<i64>(tile.image) * kImageElements + (tile.first_row * OUT_WIDTH + tile.first_column) * OUT_CHANNELS;
     // Bytes of y from the tile's first: of as many of its images, or of its rows, as there are.
-    const u32 limit = warming ? 0 : (IMAGES == 1 ? (OUT_HEIGHT - tile.first_row) * OUT_WIDTH * OUT_CHANNELS : min(IMAGES, BATCH - tile.image) * kImageElements) * ELEMENT_BYTES;
-    if (!warming) {
-      wait_barrier(shared.formed(), formed_parity);
-      formed_parity ^= 1;
-    }
+    const u32 limit = (IMAGES == 1 ? (OUT_HEIGHT - tile.first_row) * OUT_WIDTH * OUT_CHANNELS : min(IMAGES, BATCH - tile.image) * kImageElements) * ELEMENT_BYTES;
+    wait_barrier(shared.formed(), formed_parity);
+    formed_parity ^= 1;
 #pragma unroll 1
-    for (int item = warming ? warp % (kItems / POSITION_BLOCKS) * POSITION_BLOCKS : warp; item < kItems; item += warming ? kItems : GATHER_WARPS) {
-      look_up_item(warming ? memory : entries, record, offsets, item, reinterpret_cast<char*>(y + first_element + block_channel), limit);
+    for (int item = warp; item < kItems; item += GATHER_WARPS) {
+      look_up_item(entries, record, offsets, item, reinterpret_cast<char*>(y + first_element + block_channel), limit);
     }
-    if (!warming) announce_looked_up(shared);
+    announce_looked_up(shared);
   }
 }
 
@@ -328,7 +324,7 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
   if (warp < kFormWarps) {
     form_entries(shared, first, step, memory, reinterpret_cast<float*>(entries), warp / 4, input_map, dictionary);
   } else {
-    look_up(shared, first, step, memory, entries, record, reinterpret_cast<const uint2*>(offsets), warp - kFormWarps, y);
+    look_up(shared, first, step, entries, record, reinterpret_cast<const uint2*>(offsets), warp - kFormWarps, y);
   }
   if constexpr (CLUSTER > 1) meet_cluster();  // others write into this block's memory as long as they run
 }

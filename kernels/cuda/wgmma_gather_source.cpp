@@ -48,11 +48,6 @@ int place_of(const Conv2dProblem& stage, const WgmmaGatherLayout& layout, int r,
   return (static_cast<int>(entry) * layout.entry_pitch + r * static_cast<int>(stage.dilation[0]) * layout.pitch + s * static_cast<int>(stage.dilation[1])) * 4;
 }
 
-// Whether code is fetched while S is formed: at 4 bytes that takes longer. What is looked up meanwhile must not be written.
-bool warms(Precision precision, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
-  return tile.baked_channels > 0 && element_bytes(precision) == 4 && tile.stages * layout.stage_bytes >= layout.entry_bytes;
-}
-
 // How many of a channel's lookups a warp adds at once: loads wait for each other only from one such step to the next, but what fills up
 // a channel's last one is loaded in vain.
 int best_at_once(const Conv2dProblem& stage, const LookupTable& lookups, int pixels) {
@@ -141,8 +136,7 @@ double cost(const LookupProblem& problem, Precision precision, const LookupCount
       tile.baked_channels > 0 ? baked_cost(precision, channel_lookups, static_cast<double>(lookups.values), tile, layout) : listed_cost(precision, channel_lookups, tile, layout);
   const double all_loads = shared_look_up + (precision == Precision::fp32 ? slices * tiles64 * kSplit : 0);
 
-  const bool warm = warms(precision, tile, layout);
-  const double first = kLatency + std::max({copied, form, warm ? fetch : 0}) + stored + exchanged + look_up + (warm ? 0 : fetch);
+  const double first = kLatency + std::max(copied, form) + stored + exchanged + look_up + fetch;
   const double following = kOverlap * std::max({sharing * bytes / kFill, copied, sharing * all_products, form + stored + exchanged, look_up + stored + exchanged, sharing * all_loads});
   const double latencies = 1 + kSlices / tile.stages;  // that slices in flight hide
   return latencies * (kBegin + first + (sharing - 1) * std::max({bytes / kFill, all_products, all_loads}) + (rounds - 1) * following);
@@ -359,7 +353,7 @@ std::string wgmma_gather_source(const LookupProblem& problem, const LookupTable&
                   {{"IMAGES", tile.images}, {"ROWS", tile.rows}, {"CLUSTER", tile.cluster}, {"POSITION_PARTS", tile.position_parts}, {"OWN_IMAGES", layout.own_images}, {"OWN_ROWS", layout.own_rows},
                    {"POSITION_BLOCKS", layout.position_blocks}, {"ITEM_CHANNELS", layout.item_channels}, {"FORM_GROUPS", tile.form_groups}, {"GATHER_WARPS", tile.gather_warps}, {"STAGES", tile.stages},
                    {"PITCH", layout.pitch}, {"IMAGE_ROWS", layout.image_rows}, {"ENTRIES", layout.entries},
-                   {"ENTRY_PITCH", layout.entry_pitch}, {"PIXELS", layout.pixels}, {"LOOKUPS_AT_ONCE", layout.lookups_at_once}, {"WARM", warms(precision, tile, layout) ? 1 : 0}, {"BLOCK_CHANNELS", layout.block_channels}, {"ENTRY_BYTES", layout.entry_bytes},
+                   {"ENTRY_PITCH", layout.entry_pitch}, {"PIXELS", layout.pixels}, {"LOOKUPS_AT_ONCE", layout.lookups_at_once}, {"BLOCK_CHANNELS", layout.block_channels}, {"ENTRY_BYTES", layout.entry_bytes},
                    {"RECORD_BYTES", layout.record_bytes}, {"LOOKUPS_BYTE", layout.lookups_byte()}, {"COLUMNS", tile.columns}, {"COLUMN_TILES", layout.column_tiles}, {"ROW_TILES", layout.row_tiles}, {"TILES", layout.tiles},
                    {"ELEMENT_BYTES", element_bytes(precision)}, {"IN_CHANNELS", conv.in_channels}, {"OUT_CHANNELS", conv.out_channels},
                    {"OUT_HEIGHT", conv.out_height()}, {"OUT_WIDTH", conv.out_width()}, {"BATCH", conv.batch}, {"PADDING_H", conv.padding[0]},
