@@ -7,7 +7,7 @@
 import pathlib
 import sys
 
-from render.markdown_tables import network_table, origin, results
+from render.markdown_tables import means_table, network_table, origin, results
 from render.report import read_report
 from render.row_summary import summaries
 
@@ -27,7 +27,7 @@ def folded(table):
 def report_table(path):
     report = read_report(path)
     records = summaries(report)
-    tables = [folded(table) for table in (results(records), network_table(records)) if table]
+    tables = [folded(table) for table in (means_table(records), results(records), network_table(records)) if table]
     return tables and "\n\n".join([origin(report, path.relative_to(ROOT)), *tables])
 
 

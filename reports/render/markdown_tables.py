@@ -1,4 +1,5 @@
 """Reports as Markdown tables: README's results, and all rows."""
+import math
 import re
 
 from .networks import sums
@@ -33,12 +34,20 @@ def fastest(records, kind):
     return min(others or measured, key=lambda record: record["median_us"], default=None)
 
 
-def group_line(records, dictionary):
-    """One layer, batch and precision: the fastest Conv2d, and lookup variant and peer with a dictionary."""
-    of_dictionary = [record for record in records if record["kind"] == "conv2d" or record["dictionary"] == dictionary]
-    conv2d, lookup, peer = (fastest(of_dictionary, kind) for kind in ("conv2d", "lookup", "peer"))
-    if conv2d is None or lookup is None:
-        return None
+def comparisons(records):
+    """For each layer, batch, precision and dictionary with which Conv2d and a lookup variant were measured: the fastest of both, and of peers."""
+    groups = {}
+    for record in records:
+        groups.setdefault(tuple(record[field] for field in ("set", "layer", "batch", "precision")), []).append(record)
+    for group in groups.values():
+        for dictionary in dict.fromkeys(record["dictionary"] for record in group if record["kind"] == "lookup"):
+            of_dictionary = [record for record in group if record["kind"] == "conv2d" or record["dictionary"] == dictionary]
+            conv2d, lookup, peer = (fastest(of_dictionary, kind) for kind in ("conv2d", "lookup", "peer"))
+            if conv2d is not None and lookup is not None:
+                yield conv2d, lookup, peer
+
+
+def comparison_line(conv2d, lookup, peer):
     path = f"{lookup['set']}/{lookup['layer']} {lookup['dictionary']} n{lookup['batch']}"
     return (
         f"| {text(path)} | {text(lookup['precision'])} | {conv2d['median_us']:,.1f} ({text(conv2d['variant'])}) "
@@ -49,15 +58,34 @@ def group_line(records, dictionary):
 
 
 def results(records):
-    """The table of layers: a line for each and each dictionary with which Conv2d and a lookup variant were measured; None without one."""
-    groups = {}
-    for record in records:
-        groups.setdefault(tuple(record[field] for field in ("set", "layer", "batch", "precision")), []).append(record)
-    lines = []
-    for group in groups.values():
-        dictionaries = dict.fromkeys(record["dictionary"] for record in group if record["kind"] == "lookup")
-        lines += [line for dictionary in dictionaries if (line := group_line(group, dictionary))]
+    """The table of layers: a line for each comparison; None without one."""
+    lines = [comparison_line(*compared) for compared in comparisons(records)]
     return "\n".join([*HEADER, *lines]) if lines else None
+
+
+def geometric_mean(values):
+    return math.exp(sum(map(math.log, values)) / len(values))
+
+
+def means_table(records):
+    """Geometric means over the layers of a precision and dictionary, of all batches and of each; None where there are no two layers."""
+    groups = {}
+    for _, lookup, _ in comparisons(records):
+        if lookup["speedup"] and lookup["roofline"]:
+            for batch in (None, lookup["batch"]):
+                groups.setdefault((lookup["precision"], lookup["dictionary"], batch), []).append(lookup)
+    lines = []
+    for (precision, dictionary, batch), lookups in groups.items():
+        batches = sorted({lookup["batch"] for lookup in lookups})
+        if len({(lookup["set"], lookup["layer"]) for lookup in lookups}) < 2 or (batch is None and len(batches) == 1):
+            continue
+        speedups = [lookup["speedup"] for lookup in lookups]
+        lines.append(
+            f"| {text(precision)} | {text(dictionary)} | {', '.join(f'n{each}' for each in batches)} | {len(lookups)} | **{geometric_mean(speedups):.2f}x** "
+            f"| {min(speedups):.2f}x | {geometric_mean([lookup['roofline'] for lookup in lookups]):.0%} |"
+        )
+    header = ("| precision | dictionary | batch | layers | geometric mean | least | roofline |", "|---|---|---|---|---|---|---|")
+    return "\n".join([*header, *lines]) if lines else None
 
 
 def network_table(records):
@@ -96,6 +124,8 @@ def markdown(reports):
         records = summaries(report)
         parts.append(origin(report, report.path.name))
         parts.append(results(records) or "No layer has both a measured Conv2d and a measured LookupConv2d.")
+        if means := means_table(records):
+            parts.append(means)
         if networks := network_table(records):
             parts.append(networks)
         rows = "\n".join([*ROWS_HEADER, *map(row_line, records)])

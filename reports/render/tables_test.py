@@ -10,7 +10,7 @@ import unittest
 
 from render.csv_table import csv_table
 from render.html_page import page_data
-from render.markdown_tables import fastest, markdown, network_table, results, text
+from render.markdown_tables import fastest, markdown, means_table, network_table, results, text
 from render.networks import LAYERS, sums
 from render.report import UnusableInput, read_report, read_reports
 from render.row_summary import middle_90_percent, summaries
@@ -60,6 +60,18 @@ class TablesTest(ReportsTest):
         self.assertIn("| resnet18 fast n1 | fp32 | 0.12 | 0.04 | **3.22x** |", network_table(records))
         records = [record for record in records if record["layer"] != "512@7"]
         self.assertIsNone(network_table(records))
+
+    def test_means_are_geometric_over_the_layers_of_a_precision_and_dictionary(self):
+        def row(layer, batch, speedup, roofline=0.5, dictionary="fast"):
+            common = {"set": "x", "layer": layer, "batch": batch, "precision": "fp16", "dictionary": dictionary, "variant": "y", "median_us": 1.0}
+            return [{**common, "kind": "conv2d"}, {**common, "kind": "lookup", "speedup": speedup, "roofline": roofline}]
+
+        records = row("a", 32, 2.0, 0.2) + row("b", 32, 8.0, 0.8)
+        self.assertEqual(means_table(records).splitlines()[2:], ["| fp16 | fast | n32 | 2 | **4.00x** | 2.00x | 40% |"])
+        records += row("b", 256, 0.5, 0.4)
+        self.assertEqual(means_table(records).splitlines()[2:], ["| fp16 | fast | n32, n256 | 3 | **2.00x** | 0.50x | 40% |",
+                                                                "| fp16 | fast | n32 | 2 | **4.00x** | 2.00x | 40% |"])
+        self.assertIsNone(means_table(row("a", 1, 2.0) + row("a", 32, 3.0) + row("b", 1, 2.0, dictionary="accurate")), "one layer has no mean")
 
     def test_a_twentieth_of_the_samples_lies_on_each_side(self):
         self.assertEqual(middle_90_percent(range(100, 0, -1)), (6, 95))
