@@ -88,9 +88,9 @@ class Conv2dOnednnBlocked final : public PreparedConvolution {
   std::unordered_map<const void*, at::Tensor> inputs_;
 };
 
-std::string why_not_onednn(const LookupProblem&, Precision precision, Layout) {
+std::string why_not_onednn(const LookupProblem& problem, Precision precision, Layout) {
   if (!AT_MKLDNN_ENABLED()) return "this LibTorch was built without oneDNN";
-  return why_no_cpu_convolution(precision);
+  return why_no_cpu_convolution(problem.conv, precision);
 }
 
 std::string why_not_blocked(const LookupProblem& problem, Precision precision, Layout layout) {

@@ -43,6 +43,8 @@ std::string why_no_cuda();
 
 // Empty where LibTorch's convolutions on this processor are oneDNN's in `precision`, fp32 or bf16; else why not, in one sentence.
 std::string why_no_cpu_convolution(Precision precision);
+// The same of one convolution, some of which the library gets wrong.
+std::string why_no_cpu_convolution(const Conv2dProblem& conv, Precision precision);
 
 // The library's square matrix product on random data: what the matrix units give.
 class LibraryMatmul {

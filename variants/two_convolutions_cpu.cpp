@@ -55,7 +55,8 @@ std::string why_unsupported(const LookupProblem& problem, Precision precision, L
   if (precision == Precision::bf16 && layout == Layout::nhwc && problem.dictionary_size_per_group() == 1) {
     return "the library's bf16 is wrong for S of one entry, channels-last";
   }
-  return why_no_cpu_convolution(precision);
+  const std::string reason = why_no_cpu_convolution(problem.dictionary_stage(), precision);
+  return reason.empty() ? why_no_cpu_convolution(problem.lookup_stage(), precision) : reason;
 }
 
 }  // namespace
