@@ -24,7 +24,7 @@ constexpr int kMostPixels = 8;         // of a lane
 constexpr int kMostBox = 256;          // columns, rows or images that a tiled copy takes
 constexpr int kMostOwnEntries = 128;   // of a warpgroup's sums
 constexpr int kLeastColumns = 24;      // of a tile that has not all: halos are more than a tenth
-constexpr int kMostBakedLookups = 8192;  // code beyond that is fetched more slowly than lookups are read
+constexpr int kMostBakedLookups = 8192;  // of a layer, as code: more take the compiler too long
 
 int terms(Precision precision) { return precision == Precision::fp32 ? 2 : 1; }
 int product_tiles(const WgmmaGatherLayout& layout) { return divide_up(layout.own_positions, 64); }  // of a block
