@@ -43,9 +43,17 @@ int lookups_of(const Conv2dProblem& stage, const LookupTable& lookups, std::int6
   return lookups.row_offsets[(channel + 1) * stage.taps()] - lookups.row_offsets[channel * stage.taps()];
 }
 
-// Where S is looked up, in bytes from that of a position.
-int place_of(const Conv2dProblem& stage, const WgmmaGatherLayout& layout, int r, int s, std::int64_t entry) {
-  return (static_cast<int>(entry) * layout.entry_pitch + r * static_cast<int>(stage.dilation[0]) * layout.pitch + s * static_cast<int>(stage.dilation[1])) * 4;
+// action(place, coefficient) for each lookup of a channel: where in S, in bytes from that of a position.
+template <typename Action>
+void for_each_lookup(const Conv2dProblem& stage, const LookupTable& lookups, const WgmmaGatherLayout& layout, int channel, const Action& action) {
+  const auto taps = static_cast<int>(stage.taps()), kernel_w = static_cast<int>(stage.kernel[1]);
+  for (int tap = 0; tap < taps; ++tap) {
+    const auto r = static_cast<int>(tap / kernel_w * stage.dilation[0]), s = static_cast<int>(tap % kernel_w * stage.dilation[1]);
+    const int row = channel * taps + tap;
+    for (std::int32_t i = lookups.row_offsets[row]; i < lookups.row_offsets[row + 1]; ++i) {
+      action((static_cast<int>(lookups.indices[i]) * layout.entry_pitch + r * layout.pitch + s) * 4, lookups.coefficients[i]);
+    }
+  }
 }
 
 // How many of a channel's lookups a warp adds at once: loads wait for each other only from one such step to the next, but what fills up
@@ -267,27 +275,26 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
 
 std::vector<std::uint32_t> wgmma_gather_records(const Conv2dProblem& stage, const LookupTable& lookups, std::span<const float> bias,
                                                 const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
-  const auto taps = static_cast<int>(stage.taps()), kernel_w = static_cast<int>(stage.kernel[1]), words = layout.record_bytes / 4;
+  const int words = layout.record_bytes / 4;
   std::vector<std::uint32_t> records(static_cast<std::size_t>(words) * tile.cluster);
   for (int block = 0; block < tile.cluster; ++block) {
     std::uint32_t* record = records.data() + static_cast<std::size_t>(block) * words;
+    const int first_channel = block * layout.block_channels;
+    const int channels = std::clamp(static_cast<int>(stage.out_channels) - first_channel, 0, layout.block_channels);
+    for (int k = 0; k < channels && !bias.empty(); ++k) record[k] = std::bit_cast<std::uint32_t>(bias[first_channel + k]);
+    if (tile.baked_channels > 0) continue;
     std::uint32_t *first = record + layout.block_channels, *to = record + layout.lookups_byte() / 4, count = 0;
     for (int k = 0; k < layout.block_channels; ++k) {
-      const int channel = block * layout.block_channels + k;
-      if (tile.baked_channels == 0) first[k] = count;
-      if (channel >= stage.out_channels) continue;
-      record[k] = bias.empty() ? 0 : std::bit_cast<std::uint32_t>(bias[channel]);
-      if (tile.baked_channels > 0) continue;
-      for (int tap = 0; tap < taps; ++tap) {
-        const int row = channel * taps + tap;
-        for (std::int32_t i = lookups.row_offsets[row]; i < lookups.row_offsets[row + 1]; ++i, ++count) {
-          *to++ = static_cast<std::uint32_t>(place_of(stage, layout, tap / kernel_w, tap % kernel_w, lookups.indices[i]));
-          *to++ = std::bit_cast<std::uint32_t>(lookups.coefficients[i]);
-        }
-      }
+      first[k] = count;
+      if (k >= channels) continue;
+      for_each_lookup(stage, lookups, layout, first_channel + k, [&](int place, float coefficient) {
+        *to++ = static_cast<std::uint32_t>(place);
+        *to++ = std::bit_cast<std::uint32_t>(coefficient);
+        ++count;
+      });
       for (; count % layout.lookups_at_once != 0; ++count, to += 2) to[0] = to[-2];  // the coefficient is 0
     }
-    if (tile.baked_channels == 0) first[layout.block_channels] = count;
+    first[layout.block_channels] = count;
   }
   return records;
 }
@@ -317,7 +324,6 @@ namespace {
 
 // add_lookups() of wgmma_baked_lookups.cuh: straight-line code for each group of channels.
 void write_baked_lookups(SourceOut out, const Conv2dProblem& stage, const LookupTable& lookups, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
-  const auto taps = static_cast<int>(stage.taps()), kernel_w = static_cast<int>(stage.kernel[1]);
   const int groups = layout.items() / layout.position_blocks;  // of a block
   fmt::format_to(out, "__device__ __forceinline__ void add_lookups(int group, u32 position, float (&sums)[ITEM_CHANNELS]) {{\n  switch (group) {{\n");
   for (int group = 0; group < tile.cluster * groups; ++group) {
@@ -325,12 +331,7 @@ void write_baked_lookups(SourceOut out, const Conv2dProblem& stage, const Lookup
     const int last = std::min({first + tile.baked_channels, block_first + layout.block_channels, static_cast<int>(stage.out_channels)});
     std::map<int, std::vector<std::pair<int, float>>> places;  // bytes behind the position in S -> channels and coefficients
     for (int channel = first; channel < last; ++channel) {
-      for (int tap = 0; tap < taps; ++tap) {
-        const int row = channel * taps + tap;
-        for (std::int32_t i = lookups.row_offsets[row]; i < lookups.row_offsets[row + 1]; ++i) {
-          places[place_of(stage, layout, tap / kernel_w, tap % kernel_w, lookups.indices[i])].emplace_back(channel - first, lookups.coefficients[i]);
-        }
-      }
+      for_each_lookup(stage, lookups, layout, channel, [&](int place, float coefficient) { places[place].emplace_back(channel - first, coefficient); });
     }
     fmt::format_to(out, "  case {}:\n", group);
     for (const auto& [place, uses] : places) {
