@@ -23,6 +23,11 @@ class EmulatedKernel {
   struct Box {
     int columns = 1, rows = 1, images = 1;
   };
+  // How a map sees y besides its channels, and the box that is stored.
+  struct Output {
+    std::int64_t width, height, batch;
+    Box box;
+  };
 
   // `source` is the kernel's for fp16; its own text begins with `first_comment`. `launch` calls it with input_map, output_map, dictionary.data(),
   // records.data() and y.data(); its named barriers are of `named_threads` threads.
@@ -59,7 +64,7 @@ int main(int, char** arguments) {
 
   // y, NHWC, for `input`, NCHW.
   std::vector<float> run(const Conv2dProblem& conv, const std::vector<float>& input, const std::vector<std::uint32_t>& dictionary,
-                         const std::vector<std::uint32_t>& records, const Box& in_box, const Box& out_box, int blocks) const {
+                         const std::vector<std::uint32_t>& records, const Box& in_box, const Output& output, int blocks) const {
     std::vector<std::uint16_t> x;
     for (const float value : transposed(input, conv.batch, conv.in_channels)) x.push_back(bits_of(Precision::fp16, value));
     std::ofstream in(path("in"), std::ios::binary);
@@ -67,7 +72,7 @@ int main(int, char** arguments) {
     const std::int64_t sizes[19] = {static_cast<std::int64_t>(x.size() * 2), static_cast<std::int64_t>(dictionary.size() * 4),
                                     static_cast<std::int64_t>(records.size() * 4), conv.output_elements() * 2,
                                     conv.in_channels, conv.width, conv.height, conv.batch, in_box.columns, in_box.rows, in_box.images,
-                                    conv.out_channels, conv.out_width(), conv.out_height(), conv.batch, out_box.columns, out_box.rows, out_box.images, blocks};
+                                    conv.out_channels, output.width, output.height, output.batch, output.box.columns, output.box.rows, output.box.images, blocks};
     put(sizes, sizeof sizes);
     put(x.data(), x.size() * 2);
     put(dictionary.data(), dictionary.size() * 4);

@@ -15,12 +15,12 @@ __device__ __forceinline__ u32 choose(bool condition, u32 first, u32 second) {
 
 __device__ __forceinline__ u32 shared_address(const void* pointer) { return static_cast<u32>(__cvta_generic_to_shared(pointer)); }
 
-// A float kBytes behind an address of shared memory. Thousands of loads by pointers take the compiler four times as long.
-template <int kBytes>
-__device__ __forceinline__ float load_shared(u32 address) {
-  float value;
-  asm volatile("ld.shared.f32 %0, [%1+%2];" : "=f"(value) : "r"(address), "n"(kBytes));
-  return value;
+// 4 bytes kBytes behind an address of shared memory. Thousands of loads by pointers take the compiler four times as long.
+template <typename T, int kBytes>
+__device__ __forceinline__ T load_shared(u32 address) {
+  u32 bits;
+  asm volatile("ld.shared.b32 %0, [%1+%2];" : "=r"(bits) : "r"(address), "n"(kBytes));
+  return reinterpret_cast<const T&>(bits);
 }
 
 __device__ __forceinline__ void init_barrier(u32 barrier, int arrivals) {

@@ -115,6 +115,13 @@ inline unsigned __shfl_xor_sync(unsigned, unsigned value, int mask) {
   return result;
 }
 
+inline unsigned __byte_perm(unsigned low, unsigned high, unsigned selectors) {
+  const std::uint64_t bytes = low | static_cast<std::uint64_t>(high) << 32;
+  unsigned result = 0;
+  for (int i = 0; i < 4; ++i) result |= static_cast<unsigned>(bytes >> (selectors >> i * 4 & 7) * 8 & 0xFF) << i * 8;
+  return result;
+}
+
 // A tensor [batch][height][width][channels] of 16-bit elements and the box that is copied: [images][rows][columns][64 channels].
 struct EmulatedMap {
   std::uint16_t* data;
@@ -144,15 +151,19 @@ struct Half {
   }
   static u32 store_pair(float low, float high) { return bits(low) | static_cast<u32>(bits(high)) << 16; }
   static u32 round_pair(float low, float high) { return store_pair(low, high); }
+  static u32 multiply_add(u32 a, u32 b, u32 c) {
+    const auto one = [&](int shift) { return value(static_cast<u16>(a >> shift)) * value(static_cast<u16>(b >> shift)) + value(static_cast<u16>(c >> shift)); };
+    return store_pair(one(0), one(16));
+  }
 };
 
 template <int kBytes> struct Word;
 template <> struct Word<4> { using Type = u32; };
 template <> struct Word<8> { using Type = uint2; };
 
-template <int kBytes>
-float load_shared(u32 address) {
-  float value;
+template <typename T, int kBytes>
+T load_shared(u32 address) {
+  T value;
   std::memcpy(&value, memory + address + kBytes, 4);
   return value;
 }
@@ -217,7 +228,7 @@ inline void tiled_store(const void* map_of_tensor, u32 from, int c0, int c1, int
     for (int column = 0; column < map.columns; ++column) {
       for (int channel = 0; channel < 64; ++channel) {
         const int c = c0 + channel, w = c1 + column;
-        if (c >= map.channels || w >= map.width || c2 >= map.height) continue;
+        if (c >= map.channels || w >= map.width || c2 >= map.height || c3 >= map.batch) continue;
         std::memcpy(&map.data[((static_cast<i64>(c3) * map.height + c2) * map.width + w) * map.channels + c],
                     memory + swizzled(from + column * 128 + channel * 2), 2);
       }

@@ -1,25 +1,90 @@
-// Lookups of wgmma_gather_kernel.cuh, which stands in front of this text, as code that follows it: each value of S is loaded once for all
-// ITEM_CHANNELS channels that look it up, whose sums a lane holds for one position; coefficients are immediates. Warps that run
-// side by side take positions of the same channels, so that they share what is fetched of the code.
+// Lookups of wgmma_gather_block.cuh, which stands in front of this text, as code that follows it: each value of S is loaded once for all
+// ITEM_CHANNELS channels that look it up, whose sums a lane holds for one position, or for one of each half of the tile as two sums of 16 bits;
+// coefficients are immediates. Warps that run side by side take positions of the same channels, so that they share what is fetched of the code.
+// A warp's outputs go through its own shared memory by tiled copies: 128 bytes of channels of ITEM_LINES lines of S, or of a part of one.
+
+template <int kHalves> struct SumOf { using Type = float; };
+template <> struct SumOf<2> { using Type = u32; };
+using Sum = SumOf<HALVES>::Type;
 
 // Generated: adds the lookups of channels [group * ITEM_CHANNELS, + ITEM_CHANNELS) of the cluster's.
-__device__ __forceinline__ void add_lookups(int group, u32 position, float (&sums)[ITEM_CHANNELS]);
+__device__ __forceinline__ void add_lookups(int group, u32 position, Sum (&sums)[ITEM_CHANNELS]);
 
-__device__ __forceinline__ void look_up_item(const char* entries, const Record& record, const uint2* offsets, int item, char* to, u32 limit) {
-  constexpr int kGroups = kItems / POSITION_BLOCKS;
-  const int group = item / POSITION_BLOCKS, position = item % POSITION_BLOCKS * 32 + threadIdx.x % 32;
-  const int channels = min(BLOCK_CHANNELS, OUT_CHANNELS - block_of_cluster() * BLOCK_CHANNELS) - group * ITEM_CHANNELS;
-  float sums[ITEM_CHANNELS];
+constexpr int kStoredChannels = 128 / ELEMENT_BYTES, kStoredBytes = 32 * 128;  // that a warp stores at once
+constexpr int kPieceChannels = 16 / ELEMENT_BYTES;
+
+// The i-th 16 bytes of channels of half a tile.
+template <int kHalf>
+__device__ __forceinline__ uint4 piece_of(const float (&sums)[ITEM_CHANNELS], int i) {
+  Pair pairs[16 / sizeof(Pair)];
 #pragma unroll
-  for (int k = 0; k < ITEM_CHANNELS; ++k) sums[k] = record.bias(group * ITEM_CHANNELS + k);
-  add_lookups(block_of_cluster() * kGroups + group, shared_address(entries) + position * 4, sums);
-  const uint2 places = offsets[position / 2];
+  for (int j = 0; j < kPieceChannels / 2; ++j) pairs[j] = Math::store_pair(sums[i * kPieceChannels + 2 * j], sums[i * kPieceChannels + 2 * j + 1]);
+  return reinterpret_cast<const uint4&>(pairs);
+}
+template <int kHalf>
+__device__ __forceinline__ uint4 piece_of(const u32 (&sums)[ITEM_CHANNELS], int i) {
+  u32 words[4];
 #pragma unroll
-  for (int k = 0; k < ITEM_CHANNELS; k += kStoredChannels) {
-    if (k >= channels) break;
-    Pair pairs[32 / sizeof(Pair)];
+  for (int j = 0; j < 4; ++j) words[j] = __byte_perm(sums[i * 8 + 2 * j], sums[i * 8 + 2 * j + 1], kHalf == 0 ? 0x5410 : 0x7632);
+  return make_uint4(words[0], words[1], words[2], words[3]);
+}
+
+// A warp's.
+class Stores {
+ public:
+  __device__ Stores(char* memory, int warp, const TensorMap& map, Element*) : memory_(memory + warp * STORE_BUFFERS * kStoredBytes), map_(&map) {}
+  static __device__ __forceinline__ void prepare(char*, int) {}
+
+  // Channels of the block from `channel` on, of which ITEM_CHANNELS or as many as there are, at ITEM_LINES lines of S from `line` on.
+  template <int kHalf>
+  __device__ __forceinline__ void store(const Sum (&sums)[ITEM_CHANNELS], const Tile& tile, int channel, int line, int column) {
+    const int block_channel = block_of_cluster() * BLOCK_CHANNELS, channels = min(BLOCK_CHANNELS, OUT_CHANNELS - block_channel) - channel, lane = threadIdx.x % 32;
 #pragma unroll
-    for (int i = 0; i < kStoredChannels / 2; ++i) pairs[i] = Math::store_pair(sums[k + 2 * i], sums[k + 2 * i + 1]);
-    store_words(to + (group * ITEM_CHANNELS + k) * ELEMENT_BYTES, places, limit, reinterpret_cast<const u32(&)[8]>(pairs));
+    for (int k = 0; k < ITEM_CHANNELS; k += kStoredChannels) {
+      if (k >= channels) break;
+      char* buffer = memory_ + count_++ % STORE_BUFFERS * kStoredBytes;
+      if (lane == 0) wait_stores_read<STORE_BUFFERS - 1>();
+      __syncwarp();
+#pragma unroll
+      for (int i = 0; i < 8 && k + i * kPieceChannels < ITEM_CHANNELS; ++i) {
+        *reinterpret_cast<uint4*>(buffer + lane * 128 + (i ^ lane % 8) * 16) = piece_of<kHalf>(sums, k / kPieceChannels + i);
+      }
+      publish_to_async_units();
+      __syncwarp();
+      if (lane == 0) store_lines<kHalf>(shared_address(buffer), tile, block_channel + channel + k, line, column);
+    }
   }
+  __device__ __forceinline__ void wait() const {
+    if (threadIdx.x % 32 == 0) wait_stores_read<0>();  // what is written is there when the kernel has ended
+  }
+
+ private:
+  template <int kHalf>
+  __device__ __forceinline__ void store_lines(u32 from, const Tile& tile, int channel, int first_line, int column) const {
+#pragma unroll
+    for (int i = 0; i < ITEM_LINES; ++i) {
+      const int line = first_line + i, image = line / IMAGE_ROWS, row = line % IMAGE_ROWS;
+      const int y_row = tile.first_row + kHalf * HALF_ROWS + row, y_image = tile.image + kHalf * HALF_IMAGES + image;
+      if (row >= ROWS || y_row >= OUT_HEIGHT || image >= IMAGES || y_image >= BATCH) continue;
+      tiled_store(map_, from + i * PITCH * 128, channel, column, tile.column_tile, y_image * OUT_HEIGHT + y_row);
+    }
+    commit_stores();
+  }
+
+  char* memory_;
+  const TensorMap* map_;
+  int count_ = 0;
+};
+
+template <typename LookedUp>
+__device__ __forceinline__ void look_up_item(const char* entries, const Record& record, const Tile& tile, int item, Stores& stores, const LookedUp& looked_up) {
+  constexpr int kGroups = kItems / POSITION_BLOCKS;
+  const int group = item / POSITION_BLOCKS, block = item % POSITION_BLOCKS, line = block / LINE_ITEMS * ITEM_LINES, column = block % LINE_ITEMS * ITEM_COLUMNS;
+  Sum sums[ITEM_CHANNELS];
+#pragma unroll
+  for (int k = 0; k < ITEM_CHANNELS; ++k) sums[k] = record.bias<Sum>(group * ITEM_CHANNELS + k);
+  add_lookups(block_of_cluster() * kGroups + group, shared_address(entries) + (line * PITCH + column + threadIdx.x % 32) * 4, sums);
+  looked_up();
+  stores.store<0>(sums, tile, group * ITEM_CHANNELS, line, column);
+  if constexpr (HALVES == 2) stores.store<1>(sums, tile, group * ITEM_CHANNELS, line, column);
 }

@@ -27,7 +27,8 @@ std::vector<float> emulated(const VectorForm& form, const std::vector<float>& in
   return EmulatedKernel(wgmma_source(problem, Precision::fp16, tile, layout, lookups, ring), "// The fused kernel whose stages are both",
                         "wgmma_fused(input_map, output_map, dictionary.data(), records.data())", 128)
       .run(problem.conv, input, wgmma_dictionary(problem, weights.dictionary, order, Precision::fp16), lookups.records,
-           {.columns = layout.pitch, .rows = tile.chunk_rows}, {.columns = std::min(tile.columns, 64)}, std::min(blocks, layout.tiles) * layout.channel_blocks);
+           {.columns = layout.pitch, .rows = tile.chunk_rows},
+           {.width = problem.conv.out_width(), .height = problem.conv.out_height(), .batch = problem.conv.batch, .box = {.columns = std::min(tile.columns, 64)}}, std::min(blocks, layout.tiles) * layout.channel_blocks);
 }
 
 struct Case {

@@ -43,8 +43,8 @@ class WgmmaGather final : public PreparedConvolution {
     const WgmmaGatherLayout& layout = chosen_.tile.layout;
     return fmt::format("{} images x {} rows x {} columns a cluster of {} blocks{}, {} warpgroups form S, {} warps look up {} positions at once{}, "
                        "{} stages, {} registers, {} KiB shared, {}",
-                       tile.images, tile.rows, tile.columns, tile.cluster, tile.position_parts > 1 ? " that divide positions" : "", tile.form_groups, tile.gather_warps, layout.pixels * 32,
-                       tile.baked_channels > 0 ? fmt::format(" by code for {} channels", tile.baked_channels) : "", tile.stages,
+                       tile.images, tile.rows, tile.columns, tile.cluster, tile.position_parts > 1 ? " that divide positions" : "", tile.form_groups, tile.gather_warps, layout.pixels * tile.halves * 32,
+                       tile.baked_channels > 0 ? fmt::format(" by code for {} channels{}", tile.baked_channels, tile.halves == 2 ? ", sums of 16 bits" : "") : "", tile.stages,
                        chosen_.kernel.kernel.registers(), layout.shared_bytes(tile) / 1024, chosen_.kernel.how);
   }
 
@@ -73,8 +73,10 @@ class WgmmaGather final : public PreparedConvolution {
     const WgmmaGatherLayout& layout = prepared.layout;
     CUtensorMap input = tensor_map(x, copied_type(precision_, precision_ == Precision::tf32), {conv.batch, conv.height, conv.width, conv.in_channels},
                                    layout.pitch, layout.own_rows, layout.own_images);
+    CUtensorMap output = tensor_map(y, copied_type(precision_, /*round=*/false), {conv.batch * conv.out_height(), layout.column_tiles, tile.columns, conv.out_channels},
+                                    layout.item_columns, 1);
     const void *dictionary = prepared.dictionary->as<void>(), *records = prepared.records->as<void>();
-    void* arguments[] = {&input, &dictionary, &records, &y};
+    void* arguments[] = {&input, &output, &dictionary, &records, &y};
     kernel.launch(dim3(static_cast<unsigned>(clusters * tile.cluster)), dim3(static_cast<unsigned>(layout.threads)), arguments, /*overlap=*/true, as_stream(stream));
   }
 
@@ -95,7 +97,7 @@ class WgmmaGather final : public PreparedConvolution {
         return std::make_shared<const Buffer>(upload(std::span<const std::uint32_t>(words), MemoryKind::weights, execution));
       };
       return {layout, on_device(wgmma_gather_dictionary(problem_, form.weights.dictionary, precision_, layout.own_entries, tile.cluster / tile.position_parts)),
-              on_device(wgmma_gather_records(stage, form.weights.lookups, form.weights.bias, tile, layout))};
+              on_device(wgmma_gather_records(stage, form.weights.lookups, form.weights.bias, precision_, tile, layout))};
     });
     KernelChoice choice = choose_kernel(
         {.variant = "wgmma_gather", .problem = problem_, .precision = precision_, .lookups = form.weights.lookups.lookups(),

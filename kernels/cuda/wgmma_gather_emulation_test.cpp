@@ -18,10 +18,12 @@ std::vector<float> emulated(const VectorForm& form, const std::vector<float>& in
   const auto& [problem, weights] = form;
   const WgmmaGatherLayout layout(problem, Precision::fp16, tile, weights.lookups);
   return EmulatedKernel(wgmma_gather_source(problem, weights.lookups, Precision::fp16, tile, layout), "// The fused kernel whose dictionary stage is",
-                        "wgmma_gather(input_map, dictionary.data(), records.data(), reinterpret_cast<Element*>(y.data()))", tile.form_groups * 128)
+                        "wgmma_gather(input_map, output_map, dictionary.data(), records.data(), reinterpret_cast<Element*>(y.data()))", tile.form_groups * 128)
       .run(problem.conv, input, wgmma_gather_dictionary(problem, weights.dictionary, Precision::fp16, layout.own_entries, 1),
-           wgmma_gather_records(problem.lookup_stage(), weights.lookups, weights.bias, tile, layout),
-           {.columns = layout.pitch, .rows = layout.own_rows, .images = layout.own_images}, {}, std::min(blocks, layout.tiles));
+           wgmma_gather_records(problem.lookup_stage(), weights.lookups, weights.bias, Precision::fp16, tile, layout),
+           {.columns = layout.pitch, .rows = layout.own_rows, .images = layout.own_images},
+           {.width = tile.columns, .height = layout.column_tiles, .batch = problem.conv.batch * problem.conv.out_height(), .box = {.columns = layout.item_columns}},
+           std::min(blocks, layout.tiles));
 }
 
 void check(const TestProblem& test, const WgmmaGatherTile& tile, int blocks) {
@@ -47,7 +49,12 @@ TEST(WgmmaGatherEmulation, MatchesTheFloat64ReferenceAndItsBarriersHold) {
   check(problem(1, 136, 5, 64, {1, 1}, {0, 0}, 64), {.rows = 3, .columns = 3, .position_blocks = 1, .form_groups = 1, .gather_warps = 4, .stages = 4}, 1);
   // Lookups as code: groups that divide the channels and that do not, images and strips.
   check(problem(3, 72, 7, 96, {3, 3}, {1, 1}, 20), {.images = 2, .rows = 7, .columns = 8, .form_groups = 2, .gather_warps = 4, .stages = 2, .baked_channels = 64}, 1);
-  check(problem(2, 24, 11, 48, {5, 3}, {2, 2}, 9), {.rows = 4, .columns = 14, .form_groups = 1, .gather_warps = 8, .stages = 2, .baked_channels = 32}, 2);
+  check(problem(2, 24, 11, 48, {5, 3}, {2, 2}, 9), {.rows = 4, .columns = 14, .form_groups = 1, .gather_warps = 8, .stages = 2, .baked_channels = 64}, 2);
+  check(problem(2, 16, 38, 128, {3, 3}, {1, 1}, 9), {.rows = 3, .columns = 39, .form_groups = 1, .gather_warps = 4, .stages = 2, .baked_channels = 128}, 7);
+  // Two halves of a tile in a word: images, one of them beyond the last; rows, of which there are fewer; parts of columns.
+  check(problem(3, 72, 7, 96, {3, 3}, {1, 1}, 20), {.rows = 7, .columns = 8, .form_groups = 2, .gather_warps = 4, .stages = 2, .baked_channels = 64, .halves = 2}, 1);
+  check(problem(5, 24, 5, 64, {3, 3}, {1, 1}, 9), {.images = 2, .rows = 5, .columns = 6, .form_groups = 1, .gather_warps = 4, .stages = 2, .baked_channels = 64, .halves = 2}, 2);
+  check(problem(1, 24, 11, 48, {5, 3}, {2, 2}, 9), {.rows = 4, .columns = 7, .form_groups = 1, .gather_warps = 8, .stages = 2, .baked_channels = 64, .halves = 2}, 2);
 }
 
 }  // namespace

@@ -25,22 +25,30 @@ constexpr int kMostBox = 256;          // columns, rows or images that a tiled c
 constexpr int kMostOwnEntries = 128;   // of a warpgroup's sums
 constexpr int kLeastColumns = 24;      // of a tile that has not all: halos are more than a tenth
 constexpr int kMostBakedLookups = 8192;  // of a layer, as code: more take the compiler too long
+constexpr int kStoreBuffers = 2;       // of 32 positions x 128 bytes of channels, of a warp
 
 int terms(Precision precision) { return precision == Precision::fp32 ? 2 : 1; }
 int product_tiles(const WgmmaGatherLayout& layout) { return divide_up(layout.own_positions, 64); }  // of a block
-int stored_channels(Precision precision) { return 32 / static_cast<int>(element_bytes(precision)); }  // of which a warp stores 32 bytes
+// That a warp stores at once: with lookups as data or as code.
+int stored_channels(Precision precision) { return 32 / static_cast<int>(element_bytes(precision)); }
+int staged_channels(Precision precision) { return 128 / static_cast<int>(element_bytes(precision)); }
 
 // Registers of a thread that forms S, and of one that looks up; besides sums as the compiler was seen to need.
 int registers(Precision precision, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
   constexpr int kForm = 34, kTerms = 18, kNextLoaded = 16, kGather = 58, kBaked = 32;
   const int sums = layout.own_entries / 2, own_tiles = divide_up(product_tiles(layout), tile.form_groups);
-  const int form = own_tiles * sums + kForm + (precision == Precision::fp32 ? sums + kTerms + (own_tiles > 1 ? kNextLoaded : 0) : 0);
+  const int form = own_tiles * tile.halves * sums + kForm + (precision == Precision::fp32 ? sums + kTerms + (own_tiles > 1 ? kNextLoaded : 0) : 0);
   if (tile.baked_channels > 0) return std::max(form, tile.baked_channels + kBaked);
   return std::max(form, (kChannels + (element_bytes(precision) == 2 ? 2 : 0)) * layout.pixels + kGather);
 }
 
 int lookups_of(const Conv2dProblem& stage, const LookupTable& lookups, std::int64_t channel) {
   return lookups.row_offsets[(channel + 1) * stage.taps()] - lookups.row_offsets[channel * stage.taps()];
+}
+
+// A value as the kernel's sums begin with it: a float, or twice in 16 bits.
+std::uint32_t sum_word(float value, Precision precision, int halves) {
+  return halves == 1 ? std::bit_cast<std::uint32_t>(value) : bits_of(precision, value) * 0x10001u;
 }
 
 // action(place, coefficient) for each lookup of a channel: where in S, in bytes from that of a position.
@@ -72,6 +80,18 @@ int best_at_once(const Conv2dProblem& stage, const LookupTable& lookups, int pix
     }
   }
   return best;
+}
+
+// Whether sums of 16 bits are near enough. Of n lookups, each addition rounds what has been added so far, which comes to (n + 1) / 2 roundings of the
+// result, in squares; S has one more. The library rounds once, and what is up to 4 times as far off is accepted.
+bool summed_in_halves(const Conv2dProblem& stage, const LookupTable& lookups) {
+  constexpr std::int64_t kMostRoundings = 9;
+  std::int64_t roundings = 0;
+  for (std::int64_t channel = 0; channel < stage.out_channels; ++channel) {
+    const std::int64_t n = lookups_of(stage, lookups, channel);
+    roundings += n * (n + 3) / 2;
+  }
+  return roundings <= kMostRoundings * lookups.lookups();
 }
 
 // How many there are, and how many values of S around a position they look up.
@@ -111,7 +131,7 @@ LookupCost baked_cost(Precision precision, double channel_lookups, double values
   const double loads = values * (1 - std::exp(-lookups / values)), instructions = lookups + loads;
   const int items = layout.items(), rounds = divide_up(items, tile.gather_warps);
   const double code = instructions * layout.items() / layout.position_blocks / 64;  // KiB
-  const double stored = static_cast<double>(tile.baked_channels) / stored_channels(precision);
+  const double stored = static_cast<double>(tile.baked_channels) * tile.halves / stored_channels(precision);
   const double item = instructions * kInstruction + stored * kStored;
   return {std::max(rounds * (instructions * kAlone + stored * kStoreWait), items * item), items * item, code * kFetchKiB};
 }
@@ -132,11 +152,11 @@ double cost(const LookupProblem& problem, Precision precision, const LookupCount
   const double clusters = std::min<double>(layout.tiles, std::floor(multiprocessors * resident * fitting / tile.cluster));
   const double rounds = std::ceil(layout.tiles / clusters), sharing = std::ceil(clusters * tile.cluster / multiprocessors);
 
-  const double bytes = slices * 128.0 * (layout.own_positions + terms(precision) * own_entries);
+  const double bytes = slices * 128.0 * (tile.halves * layout.own_positions + terms(precision) * own_entries);
   const double copied = std::max(bytes / kFill, slices * kRefill / tile.stages);
   const double product = products * std::max(own_entries / 2.0, kNarrowest);
-  const double form = slices * (precision == Precision::fp32 ? own_tiles * (product + kProducts + kTermsLoad) : own_tiles * product + kProducts);
-  const double all_products = slices * tiles64 * product, stored = layout.own_positions * own_entries / 8.0 / tile.form_groups / 4;
+  const double form = slices * (precision == Precision::fp32 ? own_tiles * (product + kProducts + kTermsLoad) : own_tiles * tile.halves * product + kProducts);
+  const double all_products = slices * tiles64 * tile.halves * product, stored = layout.own_positions * own_entries / 8.0 / tile.form_groups / 4;
   const double exchanged = tile.cluster == 1 ? 0 : kExchange;
 
   const double channel_lookups = static_cast<double>(lookups.all) / static_cast<double>(conv.out_channels);
@@ -153,8 +173,8 @@ double cost(const LookupProblem& problem, Precision precision, const LookupCount
 }  // namespace
 
 std::string tile_name(const WgmmaGatherTile& tile) {
-  return fmt::format("{}i{}r{}x{}c{}p{}b{}f{}w{}s{}k", tile.images, tile.rows, tile.columns, tile.cluster, tile.position_parts, tile.position_blocks, tile.form_groups,
-                     tile.gather_warps, tile.stages, tile.baked_channels);
+  return fmt::format("{}i{}r{}x{}c{}p{}b{}f{}w{}s{}k{}h", tile.images, tile.rows, tile.columns, tile.cluster, tile.position_parts, tile.position_blocks, tile.form_groups,
+                     tile.gather_warps, tile.stages, tile.baked_channels, tile.halves);
 }
 
 WgmmaGatherLayout::WgmmaGatherLayout(const LookupProblem& problem, Precision precision, const WgmmaGatherTile& tile, std::int64_t lookups) {
@@ -177,20 +197,29 @@ WgmmaGatherLayout::WgmmaGatherLayout(const LookupProblem& problem, Precision pre
   entries = round_up(problem.dictionary_size, 8 * entry_parts);
   own_entries = entries / entry_parts;
   entry_pitch = round_up(positions + behind - 4, 8) + 4;  // neighbours two entries apart are 8 banks apart
-  const int looked_up = ((tile.images - 1) * image_rows + std::min(tile.rows, out_h) - 1) * pitch + tile.columns;
+  const int lines = (tile.images - 1) * image_rows + std::min(tile.rows, out_h);  // that are looked up
   const bool baked = tile.baked_channels > 0;
-  position_blocks = baked ? divide_up(looked_up, 32) : tile.position_blocks;
-  pixels = divide_up(looked_up, 32 * position_blocks);
-  const int read = pixels * 32 * position_blocks + far_rows * pitch + far_columns;
+  item_lines = std::max(1, 32 / pitch);
+  line_items = pitch <= 32 ? 1 : divide_up(tile.columns, 32);
+  item_columns = pitch <= 32 ? pitch : divide_up(tile.columns, line_items);
+  position_blocks = baked ? divide_up(lines, item_lines) * line_items : tile.position_blocks;
+  pixels = baked ? 1 : divide_up((lines - 1) * pitch + tile.columns, 32 * position_blocks);
+  const int last_item = (position_blocks - 1) / line_items * item_lines * pitch + (line_items - 1) * item_columns;
+  reach = baked ? last_item + 32 : pixels * 32 * position_blocks;
+  const int read = reach + far_rows * pitch + far_columns;
   block_channels = round_up(divide_up(conv.out_channels, tile.cluster), stored_channels(precision));
-  stage_bytes = (round_up(own_positions, 8) + terms(precision) * own_entries) * 128;
+  half_images = tile.halves == 2 && conv.batch > 1 ? tile.images : 0;
+  half_rows = tile.halves == 2 && conv.batch == 1 ? tile.rows : 0;
+  half_bytes = round_up(own_positions, 8) * 128;
+  stage_bytes = tile.halves * half_bytes + terms(precision) * own_entries * 128;
+  store_bytes = baked ? tile.gather_warps * kStoreBuffers * 4096 : position_blocks * pixels * 128;
   entry_bytes = round_up(((entries - 1) * entry_pitch + std::max(entry_pitch, read)) * 4, 16);
   item_channels = baked ? tile.baked_channels : stored_channels(precision);
   lookups_at_once = baked ? 0 : 1;
   record_bytes = baked ? round_up(block_channels, item_channels) * 4 : round_up(lookups_byte() + lookups * 8, 16);
   column_tiles = out_w / tile.columns;
-  row_tiles = divide_up(out_h, tile.rows);
-  tiles = column_tiles * row_tiles * divide_up(conv.batch, tile.images);
+  row_tiles = divide_up(out_h, tile.rows + half_rows);
+  tiles = column_tiles * row_tiles * divide_up(conv.batch, tile.images + half_images);
   threads = (tile.form_groups * 4 + tile.gather_warps) * 32;
 }
 
@@ -218,6 +247,9 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
   const auto out_h = static_cast<int>(conv.out_height()), out_w = static_cast<int>(conv.out_width());
   std::vector<std::pair<double, WgmmaGatherTile>> costs;
   const auto consider = [&](const WgmmaGatherTile& tile) {
+    const bool baked = tile.baked_channels > 0;
+    if (baked && tile.cluster > 1 && divide_up(conv.out_channels, tile.cluster) % staged_channels(precision) != 0) return;
+    if (baked && tile.baked_channels % staged_channels(precision) != 0 && tile.baked_channels < conv.out_channels) return;
     const double share = 1.0 / tile.cluster;
     const WgmmaGatherLayout layout(problem, precision, tile, std::llround(std::ceil(static_cast<double>(lookups.all) * std::min(1.0, share * 1.1))));
     if (layout.pixels > kMostPixels || layout.pitch > kMostBox || layout.own_rows > kMostBox) return;
@@ -227,6 +259,7 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
     if (registers(precision, tile, layout) > layout.most_registers()) return;
     costs.emplace_back(cost(problem, precision, lookups, tile, layout, shared_limit, multiprocessors), tile);
   };
+  const int most_halves = element_bytes(precision) == 2 && summed_in_halves(problem.lookup_stage(), table) ? 2 : 1;
   // All ways to divide a block's work between its warps.
   const auto consider_divided = [&](WgmmaGatherTile tile) {
     for (tile.form_groups = 1; tile.form_groups <= 4; ++tile.form_groups) {
@@ -239,7 +272,9 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
           if (lookups.all > kMostBakedLookups) continue;
           for (const int channels : {32, 64, 96, 128}) {
             tile.baked_channels = channels;
-            if (channels < 2 * divide_up(conv.out_channels, tile.cluster)) consider(tile);
+            if (channels >= 2 * divide_up(conv.out_channels, tile.cluster)) continue;
+            for (tile.halves = 1; tile.halves <= (tile.position_parts == 1 ? most_halves : 1); ++tile.halves) consider(tile);
+            tile.halves = 1;
           }
         }
       }
@@ -266,22 +301,22 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
     if (images < 2 * conv.batch) consider_ways({.images = images, .rows = out_h, .columns = out_w});
   }
   // Only the best of those that divide the same work in the same way but for positions of a lane and slices in flight.
-  std::set<std::tuple<int, int, int, int, int, int, int, int>> ways;
+  std::set<std::tuple<int, int, int, int, int, int, int, int, int>> ways;
   std::vector<WgmmaGatherTile> tiles = cheapest_tiles(std::move(costs));
-  std::erase_if(tiles, [&](const WgmmaGatherTile& tile) { return !ways.insert({tile.images, tile.rows, tile.columns, tile.cluster, tile.position_parts, tile.form_groups, tile.gather_warps, tile.baked_channels}).second; });
+  std::erase_if(tiles, [&](const WgmmaGatherTile& tile) { return !ways.insert({tile.images, tile.rows, tile.columns, tile.cluster, tile.position_parts, tile.form_groups, tile.gather_warps, tile.baked_channels, tile.halves}).second; });
   tiles.resize(std::min(tiles.size(), kMostTiles));
   return tiles;
 }
 
 std::vector<std::uint32_t> wgmma_gather_records(const Conv2dProblem& stage, const LookupTable& lookups, std::span<const float> bias,
-                                                const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
+                                                Precision precision, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
   const int words = layout.record_bytes / 4;
   std::vector<std::uint32_t> records(static_cast<std::size_t>(words) * tile.cluster);
   for (int block = 0; block < tile.cluster; ++block) {
     std::uint32_t* record = records.data() + static_cast<std::size_t>(block) * words;
     const int first_channel = block * layout.block_channels;
     const int channels = std::clamp(static_cast<int>(stage.out_channels) - first_channel, 0, layout.block_channels);
-    for (int k = 0; k < channels && !bias.empty(); ++k) record[k] = std::bit_cast<std::uint32_t>(bias[first_channel + k]);
+    for (int k = 0; k < channels && !bias.empty(); ++k) record[k] = sum_word(bias[first_channel + k], precision, tile.halves);
     if (tile.baked_channels > 0) continue;
     std::uint32_t *first = record + layout.block_channels, *to = record + layout.lookups_byte() / 4, count = 0;
     for (int k = 0; k < layout.block_channels; ++k) {
@@ -323,9 +358,10 @@ std::vector<std::uint32_t> wgmma_gather_dictionary(const LookupProblem& problem,
 namespace {
 
 // add_lookups() of wgmma_baked_lookups.cuh: straight-line code for each group of channels.
-void write_baked_lookups(SourceOut out, const Conv2dProblem& stage, const LookupTable& lookups, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
+void write_baked_lookups(SourceOut out, const Conv2dProblem& stage, const LookupTable& lookups, Precision precision, const WgmmaGatherTile& tile,
+                         const WgmmaGatherLayout& layout) {
   const int groups = layout.items() / layout.position_blocks;  // of a block
-  fmt::format_to(out, "__device__ __forceinline__ void add_lookups(int group, u32 position, float (&sums)[ITEM_CHANNELS]) {{\n  switch (group) {{\n");
+  fmt::format_to(out, "__device__ __forceinline__ void add_lookups(int group, u32 position, Sum (&sums)[ITEM_CHANNELS]) {{\n  switch (group) {{\n");
   for (int group = 0; group < tile.cluster * groups; ++group) {
     const int block_first = group / groups * layout.block_channels, first = block_first + group % groups * tile.baked_channels;
     const int last = std::min({first + tile.baked_channels, block_first + layout.block_channels, static_cast<int>(stage.out_channels)});
@@ -335,8 +371,11 @@ void write_baked_lookups(SourceOut out, const Conv2dProblem& stage, const Lookup
     }
     fmt::format_to(out, "  case {}:\n", group);
     for (const auto& [place, uses] : places) {
-      fmt::format_to(out, "{{const float s=load_shared<{}>(position);", place);
-      for (const auto& [channel, coefficient] : uses) fmt::format_to(out, "sums[{0}]=fmaf({1:a}f,s,sums[{0}]);", channel, coefficient);
+      fmt::format_to(out, "{{const Sum s=load_shared<Sum,{}>(position);", place);
+      for (const auto& [channel, coefficient] : uses) {
+        if (tile.halves == 1) fmt::format_to(out, "sums[{0}]=fmaf({1:a}f,s,sums[{0}]);", channel, coefficient);
+        else fmt::format_to(out, "sums[{0}]=Math::multiply_add({1:#x},s,sums[{0}]);", channel, sum_word(coefficient, precision, 2));
+      }
       fmt::format_to(out, "}}\n");
     }
     fmt::format_to(out, "  break;\n");
@@ -351,7 +390,9 @@ std::string wgmma_gather_source(const LookupProblem& problem, const LookupTable&
   const Conv2dProblem& conv = problem.conv;
   std::string source = std::string(kDictionaryTileSource) + kHopperSource;
   write_constants(SourceOut(source), precision,
-                  {{"IMAGES", tile.images}, {"ROWS", tile.rows}, {"CLUSTER", tile.cluster}, {"POSITION_PARTS", tile.position_parts}, {"OWN_IMAGES", layout.own_images}, {"OWN_ROWS", layout.own_rows},
+                  {{"IMAGES", tile.images}, {"ROWS", tile.rows}, {"CLUSTER", tile.cluster}, {"POSITION_PARTS", tile.position_parts}, {"HALVES", tile.halves}, {"HALF_IMAGES", layout.half_images},
+                   {"HALF_ROWS", layout.half_rows}, {"ITEM_LINES", layout.item_lines}, {"LINE_ITEMS", layout.line_items}, {"ITEM_COLUMNS", layout.item_columns},
+                   {"STORE_BUFFERS", kStoreBuffers}, {"STORE_BYTES", layout.store_bytes}, {"OWN_IMAGES", layout.own_images}, {"OWN_ROWS", layout.own_rows},
                    {"POSITION_BLOCKS", layout.position_blocks}, {"ITEM_CHANNELS", layout.item_channels}, {"FORM_GROUPS", tile.form_groups}, {"GATHER_WARPS", tile.gather_warps}, {"STAGES", tile.stages},
                    {"PITCH", layout.pitch}, {"IMAGE_ROWS", layout.image_rows}, {"ENTRIES", layout.entries},
                    {"ENTRY_PITCH", layout.entry_pitch}, {"PIXELS", layout.pixels}, {"LOOKUPS_AT_ONCE", layout.lookups_at_once}, {"BLOCK_CHANNELS", layout.block_channels}, {"ENTRY_BYTES", layout.entry_bytes},
@@ -361,10 +402,10 @@ std::string wgmma_gather_source(const LookupProblem& problem, const LookupTable&
                    {"PADDING_W", conv.padding[1]}});
   source += "using lcnn_device::u64, lcnn_device::u32;\ntemplate <int kColumns> struct Product;\ntemplate <int kColumns> struct RegisterProduct;\n";
   write_product(SourceOut(source), precision, layout.own_entries, precision == Precision::fp32 ? ProductKind::registers : ProductKind::dense);
+  source += kWgmmaGatherBlockSource;
+  source += tile.baked_channels == 0 ? kWgmmaListedLookupsSource : kWgmmaBakedLookupsSource;
   source += kWgmmaGatherKernelSource;
-  if (tile.baked_channels == 0) return source + kWgmmaListedLookupsSource;
-  source += kWgmmaBakedLookupsSource;
-  write_baked_lookups(SourceOut(source), problem.lookup_stage(), lookups, tile, layout);
+  if (tile.baked_channels > 0) write_baked_lookups(SourceOut(source), problem.lookup_stage(), lookups, precision, tile, layout);
   return source;
 }
 

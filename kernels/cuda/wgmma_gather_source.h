@@ -23,6 +23,9 @@ struct WgmmaGatherTile {
   int gather_warps = 8;  // that look up
   int stages = 2;        // slices of X and D in shared memory at a time
   int baked_channels = 0;  // of the output, whose lookups are one piece of code; 0: lookups are data
+  // 2: a tile has as many pixels again, of as many further images, or where there is one image of as many further rows; a word of S has a
+  // position of each half in 16 bits, and so have sums. Lookups are code, and blocks of a cluster do not divide positions.
+  int halves = 1;
 
   bool operator==(const WgmmaGatherTile&) const = default;
 };
@@ -37,10 +40,14 @@ struct WgmmaGatherLayout {
   int own_images, own_rows;           // of S that a block forms
   int own_entries, own_positions;     // that it forms
   int positions, pixels;              // of S that are formed; of 32 positions that a warp sums at once
+  int reach;                          // positions from a tile's first to the last that a lane has
   int position_blocks;                // of a tile, of as many
   int block_channels, item_channels;  // of the output; that a warp takes at once
+  int half_images, half_rows;         // between the halves of a tile: one of them is 0
+  // With lookups as code a warp takes as many whole lines of S as 32 positions have, or one of line_items parts of a line, as many columns of it.
+  int item_lines, line_items, item_columns;
   int lookups_at_once;                // that a warp adds, of a channel; its last are filled up. 0 where lookups are code
-  int stage_bytes, entry_bytes, record_bytes;
+  int half_bytes, stage_bytes, store_bytes, entry_bytes, record_bytes;  // half of X's
   int column_tiles, row_tiles, tiles;  // of a row, of an image, and all
   int threads;
 
@@ -51,8 +58,8 @@ struct WgmmaGatherLayout {
 
   // Products of 64 positions read that many of the last slice, also where there are fewer.
   int shared_bytes(const WgmmaGatherTile& tile) const {
-    return std::max(tile.stages * stage_bytes + entry_bytes + record_bytes + position_blocks * pixels * 128 + (2 * tile.stages + 3) * 8,
-                    (tile.stages - 1) * stage_bytes + (own_positions + 63) / 64 * 64 * 128);
+    return std::max(tile.stages * stage_bytes + store_bytes + entry_bytes + record_bytes + (2 * tile.stages + 3) * 8,
+                    (tile.stages - 1) * stage_bytes + (tile.halves - 1) * half_bytes + (own_positions + 63) / 64 * 64 * 128);
   }
   int items() const { return (block_channels + item_channels - 1) / item_channels * position_blocks; }  // of a block's tile
   int lookups_byte() const;  // of a record
@@ -63,12 +70,12 @@ struct WgmmaGatherLayout {
 // Tiles worth trying, best guess first; none where nothing fits. `problem` is a vector one without groups, of stride 1.
 std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Precision precision, const LookupTable& lookups, int shared_limit, int multiprocessors);
 
-// A record of layout.record_bytes for each block of a cluster: bias[block_channels] as floats, first[block_channels + 1], from
+// A record of layout.record_bytes for each block of a cluster: bias[block_channels] as floats, with two halves twice in 16 bits, first[block_channels + 1], from
 // lookups_byte() on lookups: the place in bytes from a position of S, and the coefficient; first[k] is channel k's first, each has a multiple of
 // layout.lookups_at_once, and as many more can be read behind the last. With lookups as code a record is bias[] of all items' channels. `bias` is
 // empty or has a value for each output channel.
 std::vector<std::uint32_t> wgmma_gather_records(const Conv2dProblem& stage, const LookupTable& lookups, std::span<const float> bias,
-                                                const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout);
+                                                Precision precision, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout);
 
 // D [dictionary_size, in_channels] as [part of own_entries][slice of 128 bytes of channels][term][entry][128 bytes], the 16-byte pieces of a row exchanged
 // as the swizzle of 128 bytes does (PTX ISA, matrix descriptors); zeros where there is neither. fp32 has two terms, the nearest tf32
@@ -76,8 +83,10 @@ std::vector<std::uint32_t> wgmma_gather_records(const Conv2dProblem& stage, cons
 std::vector<std::uint32_t> wgmma_gather_dictionary(const LookupProblem& problem, std::span<const float> dictionary, Precision precision,
                                                    int own_entries, int parts);
 
-// extern "C" __global__ void wgmma_gather(map of X, D, records, Element* y), a multiple of tile.cluster blocks of layout.threads
-// threads, at most layout.tiles * tile.cluster: y = conv(conv(x, D), P) + bias, channels last, in `precision`; S stays in fp32.
+// extern "C" __global__ void wgmma_gather(map of X, map of y, D, records, Element* y), a multiple of tile.cluster blocks of layout.threads
+// threads, at most layout.tiles * tile.cluster: y = conv(conv(x, D), P) + bias, channels last, in `precision`; S stays in fp32, or in
+// `precision` with two halves. The map of y is of [image and row][layout.column_tiles][tile.columns][channel] in boxes of layout.item_columns columns; it is
+// used with lookups as code, y without.
 // Where the tile bakes them, the lookups are part of the text.
 std::string wgmma_gather_source(const LookupProblem& problem, const LookupTable& lookups, Precision precision, const WgmmaGatherTile& tile,
                                 const WgmmaGatherLayout& layout);

@@ -42,19 +42,19 @@ TEST(WgmmaGatherSource, CompilesForAwkwardProblemsInEveryPrecision) {
 // Lookups in the text of baked ones; the values of S that they read must lie in S at the last position of a tile, too.
 std::size_t baked_lookups(const std::string& source, const WgmmaGatherLayout& layout) {
   std::size_t found = 0;
-  for (std::size_t at = source.find("switch (group)"); (at = source.find("load_shared<", at)) != std::string::npos;) {
-    at += 12;
-    EXPECT_LE(std::stoi(source.substr(at)) + layout.position_blocks * 32 * 4, layout.entry_bytes);
+  for (std::size_t at = source.find("switch (group)"); (at = source.find("load_shared<Sum,", at)) != std::string::npos;) {
+    at += 16;
+    EXPECT_LE(std::stoi(source.substr(at)) + layout.reach * 4, layout.entry_bytes);
     const std::size_t end = source.find('\n', at);
-    for (; (at = source.find("=fmaf(", at)) < end; at += 6) ++found;
+    for (; (at = source.find(']', source.find("]=", at))) < end; ++at) ++found;
     at = end;
   }
   return found;
 }
 
 TEST(WgmmaGatherSource, EveryTileCoversTheOutputAndHoldsEveryLookupOnce) {
-  std::set<int> clusters, images, columns;
-  std::set<std::tuple<std::uint64_t, int, int>> baked;
+  std::set<int> clusters, images, columns, halves;
+  std::set<std::tuple<std::uint64_t, int, int, int>> baked;
   for (std::uint64_t seed = 0; seed < 60; ++seed) {
     const TestProblem test = wgmma_problem(seed, 30'000'000);
     const Precision precision = kPrecisions[seed % kPrecisions.size()];
@@ -67,19 +67,20 @@ TEST(WgmmaGatherSource, EveryTileCoversTheOutputAndHoldsEveryLookupOnce) {
       clusters.insert(tile.cluster);
       images.insert(tile.images);
       const WgmmaGatherLayout layout(form.problem, precision, tile, lookups);
-      EXPECT_GE(layout.row_tiles * tile.rows, stage.out_height());
+      EXPECT_GE(layout.row_tiles * (tile.rows + layout.half_rows), stage.out_height());
       EXPECT_EQ(layout.column_tiles * tile.columns, stage.out_width());
-      EXPECT_GE(layout.tiles * tile.images, layout.column_tiles * layout.row_tiles * stage.batch);
+      EXPECT_GE(layout.tiles * (tile.images + layout.half_images), layout.column_tiles * layout.row_tiles * stage.batch);
       EXPECT_TRUE(tile.images == 1 || layout.row_tiles * layout.column_tiles == 1);
       columns.insert(layout.column_tiles);
       EXPECT_GE(layout.block_channels * tile.cluster, stage.out_channels);
-      EXPECT_GE(layout.pixels * 32 * layout.position_blocks, ((tile.images - 1) * layout.image_rows + tile.rows - 1) * layout.pitch + tile.columns);
+      EXPECT_GE(layout.reach, ((tile.images - 1) * layout.image_rows + tile.rows - 1) * layout.pitch + tile.columns);
+      halves.insert(tile.halves);
       EXPECT_EQ(layout.entry_pitch % 8, 4);
       EXPECT_LT(layout.positions, layout.entry_pitch);
-      const std::vector<std::uint32_t> records = wgmma_gather_records(stage, lookups, form.weights.bias, tile, layout);
+      const std::vector<std::uint32_t> records = wgmma_gather_records(stage, lookups, form.weights.bias, precision, tile, layout);
       ASSERT_EQ(records.size() * 4, static_cast<std::size_t>(layout.record_bytes) * tile.cluster);
       if (tile.baked_channels > 0) {
-        if (!baked.insert({seed, tile.cluster, tile.baked_channels}).second) continue;
+        if (!baked.insert({seed, tile.cluster, tile.baked_channels, tile.halves}).second) continue;
         ASSERT_EQ(baked_lookups(wgmma_gather_source(form.problem, lookups, precision, tile, layout), layout), static_cast<std::size_t>(lookups.lookups()))
             << tile_name(tile) << " " << test;
         continue;
@@ -96,7 +97,7 @@ TEST(WgmmaGatherSource, EveryTileCoversTheOutputAndHoldsEveryLookupOnce) {
         const std::uint32_t last = first[layout.block_channels];
         ASSERT_LE(layout.lookups_byte() + (last + layout.lookups_at_once) * 8, static_cast<std::uint32_t>(layout.record_bytes));
         for (std::uint32_t i = 0; i < last; ++i) {
-          const std::uint32_t furthest = words[2 * i] + layout.pixels * 32 * layout.position_blocks * 4;
+          const std::uint32_t furthest = words[2 * i] + layout.reach * 4;
           EXPECT_LE(furthest, static_cast<std::uint32_t>(layout.entry_bytes)) << tile_name(tile) << " " << test;
           found += std::bit_cast<float>(words[2 * i + 1]) != 0.0f;
         }
@@ -109,6 +110,7 @@ TEST(WgmmaGatherSource, EveryTileCoversTheOutputAndHoldsEveryLookupOnce) {
   EXPECT_EQ(clusters, (std::set{1, 2, 4, 8}));
   EXPECT_GE(images.size(), 3u);
   EXPECT_GE(columns.size(), 2u);
+  EXPECT_EQ(halves.size(), 2u);
   EXPECT_GE(baked.size(), 60u);
 }
 

@@ -1,0 +1,244 @@
+// The fused kernel whose dictionary stage is products of warpgroups and whose look-up stage gathers from shared memory: text for
+// NVRTC, behind dictionary_tile.cuh, hopper.cuh, the constants in capitals and the products. Here is how S is formed; behind it follow
+// wgmma_listed_lookups.cuh or wgmma_baked_lookups.cuh and wgmma_gather_kernel.cuh. Channels last, stride 1.
+//
+// Problem: a cluster of blocks takes tiles of IMAGES whole images, or of ROWS x COLUMNS pixels of one, all output channels, one tile after another.
+// Tile:    S of the tile and its halo as [entry][position], in fp32; rows PITCH positions apart, zeros beside the image. Each
+//          block forms some of the entries or of the positions, and has them copied to the others of the cluster. With two HALVES a tile
+//          has as many pixels again, HALF_IMAGES images or HALF_ROWS rows on; a word of S holds a position of each in 16 bits.
+// Load:    a thread has X and D copied, in slices of 128 bytes of channels, as soon as the slice in their place has been used; the
+//          lookups come once.
+// Compute: warpgroups form S, in registers while the tile in front is still looked up. Strict fp32 takes X from shared memory
+//          as two tf32 terms, D has two of its own, and three products are summed a slice at a time; the rest is as in dictionary_tile.cuh.
+//          The other warps have ITEM_CHANNELS output channels x PIXELS * 32 positions each, lanes side by side.
+// Store:   as those files say.
+using namespace lcnn_device;
+
+using Math = MATH;
+using Element = Math::Element;
+
+struct alignas(64) TensorMap {
+  char bytes[128];
+};
+
+constexpr int kFormWarps = FORM_GROUPS * 4, kThreads = (kFormWarps + GATHER_WARPS) * 32;
+constexpr int kSliceElements = 128 / ELEMENT_BYTES, kSlices = (IN_CHANNELS + kSliceElements - 1) / kSliceElements;
+// What a block forms of S: all positions of some entries, or some positions of all. Of its positions are products of 64 each.
+constexpr int kEntryParts = CLUSTER / POSITION_PARTS, kOwnEntries = ENTRIES / kEntryParts, kOwnPositions = OWN_IMAGES * OWN_ROWS * PITCH;
+constexpr int kPositions = POSITION_PARTS * kOwnPositions;
+constexpr int kFormTiles = (kOwnPositions + 63) / 64, kOwnTiles = (kFormTiles + FORM_GROUPS - 1) / FORM_GROUPS;  // of a block; of a warpgroup
+constexpr int kHalfBytes = (kOwnPositions + 7) / 8 * 1024, kInputBytes = HALVES * kHalfBytes, kTermBytes = kOwnEntries * 128;
+constexpr int kStageBytes = kInputBytes + Math::kTerms * kTermBytes;
+constexpr int kItems = (BLOCK_CHANNELS + ITEM_CHANNELS - 1) / ITEM_CHANNELS * POSITION_BLOCKS;
+
+using Pair = decltype(Math::store_pair(0, 0));  // of neighbouring channels
+
+struct Shared {
+  u32 stages, stores, entries, record, barriers;
+  __device__ explicit Shared(u32 base)
+      : stages(base), stores(base + STAGES * kStageBytes), entries(stores + STORE_BYTES), record(entries + ENTRY_BYTES), barriers(record + RECORD_BYTES) {}
+  __device__ u32 slice(int stage) const { return barriers + stage * 8; }
+  __device__ u32 slice_free(int stage) const { return barriers + (STAGES + stage) * 8; }
+  __device__ u32 formed() const { return barriers + 2 * STAGES * 8; }
+  __device__ u32 looked_up() const { return formed() + 8; }
+  __device__ u32 lookups() const { return formed() + 16; }
+};
+
+// The lookups of a block's channels, as wgmma_gather_source.h says.
+struct Record {
+  const char* words;
+  template <typename Sum>
+  __device__ Sum bias(int channel) const { return reinterpret_cast<const Sum*>(words)[channel]; }
+  __device__ int first(int channel) const { return reinterpret_cast<const int*>(words)[BLOCK_CHANNELS + channel]; }
+  __device__ const uint2* lookups() const { return reinterpret_cast<const uint2*>(words + LOOKUPS_BYTE); }
+};
+
+struct Tile {
+  int column_tile, first_row, image;
+  __device__ explicit Tile(int index)
+      : column_tile(index % COLUMN_TILES), first_row(index / COLUMN_TILES % ROW_TILES * (ROWS + HALF_ROWS)),
+        image(index / COLUMN_TILES / ROW_TILES * (IMAGES + HALF_IMAGES)) {}
+};
+
+// How many slices a cluster's tiles have in all.
+__device__ __forceinline__ int slices_of(int first, int step) { return (TILES - first + step - 1) / step * kSlices; }
+
+// Which of the entries' and of the positions' parts this block forms.
+__device__ __forceinline__ int entry_part() { return POSITION_PARTS == 1 ? block_of_cluster() : 0; }
+__device__ __forceinline__ int position_part() { return POSITION_PARTS == 1 ? 0 : block_of_cluster(); }
+
+// X and D of a slice, counted over all tiles of the cluster, as far as this block forms S of them.
+__device__ __forceinline__ void copy_slice(const Shared& shared, int number, int first, int step, const TensorMap& map, const char* dictionary) {
+  const int slice = number % kSlices, stage = number % STAGES;
+  const Tile tile(first + number / kSlices * step);
+  const u32 to = shared.stages + stage * kStageBytes, barrier = shared.slice(stage);
+  arrive_expecting(barrier, HALVES * kOwnPositions * 128 + Math::kTerms * kTermBytes);
+  bulk_copy(to + kInputBytes, dictionary + (entry_part() * kSlices + slice) * Math::kTerms * kTermBytes, Math::kTerms * kTermBytes, barrier);
+  for (int half = 0; half < HALVES; ++half) {
+    tiled_copy(to + half * kHalfBytes, &map, slice * kSliceElements, tile.column_tile * COLUMNS - PADDING_W,
+               tile.first_row + half * HALF_ROWS - PADDING_H + (IMAGES == 1 ? position_part() * OWN_ROWS : 0),
+               tile.image + half * HALF_IMAGES + (IMAGES == 1 ? 0 : position_part() * OWN_IMAGES), barrier);
+  }
+}
+
+// A thread's elements of 64 x 32 floats of X. Which of a step's channels lies where is free, as D is packed in the same order: two
+// words of 16 bytes of a row hold a thread's.
+struct Floats {
+  float4 words[2][2];
+  // `last` is the last row of X; behind it it is repeated.
+  __device__ __forceinline__ void load(const char* rows, int last) {
+    const int lane = threadIdx.x % 32, row = threadIdx.x / 32 % 4 * 16 + lane / 4;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+#pragma unroll
+      for (int word = 0; word < 2; ++word) words[half][word] = *reinterpret_cast<const float4*>(rows + min(row + half * 8, last) * 128 + ((lane % 4 * 2 + word) ^ lane / 4) * 16);
+    }
+  }
+  // As two tf32 terms each, in the order of four products' registers: rounded to the nearest, and the rest.
+  __device__ __forceinline__ void split(u32 (&high)[4][4], u32 (&low)[4][4]) const {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+#pragma unroll
+      for (int word = 0; word < 2; ++word) {
+        const float4& loaded = words[half][word];
+        const float values[4] = {loaded.x, loaded.y, loaded.z, loaded.w};
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const u32 term = (__float_as_uint(values[i]) + 0x1000u) & 0xFFFFE000u;
+          high[word * 2 + i / 2][i % 2 * 2 + half] = term;
+          low[word * 2 + i / 2][i % 2 * 2 + half] = __float_as_uint(values[i] - __uint_as_float(term));
+        }
+      }
+    }
+  }
+};
+
+// The 64 positions of X that a warpgroup takes i-th; it repeats the last where there are fewer.
+__device__ __forceinline__ int form_tile(int group, int i) { return min(group + i * FORM_GROUPS, kFormTiles - 1); }
+
+// sums (+)= X D of a slice in strict fp32: while the products of some positions run, X of the next is loaded.
+template <int kColumns>
+__device__ __forceinline__ void add_slice_in_terms(float (&sums)[kOwnTiles][HALVES][kColumns / 2], const char* input, u32 dictionary, int group, int slice) {
+  Floats next;
+  const auto load = [&](int tile) { next.load(input + tile * 8192, kOwnPositions - 1 - tile * 64); };
+  load(form_tile(group, 0));
+#pragma unroll
+  for (int i = 0; i < kOwnTiles; ++i) {
+    u32 high[4][4], low[4][4];
+    next.split(high, low);
+    float partial[kColumns / 2];
+    begin_products();
+#pragma unroll
+    for (int step = 0; step < 4; ++step) {
+      const u64 high_operand = swizzled_operand(dictionary + step * 32), low_operand = swizzled_operand(dictionary + kTermBytes + step * 32);
+      RegisterProduct<kColumns>::add(partial, low[step], high_operand, step);
+      RegisterProduct<kColumns>::add(partial, high[step], low_operand, 1);
+      RegisterProduct<kColumns>::add(partial, high[step], high_operand, 1);
+    }
+    commit_products();
+    if (i + 1 < kOwnTiles) load(form_tile(group, i + 1));
+    wait_products<0>();
+#pragma unroll
+    for (int j = 0; j < kColumns / 2; ++j) sums[i][0][j] = slice == 0 ? partial[j] : sums[i][0][j] + partial[j];
+  }
+}
+
+// The same in one term.
+template <int kColumns>
+__device__ __forceinline__ void add_slice(float (&sums)[kOwnTiles][HALVES][kColumns / 2], u32 input, u32 dictionary, int group, int slice) {
+  begin_products();
+#pragma unroll
+  for (int i = 0; i < kOwnTiles; ++i) {
+#pragma unroll
+    for (int half = 0; half < HALVES; ++half) {
+#pragma unroll
+      for (int within = 0; within < 128; within += 32) {
+        Product<kColumns>::add(sums[i][half], swizzled_operand(input + half * kHalfBytes + form_tile(group, i) * 8192 + within), swizzled_operand(dictionary + within),
+                               slice + within);
+      }
+    }
+  }
+  commit_products();
+  wait_products<0>();
+}
+
+template <int kTerms, int kColumns>
+__device__ __forceinline__ void add_slice(float (&sums)[kOwnTiles][HALVES][kColumns / 2], const Shared& shared, const char* memory, int stage, int group, int slice) {
+  const int at = stage * kStageBytes;
+  if constexpr (kTerms == 2) add_slice_in_terms<kColumns>(sums, memory + at, shared.stages + at + kInputBytes, group, slice);
+  else add_slice<kColumns>(sums, shared.stages + at, shared.stages + at + kInputBytes, group, slice);
+}
+
+// The i-th of a thread's sums as a word of S.
+template <typename Stored>
+__device__ __forceinline__ u32 entry_word(const float (&sums)[HALVES][kOwnEntries / 2], int i) {
+  if constexpr (HALVES == 2) return Stored::store_pair(sums[0][i], sums[1][i]);
+  else return __float_as_uint(sums[0][i]);
+}
+
+// A warpgroup's sums of 64 positions of X into S.
+__device__ __forceinline__ void store_entries(const float (&sums)[HALVES][kOwnEntries / 2], int tile, u32* entries) {
+  const int lane = threadIdx.x % 32, first = tile * 64 + threadIdx.x / 32 % 4 * 16 + lane / 4;
+#pragma unroll
+  for (int rows = 0; rows < 2; ++rows) {
+    const int position = first + rows * 8;
+    if (position >= kOwnPositions) continue;
+    u32* to = entries + lane % 4 * 2 * ENTRY_PITCH + position;
+#pragma unroll
+    for (int i = 0; i < kOwnEntries / 8; ++i) {
+      to[i * 8 * ENTRY_PITCH] = entry_word<Math>(sums, i * 4 + rows * 2);
+      to[(i * 8 + 1) * ENTRY_PITCH] = entry_word<Math>(sums, i * 4 + rows * 2 + 1);
+    }
+  }
+}
+
+// What this block has formed to the others, and S announced here; by all that form S.
+__device__ __forceinline__ void announce_entries(const Shared& shared) {
+  arrive(shared.formed());
+  if constexpr (CLUSTER == 1) return;
+  publish_to_async_units();
+  meet<kFormWarps * 32>(1);
+  // Entries are one piece of memory, positions one of each entry.
+  constexpr int kPieces = POSITION_PARTS == 1 ? 1 : ENTRIES, kPieceBytes = POSITION_PARTS == 1 ? kOwnEntries * ENTRY_PITCH * 4 : kOwnPositions * 4;
+  if (threadIdx.x == 0) arrive_expecting(shared.formed(), (CLUSTER - 1) * kPieces * kPieceBytes);
+  if (threadIdx.x >= kPieces) return;
+  const u32 own = shared.entries + ((entry_part() * kOwnEntries + threadIdx.x) * ENTRY_PITCH + position_part() * kOwnPositions) * 4;
+  for (int block = 0; block < CLUSTER; ++block) {
+    if (block != block_of_cluster()) copy_to_block(of_block(own, block), own, kPieceBytes, of_block(shared.formed(), block));
+  }
+}
+
+__device__ __forceinline__ void form_entries(const Shared& shared, int first, int step, const char* memory, u32* entries, int group, const TensorMap& map,
+                                             const char* dictionary) {
+  u32* own_entries = entries + entry_part() * kOwnEntries * ENTRY_PITCH + position_part() * kOwnPositions;
+  const int slices = slices_of(first, step);
+  int number = 0, stage = 0, parity = 0, looked_up_parity = 1;
+#pragma unroll 1
+  for (int index = first; index < TILES; index += step) {
+    float sums[kOwnTiles][HALVES][kOwnEntries / 2];
+#pragma unroll 1
+    for (int slice = 0; slice < kSlices; ++slice, ++number) {
+      wait_barrier(shared.slice(stage), parity);
+      add_slice<Math::kTerms, kOwnEntries>(sums, shared, memory, stage, group, slice);
+      __syncwarp();
+      if (threadIdx.x % 32 == 0) arrive(shared.slice_free(stage));
+      if (threadIdx.x == 0 && number + STAGES < slices) {
+        wait_barrier(shared.slice_free(stage), parity);
+        copy_slice(shared, number + STAGES, first, step, map, dictionary);
+      }
+      __syncwarp();
+      if (++stage == STAGES) {
+        stage = 0;
+        parity ^= 1;
+      }
+    }
+    if constexpr (CLUSTER > 1) wait_cluster_barrier(shared.looked_up(), looked_up_parity);
+    else wait_barrier(shared.looked_up(), looked_up_parity);
+    looked_up_parity ^= 1;
+#pragma unroll
+    for (int i = 0; i < kOwnTiles; ++i) {
+      if (group + i * FORM_GROUPS < kFormTiles) store_entries(sums[i], group + i * FORM_GROUPS, own_entries);
+    }
+    announce_entries(shared);
+  }
+}
