@@ -13,19 +13,17 @@ __device__ __forceinline__ void add_lookups(int group, u32 position, Sum (&sums)
 constexpr int kStoredChannels = 128 / ELEMENT_BYTES, kStoredBytes = 32 * 128;  // that a warp stores at once
 constexpr int kPieceChannels = 16 / ELEMENT_BYTES;
 
-// The i-th 16 bytes of channels of half a tile.
-template <int kHalf>
-__device__ __forceinline__ uint4 piece_of(const float (&sums)[ITEM_CHANNELS], int i) {
+// 16 bytes of channels from `first` on, of half a tile.
+__device__ __forceinline__ uint4 piece_of(const float (&sums)[ITEM_CHANNELS], int, int first) {
   Pair pairs[16 / sizeof(Pair)];
 #pragma unroll
-  for (int j = 0; j < kPieceChannels / 2; ++j) pairs[j] = Math::store_pair(sums[i * kPieceChannels + 2 * j], sums[i * kPieceChannels + 2 * j + 1]);
+  for (int i = 0; i < kPieceChannels / 2; ++i) pairs[i] = Math::store_pair(sums[first + 2 * i], sums[first + 2 * i + 1]);
   return reinterpret_cast<const uint4&>(pairs);
 }
-template <int kHalf>
-__device__ __forceinline__ uint4 piece_of(const u32 (&sums)[ITEM_CHANNELS], int i) {
+__device__ __forceinline__ uint4 piece_of(const u32 (&sums)[ITEM_CHANNELS], int half, int first) {
   u32 words[4];
 #pragma unroll
-  for (int j = 0; j < 4; ++j) words[j] = __byte_perm(sums[i * 8 + 2 * j], sums[i * 8 + 2 * j + 1], kHalf == 0 ? 0x5410 : 0x7632);
+  for (int i = 0; i < 4; ++i) words[i] = __byte_perm(sums[first + 2 * i], sums[first + 2 * i + 1], half == 0 ? 0x5410 : 0x7632);
   return make_uint4(words[0], words[1], words[2], words[3]);
 }
 
@@ -36,22 +34,27 @@ class Stores {
   static __device__ __forceinline__ void prepare(char*, int) {}
 
   // Channels of the block from `channel` on, of which ITEM_CHANNELS or as many as there are, at ITEM_LINES lines of S from `line` on.
-  template <int kHalf>
   __device__ __forceinline__ void store(const Sum (&sums)[ITEM_CHANNELS], const Tile& tile, int channel, int line, int column) {
-    const int block_channel = block_of_cluster() * BLOCK_CHANNELS, channels = min(BLOCK_CHANNELS, OUT_CHANNELS - block_channel) - channel, lane = threadIdx.x % 32;
+    const int block_channel = block_of_cluster() * BLOCK_CHANNELS, lane = threadIdx.x % 32;
+    const int boxes = (min(BLOCK_CHANNELS, OUT_CHANNELS - block_channel) - channel + kStoredChannels - 1) / kStoredChannels;
 #pragma unroll
-    for (int k = 0; k < ITEM_CHANNELS; k += kStoredChannels) {
-      if (k >= channels) break;
-      char* buffer = memory_ + count_++ % STORE_BUFFERS * kStoredBytes;
-      if (lane == 0) wait_stores_read<STORE_BUFFERS - 1>();
+    for (int first = 0; first < HALVES * kBoxes; first += STORE_BUFFERS) {
+      if (lane == 0) wait_stores_read<0>();
       __syncwarp();
 #pragma unroll
-      for (int i = 0; i < 8 && k + i * kPieceChannels < ITEM_CHANNELS; ++i) {
-        *reinterpret_cast<uint4*>(buffer + lane * 128 + (i ^ lane % 8) * 16) = piece_of<kHalf>(sums, k / kPieceChannels + i);
+      for (int i = 0; i < STORE_BUFFERS && first + i < HALVES * kBoxes; ++i) {
+        const int half = (first + i) / kBoxes, box = (first + i) % kBoxes;
+        if (box < boxes) write_box(memory_ + i * kStoredBytes, sums, half, box);
       }
       publish_to_async_units();
       __syncwarp();
-      if (lane == 0) store_lines<kHalf>(shared_address(buffer), tile, block_channel + channel + k, line, column);
+      if (lane != 0) continue;
+#pragma unroll
+      for (int i = 0; i < STORE_BUFFERS && first + i < HALVES * kBoxes; ++i) {
+        const int half = (first + i) / kBoxes, box = (first + i) % kBoxes;
+        if (box < boxes) store_lines(shared_address(memory_) + i * kStoredBytes, tile, half, block_channel + channel + box * kStoredChannels, line, column);
+      }
+      commit_stores();
     }
   }
   __device__ __forceinline__ void wait() const {
@@ -59,21 +62,30 @@ class Stores {
   }
 
  private:
-  template <int kHalf>
-  __device__ __forceinline__ void store_lines(u32 from, const Tile& tile, int channel, int first_line, int column) const {
+  static constexpr int kBoxes = (ITEM_CHANNELS + kStoredChannels - 1) / kStoredChannels;
+
+  // In the order that the map of y swizzles.
+  static __device__ __forceinline__ void write_box(char* to, const Sum (&sums)[ITEM_CHANNELS], int half, int box) {
+    const int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      const int channel = box * kStoredChannels + i * kPieceChannels;
+      if (channel < ITEM_CHANNELS) *reinterpret_cast<uint4*>(to + lane * 128 + (i ^ lane % 8) * 16) = piece_of(sums, half, channel);
+    }
+  }
+
+  __device__ __forceinline__ void store_lines(u32 from, const Tile& tile, int half, int channel, int first_line, int column) const {
 #pragma unroll
     for (int i = 0; i < ITEM_LINES; ++i) {
       const int line = first_line + i, image = line / IMAGE_ROWS, row = line % IMAGE_ROWS;
-      const int y_row = tile.first_row + kHalf * HALF_ROWS + row, y_image = tile.image + kHalf * HALF_IMAGES + image;
+      const int y_row = tile.first_row + half * HALF_ROWS + row, y_image = tile.image + half * HALF_IMAGES + image;
       if (row >= ROWS || y_row >= OUT_HEIGHT || image >= IMAGES || y_image >= BATCH) continue;
       tiled_store(map_, from + i * PITCH * 128, channel, column, tile.column_tile, y_image * OUT_HEIGHT + y_row);
     }
-    commit_stores();
   }
 
   char* memory_;
   const TensorMap* map_;
-  int count_ = 0;
 };
 
 template <typename LookedUp>
@@ -85,6 +97,5 @@ __device__ __forceinline__ void look_up_item(const char* entries, const Record& 
   for (int k = 0; k < ITEM_CHANNELS; ++k) sums[k] = record.bias<Sum>(group * ITEM_CHANNELS + k);
   add_lookups(block_of_cluster() * kGroups + group, shared_address(entries) + (line * PITCH + column + threadIdx.x % 32) * 4, sums);
   looked_up();
-  stores.store<0>(sums, tile, group * ITEM_CHANNELS, line, column);
-  if constexpr (HALVES == 2) stores.store<1>(sums, tile, group * ITEM_CHANNELS, line, column);
+  stores.store(sums, tile, group * ITEM_CHANNELS, line, column);
 }

@@ -48,13 +48,13 @@ TEST(WgmmaGatherEmulation, MatchesTheFloat64ReferenceAndItsBarriersHold) {
   check(problem(2, 24, 11, 16, {5, 3}, {2, 2}, 9), {.rows = 4, .columns = 7, .position_blocks = 2, .form_groups = 1, .gather_warps = 8, .stages = 2}, 2);
   check(problem(1, 136, 5, 64, {1, 1}, {0, 0}, 64), {.rows = 3, .columns = 3, .position_blocks = 1, .form_groups = 1, .gather_warps = 4, .stages = 4}, 1);
   // Lookups as code: groups that divide the channels and that do not, images and strips.
-  check(problem(3, 72, 7, 96, {3, 3}, {1, 1}, 20), {.images = 2, .rows = 7, .columns = 8, .form_groups = 2, .gather_warps = 4, .stages = 2, .baked_channels = 64}, 1);
-  check(problem(2, 24, 11, 48, {5, 3}, {2, 2}, 9), {.rows = 4, .columns = 14, .form_groups = 1, .gather_warps = 8, .stages = 2, .baked_channels = 64}, 2);
-  check(problem(2, 16, 38, 128, {3, 3}, {1, 1}, 9), {.rows = 3, .columns = 39, .form_groups = 1, .gather_warps = 4, .stages = 2, .baked_channels = 128}, 7);
+  check(problem(3, 72, 7, 96, {3, 3}, {1, 1}, 20), {.images = 2, .rows = 7, .columns = 8, .form_groups = 2, .gather_warps = 4, .stages = 2, .baked_channels = 64, .store_buffers = 2}, 1);
+  check(problem(2, 24, 11, 48, {5, 3}, {2, 2}, 9), {.rows = 4, .columns = 14, .form_groups = 1, .gather_warps = 8, .stages = 2, .baked_channels = 64, .store_buffers = 4}, 2);
+  check(problem(2, 16, 38, 128, {3, 3}, {1, 1}, 9), {.rows = 3, .columns = 39, .form_groups = 1, .gather_warps = 4, .stages = 2, .baked_channels = 128, .store_buffers = 1}, 7);
   // Two halves of a tile in a word: images, one of them beyond the last; rows, of which there are fewer; parts of columns.
-  check(problem(3, 72, 7, 96, {3, 3}, {1, 1}, 20), {.rows = 7, .columns = 8, .form_groups = 2, .gather_warps = 4, .stages = 2, .baked_channels = 64, .halves = 2}, 1);
-  check(problem(5, 24, 5, 64, {3, 3}, {1, 1}, 9), {.images = 2, .rows = 5, .columns = 6, .form_groups = 1, .gather_warps = 4, .stages = 2, .baked_channels = 64, .halves = 2}, 2);
-  check(problem(1, 24, 11, 48, {5, 3}, {2, 2}, 9), {.rows = 4, .columns = 7, .form_groups = 1, .gather_warps = 8, .stages = 2, .baked_channels = 64, .halves = 2}, 2);
+  check(problem(3, 72, 7, 96, {3, 3}, {1, 1}, 20), {.rows = 7, .columns = 8, .form_groups = 2, .gather_warps = 4, .stages = 2, .baked_channels = 64, .halves = 2, .store_buffers = 2}, 1);
+  check(problem(5, 24, 5, 64, {3, 3}, {1, 1}, 9), {.images = 2, .rows = 5, .columns = 6, .form_groups = 1, .gather_warps = 4, .stages = 2, .baked_channels = 64, .halves = 2, .store_buffers = 4}, 2);
+  check(problem(1, 24, 11, 48, {5, 3}, {2, 2}, 9), {.rows = 4, .columns = 7, .form_groups = 1, .gather_warps = 8, .stages = 2, .baked_channels = 64, .halves = 2, .store_buffers = 1}, 2);
 }
 
 }  // namespace

@@ -25,7 +25,6 @@ constexpr int kMostBox = 256;          // columns, rows or images that a tiled c
 constexpr int kMostOwnEntries = 128;   // of a warpgroup's sums
 constexpr int kLeastColumns = 24;      // of a tile that has not all: halos are more than a tenth
 constexpr int kMostBakedLookups = 8192;  // of a layer, as code: more take the compiler too long
-constexpr int kStoreBuffers = 2;       // of 32 positions x 128 bytes of channels, of a warp
 
 int terms(Precision precision) { return precision == Precision::fp32 ? 2 : 1; }
 int product_tiles(const WgmmaGatherLayout& layout) { return divide_up(layout.own_positions, 64); }  // of a block
@@ -86,9 +85,10 @@ int best_at_once(const Conv2dProblem& stage, const LookupTable& lookups, int pix
 // result, in squares; S has one more. The library rounds once, and what is up to 4 times as far off is accepted.
 bool summed_in_halves(const Conv2dProblem& stage, const LookupTable& lookups) {
   constexpr std::int64_t kMostRoundings = 9;
+  const auto taps = static_cast<std::size_t>(stage.taps());
   std::int64_t roundings = 0;
-  for (std::int64_t channel = 0; channel < stage.out_channels; ++channel) {
-    const std::int64_t n = lookups_of(stage, lookups, channel);
+  for (std::size_t row = 0; row + taps < lookups.row_offsets.size(); row += taps) {
+    const std::int64_t n = lookups.row_offsets[row + taps] - lookups.row_offsets[row];
     roundings += n * (n + 3) / 2;
   }
   return roundings <= kMostRoundings * lookups.lookups();
@@ -173,8 +173,8 @@ double cost(const LookupProblem& problem, Precision precision, const LookupCount
 }  // namespace
 
 std::string tile_name(const WgmmaGatherTile& tile) {
-  return fmt::format("{}i{}r{}x{}c{}p{}b{}f{}w{}s{}k{}h", tile.images, tile.rows, tile.columns, tile.cluster, tile.position_parts, tile.position_blocks, tile.form_groups,
-                     tile.gather_warps, tile.stages, tile.baked_channels, tile.halves);
+  return fmt::format("{}i{}r{}x{}c{}p{}b{}f{}w{}s{}k{}h{}y", tile.images, tile.rows, tile.columns, tile.cluster, tile.position_parts, tile.position_blocks, tile.form_groups,
+                     tile.gather_warps, tile.stages, tile.baked_channels, tile.halves, tile.store_buffers);
 }
 
 WgmmaGatherLayout::WgmmaGatherLayout(const LookupProblem& problem, Precision precision, const WgmmaGatherTile& tile, std::int64_t lookups) {
@@ -212,7 +212,7 @@ WgmmaGatherLayout::WgmmaGatherLayout(const LookupProblem& problem, Precision pre
   half_rows = tile.halves == 2 && conv.batch == 1 ? tile.rows : 0;
   half_bytes = round_up(own_positions, 8) * 128;
   stage_bytes = tile.halves * half_bytes + terms(precision) * own_entries * 128;
-  store_bytes = baked ? tile.gather_warps * kStoreBuffers * 4096 : position_blocks * pixels * 128;
+  store_bytes = baked ? tile.gather_warps * tile.store_buffers * 4096 : position_blocks * pixels * 128;
   entry_bytes = round_up(((entries - 1) * entry_pitch + std::max(entry_pitch, read)) * 4, 16);
   item_channels = baked ? tile.baked_channels : stored_channels(precision);
   lookups_at_once = baked ? 0 : 1;
@@ -273,8 +273,12 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
           for (const int channels : {32, 64, 96, 128}) {
             tile.baked_channels = channels;
             if (channels >= 2 * divide_up(conv.out_channels, tile.cluster)) continue;
-            for (tile.halves = 1; tile.halves <= (tile.position_parts == 1 ? most_halves : 1); ++tile.halves) consider(tile);
+            for (tile.halves = 1; tile.halves <= (tile.position_parts == 1 ? most_halves : 1); ++tile.halves) {
+              const int pieces = tile.halves * divide_up(std::min<std::int64_t>(channels, conv.out_channels), staged_channels(precision));
+              for (tile.store_buffers = 1; tile.store_buffers <= pieces; tile.store_buffers *= 2) consider(tile);
+            }
             tile.halves = 1;
+            tile.store_buffers = 0;
           }
         }
       }
@@ -303,7 +307,7 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
   // Only the best of those that divide the same work in the same way but for positions of a lane and slices in flight.
   std::set<std::tuple<int, int, int, int, int, int, int, int, int>> ways;
   std::vector<WgmmaGatherTile> tiles = cheapest_tiles(std::move(costs));
-  std::erase_if(tiles, [&](const WgmmaGatherTile& tile) { return !ways.insert({tile.images, tile.rows, tile.columns, tile.cluster, tile.position_parts, tile.form_groups, tile.gather_warps, tile.baked_channels, tile.halves}).second; });
+  std::erase_if(tiles, [&](const WgmmaGatherTile& tile) { return !ways.insert({tile.images, tile.rows, tile.columns, tile.cluster, tile.position_parts, tile.form_groups, tile.gather_warps, tile.baked_channels * 2 + tile.halves, tile.store_buffers}).second; });
   tiles.resize(std::min(tiles.size(), kMostTiles));
   return tiles;
 }
@@ -392,7 +396,7 @@ std::string wgmma_gather_source(const LookupProblem& problem, const LookupTable&
   write_constants(SourceOut(source), precision,
                   {{"IMAGES", tile.images}, {"ROWS", tile.rows}, {"CLUSTER", tile.cluster}, {"POSITION_PARTS", tile.position_parts}, {"HALVES", tile.halves}, {"HALF_IMAGES", layout.half_images},
                    {"HALF_ROWS", layout.half_rows}, {"ITEM_LINES", layout.item_lines}, {"LINE_ITEMS", layout.line_items}, {"ITEM_COLUMNS", layout.item_columns},
-                   {"STORE_BUFFERS", kStoreBuffers}, {"STORE_BYTES", layout.store_bytes}, {"OWN_IMAGES", layout.own_images}, {"OWN_ROWS", layout.own_rows},
+                   {"STORE_BUFFERS", tile.store_buffers}, {"STORE_BYTES", layout.store_bytes}, {"OWN_IMAGES", layout.own_images}, {"OWN_ROWS", layout.own_rows},
                    {"POSITION_BLOCKS", layout.position_blocks}, {"ITEM_CHANNELS", layout.item_channels}, {"FORM_GROUPS", tile.form_groups}, {"GATHER_WARPS", tile.gather_warps}, {"STAGES", tile.stages},
                    {"PITCH", layout.pitch}, {"IMAGE_ROWS", layout.image_rows}, {"ENTRIES", layout.entries},
                    {"ENTRY_PITCH", layout.entry_pitch}, {"PIXELS", layout.pixels}, {"LOOKUPS_AT_ONCE", layout.lookups_at_once}, {"BLOCK_CHANNELS", layout.block_channels}, {"ENTRY_BYTES", layout.entry_bytes},

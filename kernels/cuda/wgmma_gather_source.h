@@ -26,6 +26,7 @@ struct WgmmaGatherTile {
   // 2: a tile has as many pixels again, of as many further images, or where there is one image of as many further rows; a word of S has a
   // position of each half in 16 bits, and so have sums. Lookups are code, and blocks of a cluster do not divide positions.
   int halves = 1;
+  int store_buffers = 0;  // of a warp, of 32 positions x 128 bytes of channels; where lookups are data: 0
 
   bool operator==(const WgmmaGatherTile&) const = default;
 };
