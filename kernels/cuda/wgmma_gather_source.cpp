@@ -24,6 +24,7 @@ constexpr int kMostPixels = 8;         // of a lane
 constexpr int kMostBox = 256;          // columns, rows or images that a tiled copy takes
 constexpr int kMostOwnEntries = 128;   // of a warpgroup's sums
 constexpr int kLeastColumns = 24;      // of a tile that has not all: halos are more than a tenth
+constexpr int kMostStoreBuffers = 4;
 constexpr int kMostBakedLookups = 8192;  // of a layer, as code: more take the compiler too long
 
 int terms(Precision precision) { return precision == Precision::fp32 ? 2 : 1; }
@@ -126,14 +127,15 @@ LookupCost listed_cost(Precision precision, double channel_lookups, const WgmmaG
 }
 
 LookupCost baked_cost(Precision precision, double channel_lookups, double values, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
-  constexpr double kInstruction = 0.31, kFetchKiB = 67, kAlone = 2.28, kStored = 56, kStoreWait = 137;
+  constexpr double kInstruction = 0.33, kFetchKiB = 70, kAlone = 2.5, kStored = 33, kStoreWait = 75, kStoreAgain = 175;
   const double lookups = channel_lookups * std::min(tile.baked_channels, layout.block_channels);
   const double loads = values * (1 - std::exp(-lookups / values)), instructions = lookups + loads;
   const int items = layout.items(), rounds = divide_up(items, tile.gather_warps);
   const double code = instructions * layout.items() / layout.position_blocks / 64;  // KiB
   const double stored = static_cast<double>(tile.baked_channels) * tile.halves / stored_channels(precision);
   const double item = instructions * kInstruction + stored * kStored;
-  return {std::max(rounds * (instructions * kAlone + stored * kStoreWait), items * item), items * item, code * kFetchKiB};
+  const double again = std::ceil(static_cast<double>(tile.baked_channels) * tile.halves / staged_channels(precision) / tile.store_buffers) - 1;
+  return {std::max(rounds * (instructions * kAlone + stored * kStoreWait + again * kStoreAgain), items * item), items * item, code * kFetchKiB};
 }
 
 // What a tile is expected to cost, in cycles. Constants are fitted to 1,268 tiles timed on an H200, of 52 layers and precisions (rms 0.09 of the
@@ -246,18 +248,20 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
   const LookupCounts lookups = counts_of(problem, table);
   const auto out_h = static_cast<int>(conv.out_height()), out_w = static_cast<int>(conv.out_width());
   std::vector<std::pair<double, WgmmaGatherTile>> costs;
+  // Whether there can be one.
   const auto consider = [&](const WgmmaGatherTile& tile) {
     const bool baked = tile.baked_channels > 0;
-    if (baked && tile.cluster > 1 && divide_up(conv.out_channels, tile.cluster) % staged_channels(precision) != 0) return;
-    if (baked && tile.baked_channels % staged_channels(precision) != 0 && tile.baked_channels < conv.out_channels) return;
+    if (baked && tile.cluster > 1 && divide_up(conv.out_channels, tile.cluster) % staged_channels(precision) != 0) return false;
+    if (baked && tile.baked_channels % staged_channels(precision) != 0 && tile.baked_channels < conv.out_channels) return false;
     const double share = 1.0 / tile.cluster;
     const WgmmaGatherLayout layout(problem, precision, tile, std::llround(std::ceil(static_cast<double>(lookups.all) * std::min(1.0, share * 1.1))));
-    if (layout.pixels > kMostPixels || layout.pitch > kMostBox || layout.own_rows > kMostBox) return;
-    if (layout.own_entries > kMostOwnEntries) return;
-    if (tile.images > 1 && (layout.own_images * tile.position_parts != tile.images || layout.own_rows != layout.image_rows)) return;
-    if (tile.form_groups > product_tiles(layout) || layout.shared_bytes(tile) > shared_limit) return;
-    if (registers(precision, tile, layout) > layout.most_registers()) return;
+    if (layout.pixels > kMostPixels || layout.pitch > kMostBox || layout.own_rows > kMostBox) return false;
+    if (layout.own_entries > kMostOwnEntries) return false;
+    if (tile.images > 1 && (layout.own_images * tile.position_parts != tile.images || layout.own_rows != layout.image_rows)) return false;
+    if (tile.form_groups > product_tiles(layout) || layout.shared_bytes(tile) > shared_limit) return false;
+    if (registers(precision, tile, layout) > layout.most_registers()) return false;
     costs.emplace_back(cost(problem, precision, lookups, tile, layout, shared_limit, multiprocessors), tile);
+    return true;
   };
   const int most_halves = element_bytes(precision) == 2 && summed_in_halves(problem.lookup_stage(), table) ? 2 : 1;
   // All ways to divide a block's work between its warps.
@@ -275,7 +279,7 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
             if (channels >= 2 * divide_up(conv.out_channels, tile.cluster)) continue;
             for (tile.halves = 1; tile.halves <= (tile.position_parts == 1 ? most_halves : 1); ++tile.halves) {
               const int pieces = tile.halves * divide_up(std::min<std::int64_t>(channels, conv.out_channels), staged_channels(precision));
-              for (tile.store_buffers = 1; tile.store_buffers <= pieces; tile.store_buffers *= 2) consider(tile);
+              for (tile.store_buffers = std::min(pieces, kMostStoreBuffers); tile.store_buffers > 0 && !consider(tile); --tile.store_buffers) continue;
             }
             tile.halves = 1;
             tile.store_buffers = 0;
@@ -307,7 +311,7 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
   // Only the best of those that divide the same work in the same way but for positions of a lane and slices in flight.
   std::set<std::tuple<int, int, int, int, int, int, int, int, int>> ways;
   std::vector<WgmmaGatherTile> tiles = cheapest_tiles(std::move(costs));
-  std::erase_if(tiles, [&](const WgmmaGatherTile& tile) { return !ways.insert({tile.images, tile.rows, tile.columns, tile.cluster, tile.position_parts, tile.form_groups, tile.gather_warps, tile.baked_channels * 2 + tile.halves, tile.store_buffers}).second; });
+  std::erase_if(tiles, [&](const WgmmaGatherTile& tile) { return !ways.insert({tile.images, tile.rows, tile.columns, tile.cluster, tile.position_parts, tile.form_groups, tile.gather_warps, tile.baked_channels, tile.halves}).second; });
   tiles.resize(std::min(tiles.size(), kMostTiles));
   return tiles;
 }

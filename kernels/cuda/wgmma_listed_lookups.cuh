@@ -76,7 +76,10 @@ template <typename LookedUp>
 __device__ __forceinline__ void look_up_item(const char* entries, const Record& record, const Tile& tile, int item, const Stores& stores, const LookedUp& looked_up) {
   const int channel = item / POSITION_BLOCKS * ITEM_CHANNELS, first_position = item % POSITION_BLOCKS * PIXELS * 32 + threadIdx.x % 32;
   const int block_channel = block_of_cluster() * BLOCK_CHANNELS;
-  if (block_channel + channel >= OUT_CHANNELS) return;
+  if (block_channel + channel >= OUT_CHANNELS) {
+    looked_up();
+    return;
+  }
   const i64 first = static_cast<i64>(tile.image) * kImageElements + (tile.first_row * OUT_WIDTH + tile.column_tile * COLUMNS) * OUT_CHANNELS;
   // Bytes of y from the tile's first: of as many of its images, or of its rows, as there are.
   const u32 limit = (IMAGES == 1 ? (OUT_HEIGHT - tile.first_row) * OUT_WIDTH * OUT_CHANNELS : min(IMAGES, BATCH - tile.image) * kImageElements) * ELEMENT_BYTES;
