@@ -18,7 +18,7 @@
 namespace lcnn::cuda {
 namespace {
 
-constexpr std::size_t kMostTiles = 48;
+constexpr std::size_t kMostTiles = 32;
 constexpr int kChannels = 8;           // that a warp sums at once
 constexpr int kMostPixels = 8;         // of a lane
 constexpr int kMostBox = 256;          // columns, rows or images that a tiled copy takes
