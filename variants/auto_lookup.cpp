@@ -42,10 +42,10 @@ int expected_rank(const Variant& variant, const LookupProblem& problem, Precisio
     // S of more entries than X has channels is no smaller work than a dense convolution, but where a batch is too small for its weights.
     if (!few_positions && problem.dictionary_size_per_group() >= problem.conv.in_channels_per_group()) then({kDenseVariant});
     if (few_positions) then({"batch_gather"});
-    // A product with dense P multiplies as many entries as there are: at 4 bytes more than 16 are more than gathering takes, at 16 bits 64 where a batch
-    // is large enough for code to be fetched in no time.
-    const std::int64_t entries = problem.granularity == Granularity::filter ? problem.dictionary_size * problem.conv.taps() : problem.dictionary_size;
-    if (half ? problem.dictionary_size >= 64 && positions * problem.conv.batch >= 8192 : entries > 16) then({"wgmma_gather", "wgmma_fused"});
+    // A product with dense P multiplies as many entries as there are: at 4 bytes that is more than gathering takes, at 16 bits where a batch is large
+    // enough for code to be fetched in no time.
+    const std::int64_t all_positions = positions * problem.conv.batch;
+    if (!half || all_positions >= (problem.dictionary_size >= 64 ? 8 * 1024 : 64 * 1024)) then({"wgmma_gather", "wgmma_fused"});
     else then({"wgmma_fused", "wgmma_gather"});
     if (few_positions) then({"compact_gather", "table_gather", "baked_gather"});
     else if (positions < 10 * 10) then({"compact_gather", "table_gather", "baked_gather", "baked_filter", "baked_fused"});

@@ -1,12 +1,13 @@
-// wgmma_gather: one kernel; S by products of warpgroups, kept in fp32 in shared memory, and lookups gathered from it one by one.
+// wgmma_gather: one kernel; S by products of warpgroups, kept in shared memory, and lookups gathered from it one by one.
 //
 // Problem: any vector dictionary, stride 1, without groups, every precision, channels last; a filter dictionary is written as a
 //          vector one first. Hopper only.
 // Idea:    a product with dense P does as many multiplications as P has places, of which one in 16 to 128 is a lookup. At 4
 //          bytes the matrix units no longer make up for that: a lookup gathered by lanes side by side is one load from shared memory for 32
 //          positions. S of the next tile is formed meanwhile. Where tiles are few, a cluster of blocks shares the work of each.
-//          As code, lookups of 32 to 128 channels share each value of S that is loaded.
-// Bound:   loads from shared memory, one a lookup and position, or the rate at which code is fetched; bytes where dictionaries are small.
+//          As code, lookups of 32 to 128 channels share each value of S that is loaded; at 16 bits a word has S of two positions, and
+//          sums are of 16 bits, where few enough lookups are added.
+// Bound:   bytes where batches are large and dictionaries small; else the rate at which code is fetched, or S formed.
 #include <fmt/format.h>
 
 #include <algorithm>
