@@ -20,6 +20,7 @@
 #include <array>
 #include <map>
 
+#include "kernels/cpu/amx_product.h"
 #include "kernels/cpu/bf16.h"
 #include "kernels/cpu/cpu_variants.h"
 #include "kernels/cpu/flat_gather_loops.h"
@@ -62,6 +63,13 @@ class FlatGather final : public PreparedConvolution {
     if (plan_.gathering == Gathering::quads) prepare_quads(weights.lookups, execution);
     else prepare_lookups(weights.lookups, execution);
     if (plan_.gathering == Gathering::filters) filter_blocks_ = packed_filters(problem, weights, *execution.allocator);
+    if (multiplies_by_amx()) {
+      for (std::int64_t group = 0; group < conv_.groups; ++group) {
+        const auto first = weights.dictionary.begin() + group * dictionary_.out_channels_per_group() * inner();
+        amx_.emplace_back(std::vector<float>(first, first + dictionary_.out_channels_per_group() * inner()), dictionary_.out_channels_per_group(), inner(), threads_,
+                          *execution.allocator);
+      }
+    }
     sums_ = Buffer(*execution.allocator, parts_ > 1 ? threads_ * conv_.out_channels * kMostGathered * 4 : 0, MemoryKind::workspace);
   }
 
@@ -104,7 +112,7 @@ class FlatGather final : public PreparedConvolution {
 
   std::string choice() const override {
     const std::string strips = "strips of " + std::to_string(plan_.strip_rows) + " rows";
-    return folded_.taps.empty() ? strips : strips + ", " + std::to_string(folded_.taps.size()) + " taps as filters";
+    return strips + (folded_.taps.empty() ? "" : ", " + std::to_string(folded_.taps.size()) + " taps as filters") + (amx_.empty() ? "" : ", S by AMX");
   }
 
  private:
@@ -263,7 +271,7 @@ class FlatGather final : public PreparedConvolution {
   // else some positions.
   bool forms_whole_entries(int parts) const {
     const bool even = entry_blocks() % parts == 0 || entry_blocks() >= 4 * parts;
-    return parts == 1 || (even && conv_.in_channels * plan_.layout.rows() * conv_.width * 4 <= kReadByAll);
+    return parts == 1 || (amx_.empty() && even && conv_.in_channels * plan_.layout.rows() * conv_.width * 4 <= kReadByAll);
   }
 
   // S of the unit, a share of its blocks: all entries of some positions after those of others, so that X stays in the L1.
@@ -271,6 +279,9 @@ class FlatGather final : public PreparedConvolution {
     if (plan_.one_position) {
       form_one_position(x, unit, part, parts, s_of(tile));
       return;
+    }
+    if constexpr (std::is_same_v<T, Bf16>) {
+      if (!amx_.empty()) return form_by_amx(input_under(x, unit), unit, part, parts, tile);
     }
     if (plan_.copies_x) form_share(tile_loops_, static_cast<const float*>(tile), unit, part, parts, tile);
     else form_share(loops_, input_under(x, unit), unit, part, parts, tile);
@@ -287,6 +298,30 @@ class FlatGather final : public PreparedConvolution {
     }
     for (std::int64_t at = share(units * entry_blocks(), part, parts); at < share(units * entry_blocks(), part + 1, parts); ++at) {
       form(loops, in, unit, at / entry_blocks(), at % entry_blocks(), dictionary_blocks_.begins_group(at % entry_blocks()), tile);
+    }
+  }
+
+  // Whether X, as it lies, is long enough for the matrix unit.
+  bool multiplies_by_amx() const {
+    const auto fits = [](const StripPlan& plan) { return !plan.form.empty() && formed_positions(plan) >= AmxProduct::kPositions; };
+    return std::is_same_v<T, Bf16> && has_amx_bf16() && !plan_.copies_x && !plan_.one_position && dictionary_.taps() == 1 && dictionary_.stride == Pair{1, 1} &&
+           std::ranges::all_of(plan_.strip_plans, fits);
+  }
+  static std::int64_t formed_positions(const StripPlan& plan) {
+    std::int64_t end = 0;
+    for (const FlatBlock& block : plan.form) end = std::max(end, block.start + block.vectors * block_shape(4).lanes);
+    return end;
+  }
+  // S of a share of the positions: of tiles of them, the last one with what is left.
+  void form_by_amx(const Bf16* in, std::int64_t unit, int part, int parts, float* tile) const {
+    const std::int64_t count = formed_positions(plan_.strip_plans[unit % plan_.strips]);
+    const std::int64_t tiles = count / AmxProduct::kPositions, first = share(tiles, part, parts) * AmxProduct::kPositions;
+    const std::int64_t last = part + 1 == parts ? count : share(tiles, part + 1, parts) * AmxProduct::kPositions;
+    if (first == last) return;
+    const std::int64_t s_plane = plan_.places_s ? plan_.run_plane : plan_.s_plane, per_group = dictionary_.out_channels_per_group();
+    for (std::int64_t group = 0; group < conv_.groups; ++group) {
+      amx_[group].form(in + group * inner() * in_plane() + first, in_plane(), last - first,
+                       (plan_.places_s ? run_of(tile) : s_of(tile)) + group * per_group * s_plane + first, s_plane, omp_get_thread_num());
     }
   }
 
@@ -390,6 +425,7 @@ class FlatGather final : public PreparedConvolution {
   Buffer quads_;          // in place of channels where P is dense
   Buffer lookups_;        // of these
   PackedEntries dictionary_blocks_, filter_blocks_;
+  std::vector<AmxProduct> amx_;  // of each group, where it forms S
 };
 
 }  // namespace

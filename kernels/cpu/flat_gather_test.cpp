@@ -2,13 +2,10 @@
 #include <gtest/gtest.h>
 #include <omp.h>
 
-#include <algorithm>
-#include <cmath>
-#include <cstdlib>
-#include <cstring>
 #include <string>
 
 #include "kernels/cpu/cpu_variants.h"
+#include "kernels/cpu/poisoning_heap.h"
 #include "kernels/cpu/simd_target.h"
 #include "kernels/reference.h"
 #include "kernels/stored_values.h"
@@ -18,18 +15,6 @@ namespace lcnn {
 namespace {
 
 constexpr double tolerance(Precision precision) { return precision == Precision::bf16 ? 1.6e-2 : 2e-6; }
-
-// Memory full of NaN: what is read before anything was written there shows in the result.
-class PoisoningHeap final : public Allocator {
- public:
-  void* allocate(std::int64_t bytes, MemoryKind) override {
-    const std::size_t size = (static_cast<std::size_t>(bytes) + 255) / 256 * 256;
-    void* pointer = std::aligned_alloc(256, std::max<std::size_t>(size, 256));
-    std::memset(pointer, 0xFF, std::max<std::size_t>(size, 256));
-    return pointer;
-  }
-  void release(void* pointer) noexcept override { std::free(pointer); }
-};
 
 std::vector<float> run(const Variant& variant, const TestProblem& test, const LookupWeights& weights, Precision precision) {
   PoisoningHeap heap;

@@ -1,0 +1,162 @@
+// Tile:    32 entries x 32 positions in four of the unit's eight tiles; two take D, two X.
+// Load:    pairs of channels of X are interleaved, as the unit multiplies them, into a buffer that stays in the L1: once for all entries.
+// Store:   a tile of sums goes straight to S; where entries end within it, by way of a copy of its own.
+#include "kernels/cpu/amx_product.h"
+
+#include <algorithm>
+#include <cstring>
+
+#if defined(__x86_64__) && defined(__linux__)
+#include <cpuid.h>
+#include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+namespace lcnn::cpu {
+namespace {
+
+constexpr std::int64_t kEntries = 16, kChannels = 32, kTileElements = 512;  // of a tile of D; bf16 of any tile
+
+constexpr std::int64_t kAhead = 64;  // positions from those that are read to those that are asked for
+
+std::int64_t tiles_of(std::int64_t count, std::int64_t tile) { return (count + tile - 1) / tile; }
+
+}  // namespace
+
+AmxProduct::AmxProduct(const std::vector<float>& values, std::int64_t entries, std::int64_t channels, int threads, Allocator& allocator)
+    : entries_(entries),
+      channels_(channels),
+      dictionary_(allocator, tiles_of(entries, kEntries) * tiles_of(channels, kChannels) * kTileElements * 2, MemoryKind::prepared),
+      operands_(allocator, threads * tiles_of(channels, kChannels) * 2 * kTileElements * 2, MemoryKind::workspace) {
+  const std::int64_t channel_tiles = tiles_of(channels, kChannels);
+  Bf16* packed = dictionary_.as<Bf16>();
+  std::fill_n(packed, tiles_of(entries, kEntries) * channel_tiles * kTileElements, Bf16{0});
+  for (std::int64_t e = 0; e < entries; ++e) {
+    for (std::int64_t c = 0; c < channels; ++c) {
+      packed[((e / kEntries * channel_tiles + c / kChannels) * kEntries + e % kEntries) * kChannels + c % kChannels] = narrowed<Bf16>(values[e * channels + c]);
+    }
+  }
+  std::fill_n(operands_.as<Bf16>(), threads * channel_tiles * 2 * kTileElements, Bf16{0});  // pairs behind the last channel stay so
+}
+
+#if defined(__x86_64__) && defined(__linux__)
+
+#define LCNN_AMX __attribute__((target("amx-tile,amx-bf16,avx512f,avx512bw,avx512vl")))
+
+namespace {
+
+bool allowed_by_system() {
+  constexpr int kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA: kernels from 5.16 on
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
+// All tiles are of 16 rows of 64 bytes.
+LCNN_AMX void configure_tiles() {
+  struct alignas(64) {
+    std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
+    std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+    std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+  } config;
+  _tile_loadconfig(&config);
+}
+
+typedef std::uint16_t Halves __attribute__((vector_size(32)));
+typedef std::uint32_t Words __attribute__((vector_size(64)));
+
+LCNN_AMX Words words_of(const Bf16* values) {
+  Halves halves;
+  std::memcpy(&halves, values, sizeof halves);
+  return __builtin_convertvector(halves, Words);
+}
+
+// to [pair of channels][16 positions][2] of up to 32 channels.
+template <bool kFetch>
+LCNN_AMX void interleave(const Bf16* x, std::int64_t x_plane, std::int64_t channels, Bf16* to) {
+  for (std::int64_t c = 0; c < channels; c += 2) {
+    Words pairs = words_of(x + c * x_plane);
+    if (c + 1 < channels) pairs |= words_of(x + (c + 1) * x_plane) << 16;
+    std::memcpy(to + c * AmxProduct::kPositions, &pairs, sizeof pairs);
+    if (!kFetch) continue;
+    // As many streams as channels are too many for the hardware.
+    __builtin_prefetch(x + c * x_plane + kAhead);
+    __builtin_prefetch(x + (c + 1) * x_plane + kAhead);
+  }
+}
+
+// The first `rows` of a tile of sums.
+LCNN_AMX void copy_rows(const float* sums, std::int64_t rows, float* s, std::int64_t s_plane) {
+  for (std::int64_t e = 0; e < rows; ++e) std::memcpy(s + e * s_plane, sums + e * 16, 64);
+}
+
+}  // namespace
+
+bool has_amx_bf16() {
+  static const bool has = [] {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24;
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d & kBf16) == 0 || (d & kTile) == 0) return false;
+    return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && allowed_by_system();
+  }();
+  return has;
+}
+
+LCNN_AMX void AmxProduct::form(const Bf16* x, std::int64_t x_plane, std::int64_t count, float* s, std::int64_t s_plane, int thread) const {
+  const std::int64_t channel_tiles = tiles_of(channels_, kChannels), entry_tiles = tiles_of(entries_, kEntries);
+  Bf16* operands = operands_.as<Bf16>() + thread * channel_tiles * 2 * kTileElements;
+  alignas(64) float sums[256];
+  configure_tiles();
+  for (std::int64_t start = 0; start < count; start += 2 * kPositions) {
+    // The last positions are moved back to end with `count`.
+    const std::int64_t first = std::min(start, count - kPositions), second = std::min(start + kPositions, count - kPositions);
+    const bool two = start + kPositions < count;
+    for (std::int64_t t = 0; t < channel_tiles; ++t) {
+      const std::int64_t channels = std::min(kChannels, channels_ - t * kChannels);
+      interleave<true>(x + t * kChannels * x_plane + first, x_plane, channels, operands + t * 2 * kTileElements);
+      if (two) interleave<false>(x + t * kChannels * x_plane + second, x_plane, channels, operands + (t * 2 + 1) * kTileElements);
+    }
+    for (std::int64_t e = 0; e < entry_tiles; e += 2) {
+      const bool both = e + 1 < entry_tiles;
+      const Bf16* dictionary = dictionary_.as<Bf16>() + e * channel_tiles * kTileElements;
+      _tile_zero(0);
+      _tile_zero(1);
+      _tile_zero(2);
+      _tile_zero(3);
+      for (std::int64_t t = 0; t < channel_tiles; ++t) {
+        _tile_loadd(4, dictionary + t * kTileElements, 64);
+        _tile_loadd(6, operands + t * 2 * kTileElements, 64);
+        _tile_dpbf16ps(0, 4, 6);
+        if (two) {
+          _tile_loadd(7, operands + (t * 2 + 1) * kTileElements, 64);
+          _tile_dpbf16ps(1, 4, 7);
+        }
+        if (both) {
+          _tile_loadd(5, dictionary + (channel_tiles + t) * kTileElements, 64);
+          _tile_dpbf16ps(2, 5, 6);
+          if (two) _tile_dpbf16ps(3, 5, 7);
+        }
+      }
+      const auto store = [&](auto store_tile, std::int64_t entry, std::int64_t position) LCNN_AMX {
+        float* to = s + entry * s_plane + position;
+        const std::int64_t rows = std::min(kEntries, entries_ - entry);
+        if (rows == kEntries) return store_tile(to, s_plane * 4);
+        store_tile(sums, 64);
+        copy_rows(sums, rows, to, s_plane);
+      };
+      store([](float* to, std::int64_t pitch) LCNN_AMX { _tile_stored(0, to, pitch); }, e * kEntries, first);
+      if (two) store([](float* to, std::int64_t pitch) LCNN_AMX { _tile_stored(1, to, pitch); }, e * kEntries, second);
+      if (both) store([](float* to, std::int64_t pitch) LCNN_AMX { _tile_stored(2, to, pitch); }, (e + 1) * kEntries, first);
+      if (both && two) store([](float* to, std::int64_t pitch) LCNN_AMX { _tile_stored(3, to, pitch); }, (e + 1) * kEntries, second);
+    }
+  }
+  _tile_release();
+}
+
+#else
+
+bool has_amx_bf16() { return false; }
+void AmxProduct::form(const Bf16*, std::int64_t, std::int64_t, float*, std::int64_t, int) const {}
+
+#endif
+
+}  // namespace lcnn::cpu

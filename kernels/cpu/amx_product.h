@@ -1,0 +1,38 @@
+// S = D X in bf16 by the matrix unit that some x86 processors have (AMX-BF16), summed in fp32.
+//
+// Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18 (Intel AMX).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/cpu/bf16.h"
+#include "kernels/variant.h"
+
+namespace lcnn::cpu {
+
+// Whether this processor has the unit and the operating system lets the process use it, which the first call asks for.
+bool has_amx_bf16();
+
+// A dictionary without taps as the unit reads it; for has_amx_bf16() only.
+class AmxProduct {
+ public:
+  AmxProduct() = default;
+  // values [entries][channels], rounded to bf16 already, of one group; as many threads may call form() at a time.
+  AmxProduct(const std::vector<float>& values, std::int64_t entries, std::int64_t channels, int threads, Allocator& allocator);
+
+  // Positions that are formed together; fewer cannot be.
+  static constexpr std::int64_t kPositions = 16;
+  bool empty() const { return entries_ == 0; }
+
+  // s [entries][s_plane] = D x at `count` positions, at least kPositions, of x [channels][x_plane]; nothing else is written. `thread` is
+  // the caller's number.
+  void form(const Bf16* x, std::int64_t x_plane, std::int64_t count, float* s, std::int64_t s_plane, int thread) const;
+
+ private:
+  std::int64_t entries_ = 0, channels_ = 0;
+  Buffer dictionary_;  // [16 entries][32 channels][16][32]
+  Buffer operands_;    // per thread: [32 channels][two tiles of positions][16 pairs of channels][16 positions][2]
+};
+
+}  // namespace lcnn::cpu

@@ -1,0 +1,52 @@
+#include "kernels/cpu/amx_product.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "kernels/cpu/poisoning_heap.h"
+#include "kernels/random.h"
+
+namespace lcnn::cpu {
+namespace {
+
+TEST(AmxProduct, MatchesFloat64AndWritesNothingElse) {
+  if (!has_amx_bf16()) GTEST_SKIP() << "this processor has no AMX-BF16, or the system does not allow it";
+  PoisoningHeap allocator;
+  constexpr int kThreads = 2;
+  constexpr std::int64_t kPlane = 131, kSPlane = 150;
+  for (const std::int64_t entries : {1, 16, 30, 33, 64}) {
+    for (const std::int64_t channels : {1, 5, 32, 70}) {
+      for (const std::int64_t count : {16, 17, 32, 45, 64, 100}) {
+        const auto rounded = [](std::uint64_t seed, std::int64_t i) { return widened(narrowed<Bf16>(random_value(seed, static_cast<std::uint64_t>(i)))); };
+        std::vector<float> dictionary(entries * channels);
+        for (std::int64_t i = 0; i < std::ssize(dictionary); ++i) dictionary[i] = rounded(1, i);
+        std::vector<Bf16> x(channels * kPlane);
+        for (std::int64_t i = 0; i < std::ssize(x); ++i) x[i] = narrowed<Bf16>(rounded(2, i));
+        const AmxProduct product(dictionary, entries, channels, kThreads, allocator);
+        std::vector<float> s(entries * kSPlane, NAN);
+        product.form(x.data(), kPlane, count, s.data(), kSPlane, kThreads - 1);
+        for (std::int64_t e = 0; e < entries; ++e) {
+          for (std::int64_t p = 0; p < kSPlane; ++p) {
+            const float found = s[e * kSPlane + p];
+            if (p >= count) {
+              ASSERT_TRUE(std::isnan(found)) << entries << " entries, " << channels << " channels, " << count << " positions: position " << p << " is written";
+              continue;
+            }
+            double expected = 0, size = 0;
+            for (std::int64_t c = 0; c < channels; ++c) {
+              const double term = static_cast<double>(dictionary[e * channels + c]) * widened(x[c * kPlane + p]);
+              expected += term;
+              size += std::abs(term);
+            }
+            ASSERT_NEAR(found, expected, 1e-6 * size) << entries << " entries, " << channels << " channels, " << count << " positions: entry " << e << ", position " << p;
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lcnn::cpu
