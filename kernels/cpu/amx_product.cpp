@@ -1,10 +1,14 @@
 // Tile:    32 entries x 32 positions in four of the unit's eight tiles; two take D, two X.
-// Load:    pairs of channels of X are interleaved, as the unit multiplies them, into a buffer that stays in the L1: once for all entries.
+// Load:    pairs of channels of X are interleaved, as the unit multiplies them, into a buffer that stays in the L1 or L2: once for all entries. A float's
+//          terms are its first, second and last eight bits: they are exact. Of nine products the three smallest are left out.
+// Compute: the smaller products of all channels come first, so that their sums are not rounded to the last bit of the large ones.
 // Store:   a tile of sums goes straight to S; where entries end within it, by way of a copy of its own.
 #include "kernels/cpu/amx_product.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
+#include <type_traits>
 
 #if defined(__x86_64__) && defined(__linux__)
 #include <cpuid.h>
@@ -22,22 +26,31 @@ constexpr std::int64_t kAhead = 64;  // positions from those that are read to th
 
 std::int64_t tiles_of(std::int64_t count, std::int64_t tile) { return (count + tile - 1) / tile; }
 
+template <typename T>
+constexpr int kTerms = std::is_same_v<T, float> ? 3 : 1;
+
 }  // namespace
 
-AmxProduct::AmxProduct(const std::vector<float>& values, std::int64_t entries, std::int64_t channels, int threads, Allocator& allocator)
+template <typename T>
+AmxProduct<T>::AmxProduct(const std::vector<float>& values, std::int64_t entries, std::int64_t channels, int threads, Allocator& allocator)
     : entries_(entries),
       channels_(channels),
-      dictionary_(allocator, tiles_of(entries, kEntries) * tiles_of(channels, kChannels) * kTileElements * 2, MemoryKind::prepared),
-      operands_(allocator, threads * tiles_of(channels, kChannels) * 2 * kTileElements * 2, MemoryKind::workspace) {
-  const std::int64_t channel_tiles = tiles_of(channels, kChannels);
+      dictionary_(allocator, kTerms<T> * tiles_of(entries, kEntries) * tiles_of(channels, kChannels) * kTileElements * 2, MemoryKind::prepared),
+      operands_(allocator, threads * kTerms<T> * tiles_of(channels, kChannels) * 2 * kTileElements * 2, MemoryKind::workspace) {
+  const std::int64_t channel_tiles = tiles_of(channels, kChannels), term_elements = tiles_of(entries, kEntries) * channel_tiles * kTileElements;
   Bf16* packed = dictionary_.as<Bf16>();
-  std::fill_n(packed, tiles_of(entries, kEntries) * channel_tiles * kTileElements, Bf16{0});
+  std::fill_n(packed, kTerms<T> * term_elements, Bf16{0});
   for (std::int64_t e = 0; e < entries; ++e) {
     for (std::int64_t c = 0; c < channels; ++c) {
-      packed[((e / kEntries * channel_tiles + c / kChannels) * kEntries + e % kEntries) * kChannels + c % kChannels] = narrowed<Bf16>(values[e * channels + c]);
+      float rest = values[e * channels + c];
+      Bf16* to = packed + ((e / kEntries * channel_tiles + c / kChannels) * kEntries + e % kEntries) * kChannels + c % kChannels;
+      for (int term = 0; term < kTerms<T>; ++term, to += term_elements) {
+        *to = narrowed<Bf16>(rest);
+        rest -= widened(*to);
+      }
     }
   }
-  std::fill_n(operands_.as<Bf16>(), threads * channel_tiles * 2 * kTileElements, Bf16{0});  // pairs behind the last channel stay so
+  std::fill_n(operands_.as<Bf16>(), threads * kTerms<T> * channel_tiles * 2 * kTileElements, Bf16{0});  // pairs behind the last channel stay so
 }
 
 #if defined(__x86_64__) && defined(__linux__)
@@ -63,24 +76,42 @@ LCNN_AMX void configure_tiles() {
 
 typedef std::uint16_t Halves __attribute__((vector_size(32)));
 typedef std::uint32_t Words __attribute__((vector_size(64)));
+typedef float Floats __attribute__((vector_size(64)));
 
-LCNN_AMX Words words_of(const Bf16* values) {
+// Of 16 values their terms, in the upper half of a word each.
+LCNN_AMX void load_terms(const Bf16* values, Words (&terms)[1]) {
   Halves halves;
   std::memcpy(&halves, values, sizeof halves);
-  return __builtin_convertvector(halves, Words);
+  terms[0] = __builtin_convertvector(halves, Words) << 16;
+}
+LCNN_AMX void load_terms(const float* values, Words (&terms)[3]) {
+  Floats rest;
+  std::memcpy(&rest, values, sizeof rest);
+  for (int term = 0; term < 2; ++term) {
+    terms[term] = std::bit_cast<Words>(rest) & 0xFFFF0000u;
+    rest -= std::bit_cast<Floats>(terms[term]);
+  }
+  terms[2] = std::bit_cast<Words>(rest);
 }
 
-// to [pair of channels][16 positions][2] of up to 32 channels.
-template <bool kFetch>
-LCNN_AMX void interleave(const Bf16* x, std::int64_t x_plane, std::int64_t channels, Bf16* to) {
+// to [term, term_elements apart][pair of channels][16 positions][2] of up to 32 channels.
+template <bool kFetch, typename T>
+LCNN_AMX void interleave(const T* x, std::int64_t x_plane, std::int64_t channels, Bf16* to, std::int64_t term_elements) {
   for (std::int64_t c = 0; c < channels; c += 2) {
-    Words pairs = words_of(x + c * x_plane);
-    if (c + 1 < channels) pairs |= words_of(x + (c + 1) * x_plane) << 16;
-    std::memcpy(to + c * AmxProduct::kPositions, &pairs, sizeof pairs);
+    Words first[kTerms<T>], second[kTerms<T>] = {};
+    load_terms(x + c * x_plane, first);
+    if (c + 1 < channels) load_terms(x + (c + 1) * x_plane, second);
+    for (int term = 0; term < kTerms<T>; ++term) {
+      const Words pairs = first[term] >> 16 | second[term];
+      std::memcpy(to + term * term_elements + c * AmxProduct<T>::kPositions, &pairs, sizeof pairs);
+    }
     if (!kFetch) continue;
     // As many streams as channels are too many for the hardware.
-    __builtin_prefetch(x + c * x_plane + kAhead);
-    __builtin_prefetch(x + (c + 1) * x_plane + kAhead);
+    constexpr std::int64_t kLine = 64 / sizeof(T);
+    for (std::int64_t ahead = 0; ahead < 2 * AmxProduct<T>::kPositions; ahead += kLine) {
+      __builtin_prefetch(x + c * x_plane + kAhead + ahead);
+      __builtin_prefetch(x + (c + 1) * x_plane + kAhead + ahead);
+    }
   }
 }
 
@@ -88,6 +119,12 @@ LCNN_AMX void interleave(const Bf16* x, std::int64_t x_plane, std::int64_t chann
 LCNN_AMX void copy_rows(const float* sums, std::int64_t rows, float* s, std::int64_t s_plane) {
   for (std::int64_t e = 0; e < rows; ++e) std::memcpy(s + e * s_plane, sums + e * 16, 64);
 }
+
+// Terms of D and X that are multiplied, in this order.
+struct Terms {
+  int dictionary, x;
+};
+constexpr Terms kSmallProducts[] = {{2, 0}, {0, 2}, {1, 1}, {1, 0}, {0, 1}}, kLargeProducts[] = {{0, 0}};
 
 }  // namespace
 
@@ -101,9 +138,11 @@ bool has_amx_bf16() {
   return has;
 }
 
-LCNN_AMX void AmxProduct::form(const Bf16* x, std::int64_t x_plane, std::int64_t count, float* s, std::int64_t s_plane, int thread) const {
+template <typename T>
+LCNN_AMX void AmxProduct<T>::form(const T* x, std::int64_t x_plane, std::int64_t count, float* s, std::int64_t s_plane, int thread) const {
   const std::int64_t channel_tiles = tiles_of(channels_, kChannels), entry_tiles = tiles_of(entries_, kEntries);
-  Bf16* operands = operands_.as<Bf16>() + thread * channel_tiles * 2 * kTileElements;
+  const std::int64_t operand_elements = channel_tiles * 2 * kTileElements, dictionary_elements = entry_tiles * channel_tiles * kTileElements;  // of a term
+  Bf16* operands = operands_.as<Bf16>() + thread * kTerms<T> * operand_elements;
   alignas(64) float sums[256];
   configure_tiles();
   for (std::int64_t start = 0; start < count; start += 2 * kPositions) {
@@ -112,30 +151,38 @@ LCNN_AMX void AmxProduct::form(const Bf16* x, std::int64_t x_plane, std::int64_t
     const bool two = start + kPositions < count;
     for (std::int64_t t = 0; t < channel_tiles; ++t) {
       const std::int64_t channels = std::min(kChannels, channels_ - t * kChannels);
-      interleave<true>(x + t * kChannels * x_plane + first, x_plane, channels, operands + t * 2 * kTileElements);
-      if (two) interleave<false>(x + t * kChannels * x_plane + second, x_plane, channels, operands + (t * 2 + 1) * kTileElements);
+      const T* from = x + t * kChannels * x_plane;
+      interleave<true>(from + first, x_plane, channels, operands + t * 2 * kTileElements, operand_elements);
+      if (two) interleave<false>(from + second, x_plane, channels, operands + (t * 2 + 1) * kTileElements, operand_elements);
     }
     for (std::int64_t e = 0; e < entry_tiles; e += 2) {
       const bool both = e + 1 < entry_tiles;
-      const Bf16* dictionary = dictionary_.as<Bf16>() + e * channel_tiles * kTileElements;
+      const auto add_products = [&](const auto& products) LCNN_AMX {
+        for (std::int64_t t = 0; t < channel_tiles; ++t) {
+          for (const Terms& terms : products) {
+            const Bf16* dictionary = dictionary_.as<Bf16>() + terms.dictionary * dictionary_elements + (e * channel_tiles + t) * kTileElements;
+            const Bf16* operand = operands + terms.x * operand_elements + t * 2 * kTileElements;
+            _tile_loadd(4, dictionary, 64);
+            _tile_loadd(6, operand, 64);
+            _tile_dpbf16ps(0, 4, 6);
+            if (two) {
+              _tile_loadd(7, operand + kTileElements, 64);
+              _tile_dpbf16ps(1, 4, 7);
+            }
+            if (both) {
+              _tile_loadd(5, dictionary + channel_tiles * kTileElements, 64);
+              _tile_dpbf16ps(2, 5, 6);
+              if (two) _tile_dpbf16ps(3, 5, 7);
+            }
+          }
+        }
+      };
       _tile_zero(0);
       _tile_zero(1);
       _tile_zero(2);
       _tile_zero(3);
-      for (std::int64_t t = 0; t < channel_tiles; ++t) {
-        _tile_loadd(4, dictionary + t * kTileElements, 64);
-        _tile_loadd(6, operands + t * 2 * kTileElements, 64);
-        _tile_dpbf16ps(0, 4, 6);
-        if (two) {
-          _tile_loadd(7, operands + (t * 2 + 1) * kTileElements, 64);
-          _tile_dpbf16ps(1, 4, 7);
-        }
-        if (both) {
-          _tile_loadd(5, dictionary + (channel_tiles + t) * kTileElements, 64);
-          _tile_dpbf16ps(2, 5, 6);
-          if (two) _tile_dpbf16ps(3, 5, 7);
-        }
-      }
+      if constexpr (kTerms<T> == 3) add_products(kSmallProducts);
+      add_products(kLargeProducts);
       const auto store = [&](auto store_tile, std::int64_t entry, std::int64_t position) LCNN_AMX {
         float* to = s + entry * s_plane + position;
         const std::int64_t rows = std::min(kEntries, entries_ - entry);
@@ -155,8 +202,12 @@ LCNN_AMX void AmxProduct::form(const Bf16* x, std::int64_t x_plane, std::int64_t
 #else
 
 bool has_amx_bf16() { return false; }
-void AmxProduct::form(const Bf16*, std::int64_t, std::int64_t, float*, std::int64_t, int) const {}
+template <typename T>
+void AmxProduct<T>::form(const T*, std::int64_t, std::int64_t, float*, std::int64_t, int) const {}
 
 #endif
+
+template class AmxProduct<float>;
+template class AmxProduct<Bf16>;
 
 }  // namespace lcnn::cpu

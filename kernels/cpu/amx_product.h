@@ -1,4 +1,4 @@
-// S = D X in bf16 by the matrix unit that some x86 processors have (AMX-BF16), summed in fp32.
+// S = D X by the matrix unit that some x86 processors have (AMX-BF16), summed in fp32: in bf16, or in fp32 by three bf16 terms each of D and X.
 //
 // Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18 (Intel AMX).
 #pragma once
@@ -14,25 +14,23 @@ namespace lcnn::cpu {
 // Whether this processor has the unit and the operating system lets the process use it, which the first call asks for.
 bool has_amx_bf16();
 
-// A dictionary without taps as the unit reads it; for has_amx_bf16() only.
+// A dictionary without taps as the unit reads it; for has_amx_bf16() only. T, of X, is Bf16 or float. An infinite float gives NaN.
+template <typename T>
 class AmxProduct {
  public:
-  AmxProduct() = default;
-  // values [entries][channels], rounded to bf16 already, of one group; as many threads may call form() at a time.
+  // values [entries][channels] of one group, as T stores them; as many threads may call form() at a time.
   AmxProduct(const std::vector<float>& values, std::int64_t entries, std::int64_t channels, int threads, Allocator& allocator);
 
   // Positions that are formed together; fewer cannot be.
   static constexpr std::int64_t kPositions = 16;
-  bool empty() const { return entries_ == 0; }
-
   // s [entries][s_plane] = D x at `count` positions, at least kPositions, of x [channels][x_plane]; nothing else is written. `thread` is
   // the caller's number.
-  void form(const Bf16* x, std::int64_t x_plane, std::int64_t count, float* s, std::int64_t s_plane, int thread) const;
+  void form(const T* x, std::int64_t x_plane, std::int64_t count, float* s, std::int64_t s_plane, int thread) const;
 
  private:
-  std::int64_t entries_ = 0, channels_ = 0;
-  Buffer dictionary_;  // [16 entries][32 channels][16][32]
-  Buffer operands_;    // per thread: [32 channels][two tiles of positions][16 pairs of channels][16 positions][2]
+  std::int64_t entries_, channels_;
+  Buffer dictionary_;  // [term][16 entries][32 channels][16][32]
+  Buffer operands_;    // per thread: [term][32 channels][two tiles of positions][16 pairs of channels][16 positions][2]
 };
 
 }  // namespace lcnn::cpu

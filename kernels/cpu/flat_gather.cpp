@@ -280,10 +280,8 @@ class FlatGather final : public PreparedConvolution {
       form_one_position(x, unit, part, parts, s_of(tile));
       return;
     }
-    if constexpr (std::is_same_v<T, Bf16>) {
-      if (!amx_.empty()) return form_by_amx(input_under(x, unit), unit, part, parts, tile);
-    }
-    if (plan_.copies_x) form_share(tile_loops_, static_cast<const float*>(tile), unit, part, parts, tile);
+    if (!amx_.empty()) form_by_amx(input_under(x, unit), unit, part, parts, tile);
+    else if (plan_.copies_x) form_share(tile_loops_, static_cast<const float*>(tile), unit, part, parts, tile);
     else form_share(loops_, input_under(x, unit), unit, part, parts, tile);
   }
   template <typename From>
@@ -303,8 +301,8 @@ class FlatGather final : public PreparedConvolution {
 
   // Whether X, as it lies, is long enough for the matrix unit.
   bool multiplies_by_amx() const {
-    const auto fits = [](const StripPlan& plan) { return !plan.form.empty() && formed_positions(plan) >= AmxProduct::kPositions; };
-    return std::is_same_v<T, Bf16> && has_amx_bf16() && !plan_.copies_x && !plan_.one_position && dictionary_.taps() == 1 && dictionary_.stride == Pair{1, 1} &&
+    const auto fits = [](const StripPlan& plan) { return !plan.form.empty() && formed_positions(plan) >= AmxProduct<T>::kPositions; };
+    return has_amx_bf16() && !plan_.copies_x && !plan_.one_position && dictionary_.taps() == 1 && dictionary_.stride == Pair{1, 1} &&
            std::ranges::all_of(plan_.strip_plans, fits);
   }
   static std::int64_t formed_positions(const StripPlan& plan) {
@@ -313,10 +311,11 @@ class FlatGather final : public PreparedConvolution {
     return end;
   }
   // S of a share of the positions: of tiles of them, the last one with what is left.
-  void form_by_amx(const Bf16* in, std::int64_t unit, int part, int parts, float* tile) const {
+  void form_by_amx(const T* in, std::int64_t unit, int part, int parts, float* tile) const {
     const std::int64_t count = formed_positions(plan_.strip_plans[unit % plan_.strips]);
-    const std::int64_t tiles = count / AmxProduct::kPositions, first = share(tiles, part, parts) * AmxProduct::kPositions;
-    const std::int64_t last = part + 1 == parts ? count : share(tiles, part + 1, parts) * AmxProduct::kPositions;
+    constexpr std::int64_t kPositions = AmxProduct<T>::kPositions;
+    const std::int64_t tiles = count / kPositions, first = share(tiles, part, parts) * kPositions;
+    const std::int64_t last = part + 1 == parts ? count : share(tiles, part + 1, parts) * kPositions;
     if (first == last) return;
     const std::int64_t s_plane = plan_.places_s ? plan_.run_plane : plan_.s_plane, per_group = dictionary_.out_channels_per_group();
     for (std::int64_t group = 0; group < conv_.groups; ++group) {
@@ -425,7 +424,7 @@ class FlatGather final : public PreparedConvolution {
   Buffer quads_;          // in place of channels where P is dense
   Buffer lookups_;        // of these
   PackedEntries dictionary_blocks_, filter_blocks_;
-  std::vector<AmxProduct> amx_;  // of each group, where it forms S
+  std::vector<AmxProduct<T>> amx_;  // of each group, where it forms S
 };
 
 }  // namespace
