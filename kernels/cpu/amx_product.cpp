@@ -10,6 +10,8 @@
 #include <cstring>
 #include <type_traits>
 
+#include "kernels/cpu/flat_layout.h"
+
 #if defined(__x86_64__) && defined(__linux__)
 #include <cpuid.h>
 #include <immintrin.h>
@@ -24,20 +26,18 @@ constexpr std::int64_t kEntries = 16, kChannels = 32, kTileElements = 512;  // o
 
 constexpr std::int64_t kAhead = 64;  // positions from those that are read to those that are asked for
 
-std::int64_t tiles_of(std::int64_t count, std::int64_t tile) { return (count + tile - 1) / tile; }
-
 template <typename T>
 constexpr int kTerms = std::is_same_v<T, float> ? 3 : 1;
 
 }  // namespace
 
 template <typename T>
-AmxProduct<T>::AmxProduct(const std::vector<float>& values, std::int64_t entries, std::int64_t channels, int threads, Allocator& allocator)
+AmxProduct<T>::AmxProduct(std::span<const float> values, std::int64_t entries, std::int64_t channels, int threads, Allocator& allocator)
     : entries_(entries),
       channels_(channels),
-      dictionary_(allocator, kTerms<T> * tiles_of(entries, kEntries) * tiles_of(channels, kChannels) * kTileElements * 2, MemoryKind::prepared),
-      operands_(allocator, threads * kTerms<T> * tiles_of(channels, kChannels) * 2 * kTileElements * 2, MemoryKind::workspace) {
-  const std::int64_t channel_tiles = tiles_of(channels, kChannels), term_elements = tiles_of(entries, kEntries) * channel_tiles * kTileElements;
+      dictionary_(allocator, kTerms<T> * divided_up(entries, kEntries) * divided_up(channels, kChannels) * kTileElements * 2, MemoryKind::prepared),
+      operands_(allocator, threads * kTerms<T> * divided_up(channels, kChannels) * 2 * kTileElements * 2, MemoryKind::workspace) {
+  const std::int64_t channel_tiles = divided_up(channels, kChannels), term_elements = divided_up(entries, kEntries) * channel_tiles * kTileElements;
   Bf16* packed = dictionary_.as<Bf16>();
   std::fill_n(packed, kTerms<T> * term_elements, Bf16{0});
   for (std::int64_t e = 0; e < entries; ++e) {
@@ -140,7 +140,7 @@ bool has_amx_bf16() {
 
 template <typename T>
 LCNN_AMX void AmxProduct<T>::form(const T* x, std::int64_t x_plane, std::int64_t count, float* s, std::int64_t s_plane, int thread) const {
-  const std::int64_t channel_tiles = tiles_of(channels_, kChannels), entry_tiles = tiles_of(entries_, kEntries);
+  const std::int64_t channel_tiles = divided_up(channels_, kChannels), entry_tiles = divided_up(entries_, kEntries);
   const std::int64_t operand_elements = channel_tiles * 2 * kTileElements, dictionary_elements = entry_tiles * channel_tiles * kTileElements;  // of a term
   Bf16* operands = operands_.as<Bf16>() + thread * kTerms<T> * operand_elements;
   alignas(64) float sums[256];

@@ -4,7 +4,7 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
+#include <span>
 
 #include "kernels/cpu/bf16.h"
 #include "kernels/variant.h"
@@ -19,7 +19,7 @@ template <typename T>
 class AmxProduct {
  public:
   // values [entries][channels] of one group, as T stores them; as many threads may call form() at a time.
-  AmxProduct(const std::vector<float>& values, std::int64_t entries, std::int64_t channels, int threads, Allocator& allocator);
+  AmxProduct(std::span<const float> values, std::int64_t entries, std::int64_t channels, int threads, Allocator& allocator);
 
   // Positions that are formed together; fewer cannot be.
   static constexpr std::int64_t kPositions = 16;

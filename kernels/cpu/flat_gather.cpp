@@ -5,7 +5,7 @@
 //          and each lookup one run of vector FMAs over registers of sums, whatever the row length; the few pixels in the gaps
 //          are computed, and squeezed out of the registers before they are stored.
 // Compute: the dictionary as a product of a few entries x a few vectors held in registers, straight from X, whose next pixels
-//          are prefetched; S is then moved to its places by shuffles of whole vectors. A kh x kw dictionary reads X from a
+//          are prefetched, or by the matrix unit where the processor has one (amx_product.h); S is then moved to its places by shuffles of whole vectors. A kh x kw dictionary reads X from a
 //          tile that is padded and flat in the same way. The gather takes all channels of a run of pixels in turn, so that the
 //          S under them stays in the L1; channels with as many lookups follow each other, so that loops end where expected.
 //          Where P is dense, four channels share each load of S, their lookups sorted by which of the four have them. Where it is
@@ -19,6 +19,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <span>
 
 #include "kernels/cpu/amx_product.h"
 #include "kernels/cpu/bf16.h"
@@ -64,10 +65,9 @@ class FlatGather final : public PreparedConvolution {
     else prepare_lookups(weights.lookups, execution);
     if (plan_.gathering == Gathering::filters) filter_blocks_ = packed_filters(problem, weights, *execution.allocator);
     if (multiplies_by_amx()) {
+      const std::int64_t per_group = dictionary_.out_channels_per_group(), size = per_group * inner();
       for (std::int64_t group = 0; group < conv_.groups; ++group) {
-        const auto first = weights.dictionary.begin() + group * dictionary_.out_channels_per_group() * inner();
-        amx_.emplace_back(std::vector<float>(first, first + dictionary_.out_channels_per_group() * inner()), dictionary_.out_channels_per_group(), inner(), threads_,
-                          *execution.allocator);
+        amx_.emplace_back(std::span<const float>(weights.dictionary).subspan(group * size, size), per_group, inner(), threads_, *execution.allocator);
       }
     }
     sums_ = Buffer(*execution.allocator, parts_ > 1 ? threads_ * conv_.out_channels * kMostGathered * 4 : 0, MemoryKind::workspace);
@@ -213,7 +213,7 @@ class FlatGather final : public PreparedConvolution {
   PackedEntries packed_dictionary(const std::vector<float>& dictionary, Allocator& allocator) const {
     std::vector<std::int64_t> taps;
     for (std::int64_t tap = 0; tap < dictionary_.taps(); ++tap) taps.push_back(plan_.tap_offset(dictionary_, tap));
-    return {dictionary, plan_.s_phases > 0 ? dictionary_.out_channels : 0, conv_.groups, plan_.block_size, inner_offsets(taps), allocator};
+    return {dictionary, plan_.s_phases > 0 && !multiplies_by_amx() ? dictionary_.out_channels : 0, conv_.groups, plan_.block_size, inner_offsets(taps), allocator};
   }
   PackedEntries packed_filters(const LookupProblem& problem, const LookupWeights& weights, Allocator& allocator) const {
     std::vector<std::int64_t> taps;
@@ -270,8 +270,9 @@ class FlatGather final : public PreparedConvolution {
   // Whether a thread's share of S is whole entries, which it can place without waiting for others but for which it reads all of X;
   // else some positions.
   bool forms_whole_entries(int parts) const {
+    if (!amx_.empty()) return false;
     const bool even = entry_blocks() % parts == 0 || entry_blocks() >= 4 * parts;
-    return parts == 1 || (amx_.empty() && even && conv_.in_channels * plan_.layout.rows() * conv_.width * 4 <= kReadByAll);
+    return parts == 1 || (even && conv_.in_channels * plan_.layout.rows() * conv_.width * 4 <= kReadByAll);
   }
 
   // S of the unit, a share of its blocks: all entries of some positions after those of others, so that X stays in the L1.
@@ -301,26 +302,25 @@ class FlatGather final : public PreparedConvolution {
 
   // Whether X, as it lies, is long enough for the matrix unit.
   bool multiplies_by_amx() const {
-    const auto fits = [](const StripPlan& plan) { return !plan.form.empty() && formed_positions(plan) >= AmxProduct<T>::kPositions; };
+    const auto fits = [](const StripPlan& plan) { return plan.formed >= AmxProduct<T>::kPositions; };
     return has_amx_bf16() && !plan_.copies_x && !plan_.one_position && dictionary_.taps() == 1 && dictionary_.stride == Pair{1, 1} &&
            std::ranges::all_of(plan_.strip_plans, fits);
   }
-  static std::int64_t formed_positions(const StripPlan& plan) {
-    std::int64_t end = 0;
-    for (const FlatBlock& block : plan.form) end = std::max(end, block.start + block.vectors * block_shape(4).lanes);
-    return end;
-  }
+  // S as it is formed, and elements from entry to entry of it.
+  float* formed_of(float* tile) const { return plan_.places_s ? run_of(tile) : s_of(tile); }
+  std::int64_t formed_plane() const { return plan_.places_s ? plan_.run_plane : plan_.s_plane; }
+
   // S of a share of the positions: of tiles of them, the last one with what is left.
   void form_by_amx(const T* in, std::int64_t unit, int part, int parts, float* tile) const {
-    const std::int64_t count = formed_positions(plan_.strip_plans[unit % plan_.strips]);
+    const std::int64_t count = plan_.strip_plans[unit % plan_.strips].formed;
     constexpr std::int64_t kPositions = AmxProduct<T>::kPositions;
     const std::int64_t tiles = count / kPositions, first = share(tiles, part, parts) * kPositions;
     const std::int64_t last = part + 1 == parts ? count : share(tiles, part + 1, parts) * kPositions;
     if (first == last) return;
-    const std::int64_t s_plane = plan_.places_s ? plan_.run_plane : plan_.s_plane, per_group = dictionary_.out_channels_per_group();
+    const std::int64_t per_group = dictionary_.out_channels_per_group();
     for (std::int64_t group = 0; group < conv_.groups; ++group) {
       amx_[group].form(in + group * inner() * in_plane() + first, in_plane(), last - first,
-                       (plan_.places_s ? run_of(tile) : s_of(tile)) + group * per_group * s_plane + first, s_plane, omp_get_thread_num());
+                       formed_of(tile) + group * per_group * formed_plane() + first, formed_plane(), omp_get_thread_num());
     }
   }
 
@@ -328,12 +328,11 @@ class FlatGather final : public PreparedConvolution {
   template <typename From>
   void form(const FlatLoops<From>& loops, const From* in, std::int64_t unit, std::int64_t position, std::int64_t block, bool first, float* tile) const {
     const StripPlan& plan = plan_.strip_plans[unit % plan_.strips];
-    const std::int64_t s_plane = plan_.places_s ? plan_.run_plane : plan_.s_plane;
     const std::int64_t end = position + 1 == plan.form_units ? std::ssize(plan.form) : position + 1;
     for (std::int64_t i = position; i < end; ++i) {
       loops.form_block(dictionary_blocks_.block(block), plan.form[i], first && !plan_.copies_x,
                        in + dictionary_blocks_.group_of(block) * conv_.in_channels_per_group() * in_plane(), dictionary_blocks_.entries_of(block),
-                       (plan_.places_s ? run_of(tile) : s_of(tile)) + dictionary_blocks_.first_entry(block) * s_plane, s_plane);
+                       formed_of(tile) + dictionary_blocks_.first_entry(block) * formed_plane(), formed_plane());
     }
   }
   // A matrix by a vector, D read once as it is stored: a share of the entries.

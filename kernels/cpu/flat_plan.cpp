@@ -123,8 +123,8 @@ StripPlan FlatPlan::plan_of(std::int64_t strip) const {
   const std::int64_t pixels = (rows - 1) * layout.pitch() + conv.out_width();
   if (pads_x || conv.stride != Pair{1, 1}) plan.rows = row_places(plan.under);
   else plan.plane = plane_vectors(plan.under);
-  const std::int64_t formed = s_phases == 0 ? 0 : of_filters ? pixels : pads_x ? s_phases * layout.phase() : (plan.under.last - plan.under.first) * conv.width;
-  plan.form = blocks_of(formed, shape.lanes, shape.form_vectors, copies_x);
+  plan.formed = s_phases == 0 ? 0 : of_filters ? pixels : pads_x ? s_phases * layout.phase() : (plan.under.last - plan.under.first) * conv.width;
+  plan.form = blocks_of(plan.formed, shape.lanes, shape.form_vectors, copies_x);
   // A block that was moved back writes elements of the one in front again: one thread takes both.
   plan.form_units = std::ssize(plan.form) - (std::ssize(plan.form) > 1 && plan.form.back().start % shape.lanes != 0);
   const int most = gathering == Gathering::filters ? block_shape(filter_block_size).form_vectors

@@ -21,6 +21,7 @@ struct StripPlan {
   RowsUnder under;
   std::vector<RowPlaces> rows;         // of X, or of S, to their places
   std::vector<PlaneVector> plane;      // in place of rows where S is moved by whole vectors
+  std::int64_t formed;                 // positions of S
   std::vector<FlatBlock> form;         // that cover S; those behind the first form_units go with the last of these
   std::int64_t form_units;
   std::vector<FlatBlock> gather;       // that cover the output pixels

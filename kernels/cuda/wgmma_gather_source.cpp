@@ -86,10 +86,9 @@ int best_at_once(const Conv2dProblem& stage, const LookupTable& lookups, int pix
 // result, in squares; S has one more. The library rounds once, and what is up to 4 times as far off is accepted.
 bool summed_in_halves(const Conv2dProblem& stage, const LookupTable& lookups) {
   constexpr std::int64_t kMostRoundings = 9;
-  const auto taps = static_cast<std::size_t>(stage.taps());
   std::int64_t roundings = 0;
-  for (std::size_t row = 0; row + taps < lookups.row_offsets.size(); row += taps) {
-    const std::int64_t n = lookups.row_offsets[row + taps] - lookups.row_offsets[row];
+  for (std::int64_t channel = 0; channel < lookups.out_channels; ++channel) {  // none where weights are not known yet
+    const std::int64_t n = lookups_of(stage, lookups, channel);
     roundings += n * (n + 3) / 2;
   }
   return roundings <= kMostRoundings * lookups.lookups();
