@@ -42,10 +42,10 @@ class WgmmaGather final : public PreparedConvolution {
   std::string choice() const override {
     const WgmmaGatherTile& tile = tiles_[chosen_.kernel.candidate];
     const WgmmaGatherLayout& layout = chosen_.tile.layout;
-    return fmt::format("{} images x {} rows x {} columns a cluster of {} blocks{}, {} warpgroups form S, {} warps look up {} positions at once{}, "
+    return fmt::format("{} images x {} rows x {} columns a cluster of {} blocks{}, {} warpgroups form S, {} warps look up {} positions at once{}{}, "
                        "{} stages, {} registers, {} KiB shared, {}",
                        tile.images, tile.rows, tile.columns, tile.cluster, tile.position_parts > 1 ? " that divide positions" : "", tile.form_groups, tile.gather_warps, layout.pixels * tile.halves * 32,
-                       tile.baked_channels > 0 ? fmt::format(" by code for {} channels{}", tile.baked_channels, tile.halves == 2 ? ", sums of 16 bits" : "") : "", tile.stages,
+                       tile.baked_channels > 0 ? fmt::format(" by code for {} channels{}", tile.baked_channels, tile.halves == 2 ? ", sums of 16 bits" : "") : "", tile.dictionary_parts > 1 ? fmt::format(" in {} parts of the dictionary", tile.dictionary_parts) : "", tile.stages,
                        chosen_.kernel.kernel.registers(), layout.shared_bytes(tile) / 1024, chosen_.kernel.how);
   }
 
@@ -97,7 +97,7 @@ class WgmmaGather final : public PreparedConvolution {
       const auto on_device = [&](const std::vector<std::uint32_t>& words) {
         return std::make_shared<const Buffer>(upload(std::span<const std::uint32_t>(words), MemoryKind::weights, execution));
       };
-      return {layout, on_device(wgmma_gather_dictionary(problem_, form.weights.dictionary, precision_, layout.own_entries, tile.cluster / tile.position_parts)),
+      return {layout, on_device(wgmma_gather_dictionary(problem_, form.weights.dictionary, precision_, layout.own_entries, layout.entry_parts)),
               on_device(wgmma_gather_records(stage, form.weights.lookups, form.weights.bias, precision_, tile, layout))};
     });
     KernelChoice choice = choose_kernel(

@@ -6,9 +6,10 @@
 // Tile:    S of the tile and its halo as [entry][position], in fp32; rows PITCH positions apart, zeros beside the image. Each
 //          block forms some of the entries or of the positions, and has them copied to the others of the cluster. With two HALVES a tile
 //          has as many pixels again, HALF_IMAGES images or HALF_ROWS rows on; a word of S holds a position of each in 16 bits.
-// Load:    a thread has X and D copied, in slices of 128 bytes of channels, as soon as the slice in their place has been used; the
-//          lookups come once.
-// Compute: warpgroups form S, in registers while the tile in front is still looked up. Strict fp32 takes X from shared memory
+//          A large dictionary is taken in DICTIONARY_PARTS: S of one of them at a time is in shared memory, sums stay in registers.
+// Load:    a thread has X and D copied, in slices of 128 bytes of channels, as soon as the slice in their place has been used; X of a
+//          tile stays for all parts of the dictionary where there is a place for each slice. The lookups come once.
+// Compute: warpgroups form S, in registers while the tile or part in front is still looked up. Strict fp32 takes X from shared memory
 //          as two tf32 terms, D has two of its own, and three products are summed a slice at a time; the rest is as in dictionary_tile.cuh.
 //          The other warps have ITEM_CHANNELS output channels x PIXELS * 32 positions each, lanes side by side.
 // Store:   as those files say.
@@ -23,11 +24,12 @@ struct alignas(64) TensorMap {
 
 constexpr int kFormWarps = FORM_GROUPS * 4, kThreads = (kFormWarps + GATHER_WARPS) * 32;
 constexpr int kSliceElements = 128 / ELEMENT_BYTES, kSlices = (IN_CHANNELS + kSliceElements - 1) / kSliceElements;
-// What a block forms of S: all positions of some entries, or some positions of all. Of its positions are products of 64 each.
+// What a block forms of a part of S: all positions of some entries, or some positions of all. Of its positions are products of 64 each.
 constexpr int kEntryParts = CLUSTER / POSITION_PARTS, kOwnEntries = ENTRIES / kEntryParts, kOwnPositions = OWN_IMAGES * OWN_ROWS * PITCH;
 constexpr int kPositions = POSITION_PARTS * kOwnPositions;
 constexpr int kFormTiles = (kOwnPositions + 63) / 64, kOwnTiles = (kFormTiles + FORM_GROUPS - 1) / FORM_GROUPS;  // of a block; of a warpgroup
 constexpr int kHalfBytes = (kOwnPositions + 7) / 8 * 1024, kInputBytes = HALVES * kHalfBytes, kTermBytes = kOwnEntries * 128;
+constexpr bool kKeepsInput = STAGES == kSlices;
 constexpr int kStageBytes = kInputBytes + Math::kTerms * kTermBytes;
 constexpr int kItems = (BLOCK_CHANNELS + ITEM_CHANNELS - 1) / ITEM_CHANNELS * POSITION_BLOCKS;
 
@@ -60,20 +62,22 @@ struct Tile {
         image(index / COLUMN_TILES / ROW_TILES * (IMAGES + HALF_IMAGES)) {}
 };
 
-// How many slices a cluster's tiles have in all.
-__device__ __forceinline__ int slices_of(int first, int step) { return (TILES - first + step - 1) / step * kSlices; }
+// How many slices a cluster's tiles have in all, counted again for each part of the dictionary.
+__device__ __forceinline__ int slices_of(int first, int step) { return (TILES - first + step - 1) / step * DICTIONARY_PARTS * kSlices; }
 
 // Which of the entries' and of the positions' parts this block forms.
 __device__ __forceinline__ int entry_part() { return POSITION_PARTS == 1 ? block_of_cluster() : 0; }
 __device__ __forceinline__ int position_part() { return POSITION_PARTS == 1 ? 0 : block_of_cluster(); }
 
-// X and D of a slice, counted over all tiles of the cluster, as far as this block forms S of them.
+// X and D of a slice, counted over all tiles and parts of the cluster, as far as this block forms S of them.
 __device__ __forceinline__ void copy_slice(const Shared& shared, int number, int first, int step, const TensorMap& map, const char* dictionary) {
-  const int slice = number % kSlices, stage = number % STAGES;
-  const Tile tile(first + number / kSlices * step);
+  const int slice = number % kSlices, part = number / kSlices % DICTIONARY_PARTS, stage = number % STAGES;
+  const bool input = part == 0 || !kKeepsInput;
+  const Tile tile(first + number / (kSlices * DICTIONARY_PARTS) * step);
   const u32 to = shared.stages + stage * kStageBytes, barrier = shared.slice(stage);
-  arrive_expecting(barrier, HALVES * kOwnPositions * 128 + Math::kTerms * kTermBytes);
-  bulk_copy(to + kInputBytes, dictionary + (entry_part() * kSlices + slice) * Math::kTerms * kTermBytes, Math::kTerms * kTermBytes, barrier);
+  arrive_expecting(barrier, (input ? HALVES * kOwnPositions * 128 : 0) + Math::kTerms * kTermBytes);
+  bulk_copy(to + kInputBytes, dictionary + ((part * kEntryParts + entry_part()) * kSlices + slice) * Math::kTerms * kTermBytes, Math::kTerms * kTermBytes, barrier);
+  if (!input) return;
   for (int half = 0; half < HALVES; ++half) {
     tiled_copy(to + half * kHalfBytes, &map, slice * kSliceElements, tile.column_tile * COLUMNS - PADDING_W,
                tile.first_row + half * HALF_ROWS - PADDING_H + (IMAGES == 1 ? position_part() * OWN_ROWS : 0),
@@ -214,7 +218,7 @@ __device__ __forceinline__ void form_entries(const Shared& shared, int first, in
   const int slices = slices_of(first, step);
   int number = 0, stage = 0, parity = 0, looked_up_parity = 1;
 #pragma unroll 1
-  for (int index = first; index < TILES; index += step) {
+  while (number < slices) {
     float sums[kOwnTiles][HALVES][kOwnEntries / 2];
 #pragma unroll 1
     for (int slice = 0; slice < kSlices; ++slice, ++number) {

@@ -19,7 +19,7 @@ std::vector<float> emulated(const VectorForm& form, const std::vector<float>& in
   const WgmmaGatherLayout layout(problem, Precision::fp16, tile, weights.lookups);
   return EmulatedKernel(wgmma_gather_source(problem, weights.lookups, Precision::fp16, tile, layout), "// The fused kernel whose dictionary stage is",
                         "wgmma_gather(input_map, output_map, dictionary.data(), records.data(), reinterpret_cast<Element*>(y.data()))", tile.form_groups * 128)
-      .run(problem.conv, input, wgmma_gather_dictionary(problem, weights.dictionary, Precision::fp16, layout.own_entries, 1),
+      .run(problem.conv, input, wgmma_gather_dictionary(problem, weights.dictionary, Precision::fp16, layout.own_entries, layout.entry_parts),
            wgmma_gather_records(problem.lookup_stage(), weights.lookups, weights.bias, Precision::fp16, tile, layout),
            {.columns = layout.pitch, .rows = layout.own_rows, .images = layout.own_images},
            {.width = tile.columns, .height = layout.column_tiles, .batch = problem.conv.batch * problem.conv.out_height(), .box = {.columns = layout.item_columns}},
@@ -51,10 +51,14 @@ TEST(WgmmaGatherEmulation, MatchesTheFloat64ReferenceAndItsBarriersHold) {
   check(problem(3, 72, 7, 96, {3, 3}, {1, 1}, 20), {.images = 2, .rows = 7, .columns = 8, .form_groups = 2, .gather_warps = 4, .stages = 2, .baked_channels = 64, .store_buffers = 2}, 1);
   check(problem(2, 24, 11, 48, {5, 3}, {2, 2}, 9), {.rows = 4, .columns = 14, .form_groups = 1, .gather_warps = 8, .stages = 2, .baked_channels = 64, .store_buffers = 4}, 2);
   check(problem(2, 16, 38, 128, {3, 3}, {1, 1}, 9), {.rows = 3, .columns = 39, .form_groups = 1, .gather_warps = 4, .stages = 2, .baked_channels = 128, .store_buffers = 1}, 7);
+  // Parts of the dictionary: X that comes again for each, and that stays; a part that is smaller.
+  check(problem(3, 136, 7, 96, {3, 3}, {1, 1}, 50), {.images = 2, .rows = 7, .columns = 8, .form_groups = 2, .gather_warps = 12, .stages = 2, .baked_channels = 64, .dictionary_parts = 2, .store_buffers = 2}, 1);
+  check(problem(2, 200, 11, 48, {5, 3}, {2, 2}, 70), {.rows = 4, .columns = 14, .form_groups = 1, .gather_warps = 8, .stages = 4, .baked_channels = 64, .dictionary_parts = 4, .store_buffers = 1}, 2);
   // Two halves of a tile in a word: images, one of them beyond the last; rows, of which there are fewer; parts of columns.
   check(problem(3, 72, 7, 96, {3, 3}, {1, 1}, 20), {.rows = 7, .columns = 8, .form_groups = 2, .gather_warps = 4, .stages = 2, .baked_channels = 64, .halves = 2, .store_buffers = 2}, 1);
   check(problem(5, 24, 5, 64, {3, 3}, {1, 1}, 9), {.images = 2, .rows = 5, .columns = 6, .form_groups = 1, .gather_warps = 4, .stages = 2, .baked_channels = 64, .halves = 2, .store_buffers = 4}, 2);
   check(problem(1, 24, 11, 48, {5, 3}, {2, 2}, 9), {.rows = 4, .columns = 7, .form_groups = 1, .gather_warps = 8, .stages = 2, .baked_channels = 64, .halves = 2, .store_buffers = 1}, 2);
+  check(problem(3, 72, 7, 96, {3, 3}, {1, 1}, 20), {.rows = 7, .columns = 8, .form_groups = 2, .gather_warps = 12, .stages = 2, .baked_channels = 64, .halves = 2, .sums = 2, .dictionary_parts = 2, .store_buffers = 2}, 1);
 }
 
 }  // namespace

@@ -2,7 +2,8 @@
 // which have
 //   struct Stores: how outputs get to memory, by way of STORE_BYTES of shared memory that threads numbered from 0 prepare;
 //   look_up_item(): by a warp, channels [item / POSITION_BLOCKS * ITEM_CHANNELS, + ITEM_CHANNELS) of the block's, fewer at the end of y,
-//     at the item % POSITION_BLOCKS'th positions of a tile; it calls `looked_up` when it has read S.
+//     at the item % POSITION_BLOCKS'th positions of a tile; for each of the DICTIONARY_PARTS it calls `formed` before it reads S and
+//     `looked_up` when it has.
 
 // By a warp: S has been looked up, which every block of the cluster waits for before it forms more.
 __device__ __forceinline__ void announce_looked_up(const Shared& shared) {
@@ -16,20 +17,30 @@ __device__ __forceinline__ void announce_looked_up(const Shared& shared) {
 }
 
 __device__ __forceinline__ void look_up(const Shared& shared, int first, int step, const char* entries, const Record& record, int warp, Stores stores) {
+  static_assert(DICTIONARY_PARTS == 1 || kItems <= GATHER_WARPS, "sums stay in registers from one part to the next");
   int formed_parity = 0;
+  const auto wait_for_entries = [&] {
+    wait_barrier(shared.formed(), formed_parity);
+    formed_parity ^= 1;
+  };
   wait_barrier(shared.lookups(), 0);
 #pragma unroll 1
   for (int index = first; index < TILES; index += step) {
     const Tile tile(index);
-    wait_barrier(shared.formed(), formed_parity);
-    formed_parity ^= 1;
 #pragma unroll 1
     for (int item = warp; item < kItems; item += GATHER_WARPS) {
-      look_up_item(entries, record, tile, item, stores, [&] {
+      const auto formed = [&] {
+        if (item == warp) wait_for_entries();
+      };
+      const auto looked_up = [&] {
         if (item + GATHER_WARPS >= kItems) announce_looked_up(shared);
-      });
+      };
+      look_up_item(entries, record, tile, item, stores, formed, looked_up);
     }
-    if (warp >= kItems) announce_looked_up(shared);
+    for (int part = 0; warp >= kItems && part < DICTIONARY_PARTS; ++part) {
+      wait_for_entries();
+      announce_looked_up(shared);
+    }
   }
   stores.wait();
 }

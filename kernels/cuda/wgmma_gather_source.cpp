@@ -23,9 +23,11 @@ constexpr int kChannels = 8;           // that a warp sums at once
 constexpr int kMostPixels = 8;         // of a lane
 constexpr int kMostBox = 256;          // columns, rows or images that a tiled copy takes
 constexpr int kMostOwnEntries = 128;   // of a warpgroup's sums
+constexpr int kMostStages = 4;         // of slices, but where X stays for all parts of the dictionary
+constexpr int kLeastPart = 16;         // of a dictionary, in entries
 constexpr int kLeastColumns = 24;      // of a tile that has not all: halos are more than a tenth
 constexpr int kMostStoreBuffers = 4;
-constexpr int kMostBakedLookups = 8192;  // of a layer, as code: more take the compiler too long
+constexpr int kMostBakedLookups = 16384;  // of a layer, as code: more take the compiler too long
 
 int terms(Precision precision) { return precision == Precision::fp32 ? 2 : 1; }
 int product_tiles(const WgmmaGatherLayout& layout) { return divide_up(layout.own_positions, 64); }  // of a block
@@ -38,7 +40,7 @@ int registers(Precision precision, const WgmmaGatherTile& tile, const WgmmaGathe
   constexpr int kForm = 34, kTerms = 18, kNextLoaded = 16, kGather = 58, kBaked = 32;
   const int sums = layout.own_entries / 2, own_tiles = divide_up(product_tiles(layout), tile.form_groups);
   const int form = own_tiles * tile.halves * sums + kForm + (precision == Precision::fp32 ? sums + kTerms + (own_tiles > 1 ? kNextLoaded : 0) : 0);
-  if (tile.baked_channels > 0) return std::max(form, tile.baked_channels + kBaked);
+  if (tile.baked_channels > 0) return std::max(form, tile.sums * tile.baked_channels + kBaked);
   return std::max(form, (kChannels + (element_bytes(precision) == 2 ? 2 : 0)) * layout.pixels + kGather);
 }
 
@@ -51,7 +53,7 @@ std::uint32_t sum_word(float value, Precision precision, int halves) {
   return halves == 1 ? std::bit_cast<std::uint32_t>(value) : bits_of(precision, value) * 0x10001u;
 }
 
-// action(place, coefficient) for each lookup of a channel: where in S, in bytes from that of a position.
+// action(part of the dictionary, place, coefficient) for each lookup of a channel: where in S, in bytes from that of a position.
 template <typename Action>
 void for_each_lookup(const Conv2dProblem& stage, const LookupTable& lookups, const WgmmaGatherLayout& layout, int channel, const Action& action) {
   const auto taps = static_cast<int>(stage.taps()), kernel_w = static_cast<int>(stage.kernel[1]);
@@ -59,7 +61,8 @@ void for_each_lookup(const Conv2dProblem& stage, const LookupTable& lookups, con
     const auto r = static_cast<int>(tap / kernel_w * stage.dilation[0]), s = static_cast<int>(tap % kernel_w * stage.dilation[1]);
     const int row = channel * taps + tap;
     for (std::int32_t i = lookups.row_offsets[row]; i < lookups.row_offsets[row + 1]; ++i) {
-      action((static_cast<int>(lookups.indices[i]) * layout.entry_pitch + r * layout.pitch + s) * 4, lookups.coefficients[i]);
+      const auto entry = static_cast<int>(lookups.indices[i]);
+      action(entry / layout.entries, (entry % layout.entries * layout.entry_pitch + r * layout.pitch + s) * 4, lookups.coefficients[i]);
     }
   }
 }
@@ -82,16 +85,20 @@ int best_at_once(const Conv2dProblem& stage, const LookupTable& lookups, int pix
   return best;
 }
 
-// Whether sums of 16 bits are near enough. Of n lookups, each addition rounds what has been added so far, which comes to (n + 1) / 2 roundings of the
-// result, in squares; S has one more. The library rounds once, and what is up to 4 times as far off is accepted.
-bool summed_in_halves(const Conv2dProblem& stage, const LookupTable& lookups) {
-  constexpr std::int64_t kMostRoundings = 9;
-  std::int64_t roundings = 0;
-  for (std::int64_t channel = 0; channel < lookups.out_channels; ++channel) {  // none where weights are not known yet
-    const std::int64_t n = lookups_of(stage, lookups, channel);
-    roundings += n * (n + 3) / 2;
+// How many sums of 16 bits a channel takes to be near enough, 0 for more than two. Of n lookups in one sum, each addition rounds what has been added so
+// far, which comes to (n + 1) / 2 roundings of the result, in squares; in two sums to half of that, and one where these are added up; S has one more.
+// The library rounds once, and what is up to 4 times as far off is accepted.
+int sums_in_halves(const Conv2dProblem& stage, const LookupTable& lookups) {
+  constexpr double kMostRoundings = 10;
+  for (const int sums : {1, 2}) {
+    double roundings = 0;
+    for (std::int64_t channel = 0; channel < lookups.out_channels; ++channel) {  // none where weights are not known yet
+      const double n = lookups_of(stage, lookups, channel);
+      roundings += n * ((n / sums + 1) / 2 + sums);
+    }
+    if (roundings <= kMostRoundings * static_cast<double>(lookups.lookups())) return sums;
   }
-  return roundings <= kMostRoundings * lookups.lookups();
+  return 0;
 }
 
 // How many there are, and how many values of S around a position they look up.
@@ -153,20 +160,23 @@ double cost(const LookupProblem& problem, Precision precision, const LookupCount
   const double clusters = std::min<double>(layout.tiles, std::floor(multiprocessors * resident * fitting / tile.cluster));
   const double rounds = std::ceil(layout.tiles / clusters), sharing = std::ceil(clusters * tile.cluster / multiprocessors);
 
-  const double bytes = slices * 128.0 * (tile.halves * layout.own_positions + terms(precision) * own_entries);
-  const double copied = std::max(bytes / kFill, slices * kRefill / tile.stages);
+  const int parts = tile.dictionary_parts;
+  const double input_bytes = slices * 128.0 * tile.halves * layout.own_positions, dictionary_bytes = slices * 128.0 * terms(precision) * own_entries;
+  const double bytes = input_bytes * (tile.stages == slices ? 1 : parts) + dictionary_bytes * parts;
+  const double copied = std::max((input_bytes + dictionary_bytes) / kFill, slices * kRefill / tile.stages);
   const double product = products * std::max(own_entries / 2.0, kNarrowest);
   const double form = slices * (precision == Precision::fp32 ? own_tiles * (product + kProducts + kTermsLoad) : own_tiles * tile.halves * product + kProducts);
-  const double all_products = slices * tiles64 * tile.halves * product, stored = layout.own_positions * own_entries / 8.0 / tile.form_groups / 4;
+  const double all_products = parts * slices * tiles64 * tile.halves * product, stored = layout.own_positions * own_entries / 8.0 / tile.form_groups / 4;
   const double exchanged = tile.cluster == 1 ? 0 : kExchange;
 
   const double channel_lookups = static_cast<double>(lookups.all) / static_cast<double>(conv.out_channels);
   const auto [look_up, shared_look_up, fetch] =
       tile.baked_channels > 0 ? baked_cost(precision, channel_lookups, static_cast<double>(lookups.values), tile, layout) : listed_cost(precision, channel_lookups, tile, layout);
-  const double all_loads = shared_look_up + (precision == Precision::fp32 ? slices * tiles64 * kSplit : 0);
+  const double all_loads = shared_look_up + (precision == Precision::fp32 ? parts * slices * tiles64 * kSplit : 0);
 
-  const double first = kLatency + std::max(copied, form) + stored + exchanged + look_up + fetch;
-  const double following = kOverlap * std::max({sharing * bytes / kFill, copied, sharing * all_products, form + stored + exchanged, look_up + stored + exchanged, sharing * all_loads});
+  const double formed = form + stored + exchanged, part_look_up = (look_up + fetch) / parts;
+  const double first = kLatency + std::max(copied, form) + stored + exchanged + (parts - 1) * std::max(formed, part_look_up + stored + exchanged) + part_look_up;
+  const double following = kOverlap * std::max({sharing * bytes / kFill, parts * copied, sharing * all_products, parts * formed, look_up + parts * (stored + exchanged), sharing * all_loads});
   const double latencies = 1 + kSlices / tile.stages;  // that slices in flight hide
   return latencies * (kBegin + first + (sharing - 1) * std::max({bytes / kFill, all_products, all_loads}) + (rounds - 1) * following);
 }
@@ -174,8 +184,8 @@ double cost(const LookupProblem& problem, Precision precision, const LookupCount
 }  // namespace
 
 std::string tile_name(const WgmmaGatherTile& tile) {
-  return fmt::format("{}i{}r{}x{}c{}p{}b{}f{}w{}s{}k{}h{}y", tile.images, tile.rows, tile.columns, tile.cluster, tile.position_parts, tile.position_blocks, tile.form_groups,
-                     tile.gather_warps, tile.stages, tile.baked_channels, tile.halves, tile.store_buffers);
+  return fmt::format("{}i{}r{}x{}c{}p{}b{}f{}w{}s{}k{}h{}z{}d{}y", tile.images, tile.rows, tile.columns, tile.cluster, tile.position_parts, tile.position_blocks, tile.form_groups,
+                     tile.gather_warps, tile.stages, tile.baked_channels, tile.halves, tile.sums, tile.dictionary_parts, tile.store_buffers);
 }
 
 WgmmaGatherLayout::WgmmaGatherLayout(const LookupProblem& problem, Precision precision, const WgmmaGatherTile& tile, std::int64_t lookups) {
@@ -194,9 +204,10 @@ WgmmaGatherLayout::WgmmaGatherLayout(const LookupProblem& problem, Precision pre
   own_positions = own_images * own_rows * pitch;
   positions = tile.position_parts * own_positions;
   const int behind = std::max(1, (whole ? padding_h * pitch : 0) + std::max(padding_w, far_columns));
-  const int entry_parts = tile.cluster / tile.position_parts;
-  entries = round_up(problem.dictionary_size, 8 * entry_parts);
-  own_entries = entries / entry_parts;
+  const int forming_blocks = tile.cluster / tile.position_parts;  // of some entries each
+  entries = round_up(divide_up(problem.dictionary_size, tile.dictionary_parts), 8 * forming_blocks);
+  own_entries = entries / forming_blocks;
+  entry_parts = forming_blocks * tile.dictionary_parts;
   entry_pitch = round_up(positions + behind - 4, 8) + 4;  // neighbours two entries apart are 8 banks apart
   const int lines = (tile.images - 1) * image_rows + std::min(tile.rows, out_h);  // that are looked up
   const bool baked = tile.baked_channels > 0;
@@ -256,34 +267,43 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
     const WgmmaGatherLayout layout(problem, precision, tile, std::llround(std::ceil(static_cast<double>(lookups.all) * std::min(1.0, share * 1.1))));
     if (layout.pixels > kMostPixels || layout.pitch > kMostBox || layout.own_rows > kMostBox) return false;
     if (layout.own_entries > kMostOwnEntries) return false;
+    if (tile.dictionary_parts > 1 && layout.items() > tile.gather_warps) return false;
+    if (tile.dictionary_parts == 1 && tile.stages > kMostStages) return false;
     if (tile.images > 1 && (layout.own_images * tile.position_parts != tile.images || layout.own_rows != layout.image_rows)) return false;
     if (tile.form_groups > product_tiles(layout) || layout.shared_bytes(tile) > shared_limit) return false;
     if (registers(precision, tile, layout) > layout.most_registers()) return false;
     costs.emplace_back(cost(problem, precision, lookups, tile, layout, shared_limit, multiprocessors), tile);
     return true;
   };
-  const int most_halves = element_bytes(precision) == 2 && summed_in_halves(problem.lookup_stage(), table) ? 2 : 1;
+  const int sums = element_bytes(precision) == 2 ? sums_in_halves(problem.lookup_stage(), table) : 0;
+  // Lookups as code, in all ways.
+  const auto consider_baked = [&](WgmmaGatherTile tile) {
+    if (lookups.all > kMostBakedLookups) return;
+    for (const int channels : {32, 64, 96, 128}) {
+      tile.baked_channels = channels;
+      if (channels >= 2 * divide_up(conv.out_channels, tile.cluster)) continue;
+      for (tile.halves = 1; tile.halves <= (tile.position_parts == 1 && sums > 0 ? 2 : 1); ++tile.halves) {
+        tile.sums = tile.halves == 2 ? sums : 1;
+        const int pieces = tile.halves * divide_up(std::min<std::int64_t>(channels, conv.out_channels), staged_channels(precision));
+        for (tile.dictionary_parts = 1; tile.dictionary_parts == 1 || problem.dictionary_size >= kLeastPart * tile.dictionary_parts; tile.dictionary_parts *= 2) {
+          for (tile.store_buffers = std::min(pieces, kMostStoreBuffers); tile.store_buffers > 0 && !consider(tile); --tile.store_buffers) continue;
+        }
+      }
+    }
+  };
+  const int slices = divide_up(conv.in_channels, slice_channels(precision));
   // All ways to divide a block's work between its warps.
   const auto consider_divided = [&](WgmmaGatherTile tile) {
     for (tile.form_groups = 1; tile.form_groups <= 4; ++tile.form_groups) {
       for (const int warps : {4, 8, 12, 16}) {
         tile.gather_warps = warps;
-        for (tile.stages = 2; tile.stages <= 4; ++tile.stages) {
-          tile.baked_channels = 0;
+        for (tile.stages = 2; tile.stages <= kMostStages; ++tile.stages) {
           for (tile.position_blocks = 1; tile.position_blocks <= 4; ++tile.position_blocks) consider(tile);
           tile.position_blocks = 1;
-          if (lookups.all > kMostBakedLookups) continue;
-          for (const int channels : {32, 64, 96, 128}) {
-            tile.baked_channels = channels;
-            if (channels >= 2 * divide_up(conv.out_channels, tile.cluster)) continue;
-            for (tile.halves = 1; tile.halves <= (tile.position_parts == 1 ? most_halves : 1); ++tile.halves) {
-              const int pieces = tile.halves * divide_up(std::min<std::int64_t>(channels, conv.out_channels), staged_channels(precision));
-              for (tile.store_buffers = std::min(pieces, kMostStoreBuffers); tile.store_buffers > 0 && !consider(tile); --tile.store_buffers) continue;
-            }
-            tile.halves = 1;
-            tile.store_buffers = 0;
-          }
+          consider_baked(tile);
         }
+        tile.stages = slices;
+        if (slices > kMostStages) consider_baked(tile);
       }
     }
   };
@@ -308,9 +328,9 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
     if (images < 2 * conv.batch) consider_ways({.images = images, .rows = out_h, .columns = out_w});
   }
   // Only the best of those that divide the same work in the same way but for positions of a lane and slices in flight.
-  std::set<std::tuple<int, int, int, int, int, int, int, int, int>> ways;
+  std::set<std::tuple<int, int, int, int, int, int, int, int, int, int>> ways;
   std::vector<WgmmaGatherTile> tiles = cheapest_tiles(std::move(costs));
-  std::erase_if(tiles, [&](const WgmmaGatherTile& tile) { return !ways.insert({tile.images, tile.rows, tile.columns, tile.cluster, tile.position_parts, tile.form_groups, tile.gather_warps, tile.baked_channels, tile.halves}).second; });
+  std::erase_if(tiles, [&](const WgmmaGatherTile& tile) { return !ways.insert({tile.images, tile.rows, tile.columns, tile.cluster, tile.position_parts, tile.form_groups, tile.gather_warps, tile.baked_channels, tile.halves, tile.dictionary_parts}).second; });
   tiles.resize(std::min(tiles.size(), kMostTiles));
   return tiles;
 }
@@ -329,7 +349,7 @@ std::vector<std::uint32_t> wgmma_gather_records(const Conv2dProblem& stage, cons
     for (int k = 0; k < layout.block_channels; ++k) {
       first[k] = count;
       if (k >= channels) continue;
-      for_each_lookup(stage, lookups, layout, first_channel + k, [&](int place, float coefficient) {
+      for_each_lookup(stage, lookups, layout, first_channel + k, [&](int, int place, float coefficient) {
         *to++ = static_cast<std::uint32_t>(place);
         *to++ = std::bit_cast<std::uint32_t>(coefficient);
         ++count;
@@ -367,25 +387,32 @@ namespace {
 // add_lookups() of wgmma_baked_lookups.cuh: straight-line code for each group of channels.
 void write_baked_lookups(SourceOut out, const Conv2dProblem& stage, const LookupTable& lookups, Precision precision, const WgmmaGatherTile& tile,
                          const WgmmaGatherLayout& layout) {
-  const int groups = layout.items() / layout.position_blocks;  // of a block
-  fmt::format_to(out, "__device__ __forceinline__ void add_lookups(int group, u32 position, Sum (&sums)[ITEM_CHANNELS]) {{\n  switch (group) {{\n");
-  for (int group = 0; group < tile.cluster * groups; ++group) {
+  const int groups = layout.items() / layout.position_blocks, all_groups = tile.cluster * groups;  // of a block, of a cluster
+  fmt::format_to(out, "__device__ __forceinline__ void add_lookups(int part, int group, u32 position, Sum (&sums)[SUMS * ITEM_CHANNELS]) {{\n  switch (part * {} + group) {{\n", all_groups);
+  for (int group = 0; group < all_groups; ++group) {
     const int block_first = group / groups * layout.block_channels, first = block_first + group % groups * tile.baked_channels;
     const int last = std::min({first + tile.baked_channels, block_first + layout.block_channels, static_cast<int>(stage.out_channels)});
-    std::map<int, std::vector<std::pair<int, float>>> places;  // bytes behind the position in S -> channels and coefficients
+    // Of each part of the dictionary: bytes behind the position in S -> sums and coefficients.
+    std::vector<std::map<int, std::vector<std::pair<int, float>>>> parts(tile.dictionary_parts);
     for (int channel = first; channel < last; ++channel) {
-      for_each_lookup(stage, lookups, layout, channel, [&](int place, float coefficient) { places[place].emplace_back(channel - first, coefficient); });
+      const int to_first_sum = divide_up(lookups_of(stage, lookups, channel), tile.sums);
+      int count = 0;
+      for_each_lookup(stage, lookups, layout, channel, [&](int part, int place, float coefficient) {
+        parts[part][place].emplace_back(channel - first + (count++ < to_first_sum ? 0 : tile.baked_channels), coefficient);
+      });
     }
-    fmt::format_to(out, "  case {}:\n", group);
-    for (const auto& [place, uses] : places) {
-      fmt::format_to(out, "{{const Sum s=load_shared<Sum,{}>(position);", place);
-      for (const auto& [channel, coefficient] : uses) {
-        if (tile.halves == 1) fmt::format_to(out, "sums[{0}]=fmaf({1:a}f,s,sums[{0}]);", channel, coefficient);
-        else fmt::format_to(out, "sums[{0}]=Math::multiply_add({1:#x},s,sums[{0}]);", channel, sum_word(coefficient, precision, 2));
+    for (int part = 0; part < tile.dictionary_parts; ++part) {
+      fmt::format_to(out, "  case {}:\n", part * all_groups + group);
+      for (const auto& [place, uses] : parts[part]) {
+        fmt::format_to(out, "{{const Sum s=load_shared<Sum,{}>(position);", place);
+        for (const auto& [sum, coefficient] : uses) {
+          if (tile.halves == 1) fmt::format_to(out, "sums[{0}]=fmaf({1:a}f,s,sums[{0}]);", sum, coefficient);
+          else fmt::format_to(out, "sums[{0}]=Math::multiply_add({1:#x},s,sums[{0}]);", sum, sum_word(coefficient, precision, 2));
+        }
+        fmt::format_to(out, "}}\n");
       }
-      fmt::format_to(out, "}}\n");
+      fmt::format_to(out, "  break;\n");
     }
-    fmt::format_to(out, "  break;\n");
   }
   fmt::format_to(out, "  }}\n}}\n");
 }
@@ -397,7 +424,7 @@ std::string wgmma_gather_source(const LookupProblem& problem, const LookupTable&
   const Conv2dProblem& conv = problem.conv;
   std::string source = std::string(kDictionaryTileSource) + kHopperSource;
   write_constants(SourceOut(source), precision,
-                  {{"IMAGES", tile.images}, {"ROWS", tile.rows}, {"CLUSTER", tile.cluster}, {"POSITION_PARTS", tile.position_parts}, {"HALVES", tile.halves}, {"HALF_IMAGES", layout.half_images},
+                  {{"IMAGES", tile.images}, {"ROWS", tile.rows}, {"CLUSTER", tile.cluster}, {"POSITION_PARTS", tile.position_parts}, {"HALVES", tile.halves}, {"SUMS", tile.sums}, {"ONE", sum_word(1, precision, tile.halves)}, {"DICTIONARY_PARTS", tile.dictionary_parts}, {"HALF_IMAGES", layout.half_images},
                    {"HALF_ROWS", layout.half_rows}, {"ITEM_LINES", layout.item_lines}, {"LINE_ITEMS", layout.line_items}, {"ITEM_COLUMNS", layout.item_columns},
                    {"STORE_BUFFERS", tile.store_buffers}, {"STORE_BYTES", layout.store_bytes}, {"OWN_IMAGES", layout.own_images}, {"OWN_ROWS", layout.own_rows},
                    {"POSITION_BLOCKS", layout.position_blocks}, {"ITEM_CHANNELS", layout.item_channels}, {"FORM_GROUPS", tile.form_groups}, {"GATHER_WARPS", tile.gather_warps}, {"STAGES", tile.stages},

@@ -26,6 +26,9 @@ struct WgmmaGatherTile {
   // 2: a tile has as many pixels again, of as many further images, or where there is one image of as many further rows; a word of S has a
   // position of each half in 16 bits, and so have sums. Lookups are code, and blocks of a cluster do not divide positions.
   int halves = 1;
+  int sums = 1;  // of a channel and position, added up in the end: with two halves each has half of the lookups, where one would err too much
+  // Of about as many entries, formed and looked up one after the other; more than one where lookups are code and each warp has one item or none.
+  int dictionary_parts = 1;
   int store_buffers = 0;  // of a warp, of 32 positions x 128 bytes of channels; where lookups are data: 0
 
   bool operator==(const WgmmaGatherTile&) const = default;
@@ -37,7 +40,8 @@ std::string tile_name(const WgmmaGatherTile& tile);
 // Everything that follows from a problem and a tile.
 struct WgmmaGatherLayout {
   int pitch, image_rows;              // positions between rows; rows of S, of an image where there are several
-  int entries, entry_pitch;           // of S in shared memory, and positions between them
+  int entries, entry_pitch;           // of S in shared memory, which are a part of the dictionary's, and positions between them
+  int entry_parts;                    // of the dictionary, of own_entries each
   int own_images, own_rows;           // of S that a block forms
   int own_entries, own_positions;     // that it forms
   int positions, pixels;              // of S that are formed; of 32 positions that a warp sums at once

@@ -42,7 +42,7 @@ TEST(WgmmaGatherSource, CompilesForAwkwardProblemsInEveryPrecision) {
 // Lookups in the text of baked ones; the values of S that they read must lie in S at the last position of a tile, too.
 std::size_t baked_lookups(const std::string& source, const WgmmaGatherLayout& layout) {
   std::size_t found = 0;
-  for (std::size_t at = source.find("switch (group)"); (at = source.find("load_shared<Sum,", at)) != std::string::npos;) {
+  for (std::size_t at = source.find("switch (part"); (at = source.find("load_shared<Sum,", at)) != std::string::npos;) {
     at += 16;
     EXPECT_LE(std::stoi(source.substr(at)) + layout.reach * 4, layout.entry_bytes);
     const std::size_t end = source.find('\n', at);
@@ -53,8 +53,8 @@ std::size_t baked_lookups(const std::string& source, const WgmmaGatherLayout& la
 }
 
 TEST(WgmmaGatherSource, EveryTileCoversTheOutputAndHoldsEveryLookupOnce) {
-  std::set<int> clusters, images, columns, halves;
-  std::set<std::tuple<std::uint64_t, int, int, int>> baked;
+  std::set<int> clusters, images, columns, halves, dictionary_parts;
+  std::set<std::tuple<std::uint64_t, int, int, int, int>> baked;
   for (std::uint64_t seed = 0; seed < 60; ++seed) {
     const TestProblem test = wgmma_problem(seed, 30'000'000);
     const Precision precision = kPrecisions[seed % kPrecisions.size()];
@@ -75,12 +75,13 @@ TEST(WgmmaGatherSource, EveryTileCoversTheOutputAndHoldsEveryLookupOnce) {
       EXPECT_GE(layout.block_channels * tile.cluster, stage.out_channels);
       EXPECT_GE(layout.reach, ((tile.images - 1) * layout.image_rows + tile.rows - 1) * layout.pitch + tile.columns);
       halves.insert(tile.halves);
+      dictionary_parts.insert(tile.dictionary_parts);
       EXPECT_EQ(layout.entry_pitch % 8, 4);
       EXPECT_LT(layout.positions, layout.entry_pitch);
       const std::vector<std::uint32_t> records = wgmma_gather_records(stage, lookups, form.weights.bias, precision, tile, layout);
       ASSERT_EQ(records.size() * 4, static_cast<std::size_t>(layout.record_bytes) * tile.cluster);
       if (tile.baked_channels > 0) {
-        if (!baked.insert({seed, tile.cluster, tile.baked_channels, tile.halves}).second) continue;
+        if (!baked.insert({seed, tile.cluster, tile.baked_channels, tile.halves, tile.dictionary_parts}).second) continue;
         ASSERT_EQ(baked_lookups(wgmma_gather_source(form.problem, lookups, precision, tile, layout), layout), static_cast<std::size_t>(lookups.lookups()))
             << tile_name(tile) << " " << test;
         continue;
@@ -111,6 +112,7 @@ TEST(WgmmaGatherSource, EveryTileCoversTheOutputAndHoldsEveryLookupOnce) {
   EXPECT_GE(images.size(), 3u);
   EXPECT_GE(columns.size(), 2u);
   EXPECT_EQ(halves.size(), 2u);
+  EXPECT_GE(dictionary_parts.size(), 3u);
   EXPECT_GE(baked.size(), 60u);
 }
 

@@ -72,8 +72,10 @@ __device__ __forceinline__ void add_lookups(const char* pixel, const Record& rec
   }
 }
 
-template <typename LookedUp>
-__device__ __forceinline__ void look_up_item(const char* entries, const Record& record, const Tile& tile, int item, const Stores& stores, const LookedUp& looked_up) {
+template <typename Formed, typename LookedUp>
+__device__ __forceinline__ void look_up_item(const char* entries, const Record& record, const Tile& tile, int item, const Stores& stores, const Formed& formed,
+                                             const LookedUp& looked_up) {
+  formed();
   const int channel = item / POSITION_BLOCKS * ITEM_CHANNELS, first_position = item % POSITION_BLOCKS * PIXELS * 32 + threadIdx.x % 32;
   const int block_channel = block_of_cluster() * BLOCK_CHANNELS;
   if (block_channel + channel >= OUT_CHANNELS) {
