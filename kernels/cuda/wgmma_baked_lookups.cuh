@@ -7,7 +7,7 @@ template <int kHalves> struct SumOf { using Type = float; };
 template <> struct SumOf<2> { using Type = u32; };
 using Sum = SumOf<HALVES>::Type;
 
-// Generated: adds the lookups of channels [group * ITEM_CHANNELS, + ITEM_CHANNELS) of the cluster's into a part of the dictionary.
+// Generated: adds the lookups of channels [group * ITEM_CHANNELS, + ITEM_CHANNELS) of all blocks' into a part of the dictionary.
 __device__ __forceinline__ void add_lookups(int part, int group, u32 position, Sum (&sums)[SUMS * ITEM_CHANNELS]);
 
 constexpr int kStoredChannels = 128 / ELEMENT_BYTES, kStoredBytes = 32 * 128;  // that a warp stores at once
@@ -35,7 +35,7 @@ class Stores {
 
   // Channels of the block from `channel` on, of which ITEM_CHANNELS or as many as there are, at ITEM_LINES lines of S from `line` on.
   __device__ __forceinline__ void store(const Sum (&sums)[SUMS * ITEM_CHANNELS], const Tile& tile, int channel, int line, int column) {
-    const int block_channel = block_of_cluster() * BLOCK_CHANNELS, lane = threadIdx.x % 32;
+    const int block_channel = channel_block() * BLOCK_CHANNELS, lane = threadIdx.x % 32;
     const int boxes = (min(BLOCK_CHANNELS, OUT_CHANNELS - block_channel) - channel + kStoredChannels - 1) / kStoredChannels;
 #pragma unroll
     for (int first = 0; first < HALVES * kBoxes; first += STORE_BUFFERS) {
@@ -107,7 +107,7 @@ __device__ __forceinline__ void look_up_item(const char* entries, const Record& 
 #pragma unroll 1
   for (int part = 0; part < DICTIONARY_PARTS; ++part) {
     formed();
-    add_lookups(part, block_of_cluster() * kGroups + group, shared_address(entries) + (line * PITCH + column + threadIdx.x % 32) * 4, sums);
+    add_lookups(part, channel_block() * kGroups + group, shared_address(entries) + (line * PITCH + column + threadIdx.x % 32) * 4, sums);
     looked_up();
   }
   add_up<Math>(sums);

@@ -36,15 +36,16 @@ class WgmmaGather final : public PreparedConvolution {
   WgmmaGather(const LookupProblem& problem, const LookupWeights& weights, Precision precision, Layout, const Execution& execution)
       : WgmmaGather(vector_form(problem, weights), precision, execution) {}
 
-  void run(const void* x, void* y, void* stream) override { launch(chosen_.kernel.candidate, chosen_.kernel.kernel, chosen_.tile, chosen_.clusters, x, y, stream); }
+  void run(const void* x, void* y, void* stream) override { launch(chosen_.kernel.candidate, chosen_.kernel.kernel, chosen_.tile, chosen_.tiles_at_once, x, y, stream); }
 
   std::int64_t code_bytes() const override { return chosen_.kernel.kernel.code_bytes(); }
   std::string choice() const override {
     const WgmmaGatherTile& tile = tiles_[chosen_.kernel.candidate];
     const WgmmaGatherLayout& layout = chosen_.tile.layout;
-    return fmt::format("{} images x {} rows x {} columns a cluster of {} blocks{}, {} warpgroups form S, {} warps look up {} positions at once{}{}, "
+    return fmt::format("{} images x {} rows x {} columns a cluster of {} blocks{}{}, {} warpgroups form S, {} warps look up {} positions at once{}{}, "
                        "{} stages, {} registers, {} KiB shared, {}",
-                       tile.images, tile.rows, tile.columns, tile.cluster, tile.position_parts > 1 ? " that divide positions" : "", tile.form_groups, tile.gather_warps, layout.pixels * tile.halves * 32,
+                       tile.images, tile.rows, tile.columns, tile.cluster, tile.position_parts > 1 ? " that divide positions" : "",
+                       tile.channel_parts > 1 ? fmt::format(", {} for a tile's channels", tile.channel_parts) : "", tile.form_groups, tile.gather_warps, layout.pixels * tile.halves * 32,
                        tile.baked_channels > 0 ? fmt::format(" by code for {} channels{}", tile.baked_channels, tile.halves == 2 ? ", sums of 16 bits" : "") : "", tile.dictionary_parts > 1 ? fmt::format(" in {} parts of the dictionary", tile.dictionary_parts) : "", tile.stages,
                        chosen_.kernel.kernel.registers(), layout.shared_bytes(tile) / 1024, chosen_.kernel.how);
   }
@@ -58,7 +59,7 @@ class WgmmaGather final : public PreparedConvolution {
   struct Chosen {
     KernelChoice kernel;
     PreparedTile tile;
-    int clusters;
+    int tiles_at_once;
   };
 
   WgmmaGather(const VectorForm& form, Precision precision, const Execution& execution)
@@ -68,7 +69,7 @@ class WgmmaGather final : public PreparedConvolution {
         tiles_(tiles_for(form.problem, precision, form.weights.lookups)),
         chosen_(choose(form, execution)) {}
 
-  void launch(std::size_t candidate, const NvrtcKernel& kernel, const PreparedTile& prepared, int clusters, const void* x, void* y, void* stream) const {
+  void launch(std::size_t candidate, const NvrtcKernel& kernel, const PreparedTile& prepared, int tiles_at_once, const void* x, void* y, void* stream) const {
     const Conv2dProblem& conv = problem_.conv;
     const WgmmaGatherTile& tile = tiles_[candidate];
     const WgmmaGatherLayout& layout = prepared.layout;
@@ -78,14 +79,14 @@ class WgmmaGather final : public PreparedConvolution {
                                     layout.item_columns, 1);
     const void *dictionary = prepared.dictionary->as<void>(), *records = prepared.records->as<void>();
     void* arguments[] = {&input, &output, &dictionary, &records, &y};
-    kernel.launch(dim3(static_cast<unsigned>(clusters * tile.cluster)), dim3(static_cast<unsigned>(layout.threads)), arguments, /*overlap=*/true, as_stream(stream));
+    kernel.launch(dim3(static_cast<unsigned>(tiles_at_once * layout.channel_blocks)), dim3(static_cast<unsigned>(layout.threads)), arguments, /*overlap=*/true, as_stream(stream));
   }
 
   // As many as are resident at once: those that wait for others to end would begin when the whole work of these is done.
-  int clusters_of(std::size_t candidate, const NvrtcKernel& kernel, const WgmmaGatherLayout& layout) const {
-    const int blocks = tiles_[candidate].cluster;
+  int tiles_at_once(std::size_t candidate, const NvrtcKernel& kernel, const WgmmaGatherLayout& layout) const {
+    const auto& [blocks, channel_parts] = std::pair(tiles_[candidate].cluster, tiles_[candidate].channel_parts);
     const int resident = blocks == 1 ? multiprocessors_ * kernel.resident_blocks(layout.threads) : kernel.resident_clusters(layout.threads, blocks);
-    return std::clamp(resident, 1, layout.tiles);
+    return std::clamp(resident / channel_parts, 1, layout.tiles);
   }
 
   Chosen choose(const VectorForm& form, const Execution& execution) const {
@@ -109,15 +110,15 @@ class WgmmaGather final : public PreparedConvolution {
          .run = [&](std::size_t candidate, const NvrtcKernel& kernel, const void* x, void* y,
                     void* stream) {
            const PreparedTile& tile = prepared.of(candidate);
-           launch(candidate, kernel, tile, clusters_of(candidate, kernel, tile.layout), x, y, stream);
+           launch(candidate, kernel, tile, tiles_at_once(candidate, kernel, tile.layout), x, y, stream);
          },
          .input = problem_.conv,
          .input_precision = precision_,
          .output_bytes = problem_.conv.output_elements() * element_bytes(precision_)},
         execution);
     PreparedTile tile = prepared.of(choice.candidate);
-    const int clusters = clusters_of(choice.candidate, choice.kernel, tile.layout);
-    return {std::move(choice), std::move(tile), clusters};
+    const int at_once = tiles_at_once(choice.candidate, choice.kernel, tile.layout);
+    return {std::move(choice), std::move(tile), at_once};
   }
 
   LookupProblem problem_;

@@ -2,7 +2,8 @@
 // NVRTC, behind dictionary_tile.cuh, hopper.cuh, the constants in capitals and the products. Here is how S is formed; behind it follow
 // wgmma_listed_lookups.cuh or wgmma_baked_lookups.cuh and wgmma_gather_kernel.cuh. Channels last, stride 1.
 //
-// Problem: a cluster of blocks takes tiles of IMAGES whole images, or of ROWS x COLUMNS pixels of one, all output channels, one tile after another.
+// Problem: a cluster of blocks takes tiles of IMAGES whole images, or of ROWS x COLUMNS pixels of one, one tile after another, each block some of
+//          the output channels; CHANNEL_PARTS clusters, each of which forms S for itself, share the channels of a tile.
 // Tile:    S of the tile and its halo as [entry][position], in fp32; rows PITCH positions apart, zeros beside the image. Each
 //          block forms some of the entries or of the positions, and has them copied to the others of the cluster. With two HALVES a tile
 //          has as many pixels again, HALF_IMAGES images or HALF_ROWS rows on; a word of S holds a position of each in 16 bits.
@@ -64,6 +65,10 @@ struct Tile {
 
 // How many slices a cluster's tiles have in all, counted again for each part of the dictionary.
 __device__ __forceinline__ int slices_of(int first, int step) { return (TILES - first + step - 1) / step * DICTIONARY_PARTS * kSlices; }
+
+// Which of the output channels are this block's.
+constexpr int kChannelBlocks = CLUSTER * CHANNEL_PARTS;
+__device__ __forceinline__ int channel_block() { return blockIdx.x % kChannelBlocks; }
 
 // Which of the entries' and of the positions' parts this block forms.
 __device__ __forceinline__ int entry_part() { return POSITION_PARTS == 1 ? block_of_cluster() : 0; }

@@ -23,7 +23,7 @@ std::vector<float> emulated(const VectorForm& form, const std::vector<float>& in
            wgmma_gather_records(problem.lookup_stage(), weights.lookups, weights.bias, Precision::fp16, tile, layout),
            {.columns = layout.pitch, .rows = layout.own_rows, .images = layout.own_images},
            {.width = tile.columns, .height = layout.column_tiles, .batch = problem.conv.batch * problem.conv.out_height(), .box = {.columns = layout.item_columns}},
-           std::min(blocks, layout.tiles));
+           std::min(blocks, layout.tiles) * layout.channel_blocks);
 }
 
 void check(const TestProblem& test, const WgmmaGatherTile& tile, int blocks) {
@@ -51,6 +51,9 @@ TEST(WgmmaGatherEmulation, MatchesTheFloat64ReferenceAndItsBarriersHold) {
   check(problem(3, 72, 7, 96, {3, 3}, {1, 1}, 20), {.images = 2, .rows = 7, .columns = 8, .form_groups = 2, .gather_warps = 4, .stages = 2, .baked_channels = 64, .store_buffers = 2}, 1);
   check(problem(2, 24, 11, 48, {5, 3}, {2, 2}, 9), {.rows = 4, .columns = 14, .form_groups = 1, .gather_warps = 8, .stages = 2, .baked_channels = 64, .store_buffers = 4}, 2);
   check(problem(2, 16, 38, 128, {3, 3}, {1, 1}, 9), {.rows = 3, .columns = 39, .form_groups = 1, .gather_warps = 4, .stages = 2, .baked_channels = 128, .store_buffers = 1}, 7);
+  // Blocks that form the same S and divide channels, as code and as data.
+  check(problem(3, 72, 7, 128, {3, 3}, {1, 1}, 20), {.images = 2, .rows = 7, .columns = 8, .channel_parts = 2, .form_groups = 2, .gather_warps = 4, .stages = 2, .baked_channels = 64, .store_buffers = 2}, 1);
+  check(problem(2, 24, 11, 96, {5, 3}, {2, 2}, 9), {.rows = 4, .columns = 7, .channel_parts = 3, .position_blocks = 2, .form_groups = 1, .gather_warps = 8, .stages = 2}, 2);
   // Parts of the dictionary: X that comes again for each, and that stays; a part that is smaller.
   check(problem(3, 136, 7, 96, {3, 3}, {1, 1}, 50), {.images = 2, .rows = 7, .columns = 8, .form_groups = 2, .gather_warps = 12, .stages = 2, .baked_channels = 64, .dictionary_parts = 2, .store_buffers = 2}, 1);
   check(problem(2, 200, 11, 48, {5, 3}, {2, 2}, 70), {.rows = 4, .columns = 14, .form_groups = 1, .gather_warps = 8, .stages = 4, .baked_channels = 64, .dictionary_parts = 4, .store_buffers = 1}, 2);

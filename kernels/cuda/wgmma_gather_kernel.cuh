@@ -53,7 +53,7 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
   char* entries = memory + (shared.entries - shared.stages);
   const Record record{entries + ENTRY_BYTES};
   const int warp = __shfl_sync(~0u, threadIdx.x / 32, 0);  // which the compiler then knows to be one for all lanes
-  const int first = blockIdx.x / CLUSTER, step = gridDim.x / CLUSTER;
+  const int first = blockIdx.x / kChannelBlocks, step = gridDim.x / kChannelBlocks;
   char* stores = memory + (shared.stores - shared.stages);
   let_next_kernel_begin();
   if (threadIdx.x == 0) {
@@ -68,7 +68,7 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
     init_barrier(shared.lookups(), 1);
     publish_barriers();
     arrive_expecting(shared.lookups(), RECORD_BYTES);
-    bulk_copy(shared.record, records + static_cast<i64>(block_of_cluster()) * RECORD_BYTES, RECORD_BYTES, shared.lookups());
+    bulk_copy(shared.record, records + static_cast<i64>(channel_block()) * RECORD_BYTES, RECORD_BYTES, shared.lookups());
     wait_for_previous_kernel();
     for (int number = 0; number < min(STAGES, slices_of(first, step)); ++number) copy_slice(shared, number, first, step, input_map, dictionary);
   } else if (warp > 0) {

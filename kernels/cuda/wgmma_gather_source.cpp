@@ -24,6 +24,7 @@ constexpr int kMostPixels = 8;         // of a lane
 constexpr int kMostBox = 256;          // columns, rows or images that a tiled copy takes
 constexpr int kMostOwnEntries = 128;   // of a warpgroup's sums
 constexpr int kMostStages = 4;         // of slices, but where X stays for all parts of the dictionary
+constexpr int kMostChannelParts = 4;
 constexpr int kLeastPart = 16;         // of a dictionary, in entries
 constexpr int kLeastColumns = 24;      // of a tile that has not all: halos are more than a tenth
 constexpr int kMostStoreBuffers = 4;
@@ -157,8 +158,8 @@ double cost(const LookupProblem& problem, Precision precision, const LookupCount
   const int by_shared = shared_limit / (layout.shared_bytes(tile) + 1024), by_registers = 65536 / (layout.threads * round_up(registers(precision, tile, layout), 8));
   const double resident = std::max(1, std::min(by_shared, by_registers));
   const double fitting = tile.cluster <= 2 ? 1 : kClusters;
-  const double clusters = std::min<double>(layout.tiles, std::floor(multiprocessors * resident * fitting / tile.cluster));
-  const double rounds = std::ceil(layout.tiles / clusters), sharing = std::ceil(clusters * tile.cluster / multiprocessors);
+  const double at_once = std::min<double>(layout.tiles, std::max(1.0, std::floor(multiprocessors * resident * fitting / layout.channel_blocks)));
+  const double rounds = std::ceil(layout.tiles / at_once), sharing = std::ceil(at_once * layout.channel_blocks / multiprocessors);
 
   const int parts = tile.dictionary_parts;
   const double input_bytes = slices * 128.0 * tile.halves * layout.own_positions, dictionary_bytes = slices * 128.0 * terms(precision) * own_entries;
@@ -184,7 +185,7 @@ double cost(const LookupProblem& problem, Precision precision, const LookupCount
 }  // namespace
 
 std::string tile_name(const WgmmaGatherTile& tile) {
-  return fmt::format("{}i{}r{}x{}c{}p{}b{}f{}w{}s{}k{}h{}z{}d{}y", tile.images, tile.rows, tile.columns, tile.cluster, tile.position_parts, tile.position_blocks, tile.form_groups,
+  return fmt::format("{}i{}r{}x{}c{}m{}p{}b{}f{}w{}s{}k{}h{}z{}d{}y", tile.images, tile.rows, tile.columns, tile.cluster, tile.channel_parts, tile.position_parts, tile.position_blocks, tile.form_groups,
                      tile.gather_warps, tile.stages, tile.baked_channels, tile.halves, tile.sums, tile.dictionary_parts, tile.store_buffers);
 }
 
@@ -219,7 +220,8 @@ WgmmaGatherLayout::WgmmaGatherLayout(const LookupProblem& problem, Precision pre
   const int last_item = (position_blocks - 1) / line_items * item_lines * pitch + (line_items - 1) * item_columns;
   reach = baked ? last_item + 32 : pixels * 32 * position_blocks;
   const int read = reach + far_rows * pitch + far_columns;
-  block_channels = round_up(divide_up(conv.out_channels, tile.cluster), stored_channels(precision));
+  channel_blocks = tile.cluster * tile.channel_parts;
+  block_channels = round_up(divide_up(conv.out_channels, channel_blocks), stored_channels(precision));
   half_images = tile.halves == 2 && conv.batch > 1 ? tile.images : 0;
   half_rows = tile.halves == 2 && conv.batch == 1 ? tile.rows : 0;
   half_bytes = round_up(own_positions, 8) * 128;
@@ -261,9 +263,10 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
   // Whether there can be one.
   const auto consider = [&](const WgmmaGatherTile& tile) {
     const bool baked = tile.baked_channels > 0;
-    if (baked && tile.cluster > 1 && divide_up(conv.out_channels, tile.cluster) % staged_channels(precision) != 0) return false;
+    const int channel_blocks = tile.cluster * tile.channel_parts;
+    if (baked && channel_blocks > 1 && divide_up(conv.out_channels, channel_blocks) % staged_channels(precision) != 0) return false;
     if (baked && tile.baked_channels % staged_channels(precision) != 0 && tile.baked_channels < conv.out_channels) return false;
-    const double share = 1.0 / tile.cluster;
+    const double share = 1.0 / channel_blocks;
     const WgmmaGatherLayout layout(problem, precision, tile, std::llround(std::ceil(static_cast<double>(lookups.all) * std::min(1.0, share * 1.1))));
     if (layout.pixels > kMostPixels || layout.pitch > kMostBox || layout.own_rows > kMostBox) return false;
     if (layout.own_entries > kMostOwnEntries) return false;
@@ -281,7 +284,7 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
     if (lookups.all > kMostBakedLookups) return;
     for (const int channels : {32, 64, 96, 128}) {
       tile.baked_channels = channels;
-      if (channels >= 2 * divide_up(conv.out_channels, tile.cluster)) continue;
+      if (channels >= 2 * divide_up(conv.out_channels, tile.cluster * tile.channel_parts)) continue;
       for (tile.halves = 1; tile.halves <= (tile.position_parts == 1 && sums > 0 ? 2 : 1); ++tile.halves) {
         tile.sums = tile.halves == 2 ? sums : 1;
         const int pieces = tile.halves * divide_up(std::min<std::int64_t>(channels, conv.out_channels), staged_channels(precision));
@@ -308,6 +311,10 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
     }
   };
   const auto consider_ways = [&](WgmmaGatherTile tile) {
+    for (tile.channel_parts = 2; tile.channel_parts <= kMostChannelParts; ++tile.channel_parts) {
+      if (conv.out_channels > stored_channels(precision) * (tile.channel_parts - 1)) consider_divided(tile);
+    }
+    tile.channel_parts = 1;
     for (tile.cluster = 1; tile.cluster <= 8; tile.cluster *= 2) {
       if (conv.out_channels <= stored_channels(precision) * (tile.cluster - 1)) break;
       tile.position_parts = 1;
@@ -328,9 +335,9 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
     if (images < 2 * conv.batch) consider_ways({.images = images, .rows = out_h, .columns = out_w});
   }
   // Only the best of those that divide the same work in the same way but for positions of a lane and slices in flight.
-  std::set<std::tuple<int, int, int, int, int, int, int, int, int, int>> ways;
+  std::set<std::tuple<int, int, int, int, int, int, int, int, int, int, int>> ways;
   std::vector<WgmmaGatherTile> tiles = cheapest_tiles(std::move(costs));
-  std::erase_if(tiles, [&](const WgmmaGatherTile& tile) { return !ways.insert({tile.images, tile.rows, tile.columns, tile.cluster, tile.position_parts, tile.form_groups, tile.gather_warps, tile.baked_channels, tile.halves, tile.dictionary_parts}).second; });
+  std::erase_if(tiles, [&](const WgmmaGatherTile& tile) { return !ways.insert({tile.images, tile.rows, tile.columns, tile.cluster, tile.channel_parts, tile.position_parts, tile.form_groups, tile.gather_warps, tile.baked_channels, tile.halves, tile.dictionary_parts}).second; });
   tiles.resize(std::min(tiles.size(), kMostTiles));
   return tiles;
 }
@@ -338,8 +345,8 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
 std::vector<std::uint32_t> wgmma_gather_records(const Conv2dProblem& stage, const LookupTable& lookups, std::span<const float> bias,
                                                 Precision precision, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
   const int words = layout.record_bytes / 4;
-  std::vector<std::uint32_t> records(static_cast<std::size_t>(words) * tile.cluster);
-  for (int block = 0; block < tile.cluster; ++block) {
+  std::vector<std::uint32_t> records(static_cast<std::size_t>(words) * layout.channel_blocks);
+  for (int block = 0; block < layout.channel_blocks; ++block) {
     std::uint32_t* record = records.data() + static_cast<std::size_t>(block) * words;
     const int first_channel = block * layout.block_channels;
     const int channels = std::clamp(static_cast<int>(stage.out_channels) - first_channel, 0, layout.block_channels);
@@ -387,7 +394,7 @@ namespace {
 // add_lookups() of wgmma_baked_lookups.cuh: straight-line code for each group of channels.
 void write_baked_lookups(SourceOut out, const Conv2dProblem& stage, const LookupTable& lookups, Precision precision, const WgmmaGatherTile& tile,
                          const WgmmaGatherLayout& layout) {
-  const int groups = layout.items() / layout.position_blocks, all_groups = tile.cluster * groups;  // of a block, of a cluster
+  const int groups = layout.items() / layout.position_blocks, all_groups = layout.channel_blocks * groups;  // of a block, of all
   fmt::format_to(out, "__device__ __forceinline__ void add_lookups(int part, int group, u32 position, Sum (&sums)[SUMS * ITEM_CHANNELS]) {{\n  switch (part * {} + group) {{\n", all_groups);
   for (int group = 0; group < all_groups; ++group) {
     const int block_first = group / groups * layout.block_channels, first = block_first + group % groups * tile.baked_channels;
@@ -424,7 +431,7 @@ std::string wgmma_gather_source(const LookupProblem& problem, const LookupTable&
   const Conv2dProblem& conv = problem.conv;
   std::string source = std::string(kDictionaryTileSource) + kHopperSource;
   write_constants(SourceOut(source), precision,
-                  {{"IMAGES", tile.images}, {"ROWS", tile.rows}, {"CLUSTER", tile.cluster}, {"POSITION_PARTS", tile.position_parts}, {"HALVES", tile.halves}, {"SUMS", tile.sums}, {"ONE", sum_word(1, precision, tile.halves)}, {"DICTIONARY_PARTS", tile.dictionary_parts}, {"HALF_IMAGES", layout.half_images},
+                  {{"IMAGES", tile.images}, {"ROWS", tile.rows}, {"CLUSTER", tile.cluster}, {"CHANNEL_PARTS", tile.channel_parts}, {"POSITION_PARTS", tile.position_parts}, {"HALVES", tile.halves}, {"SUMS", tile.sums}, {"ONE", sum_word(1, precision, tile.halves)}, {"DICTIONARY_PARTS", tile.dictionary_parts}, {"HALF_IMAGES", layout.half_images},
                    {"HALF_ROWS", layout.half_rows}, {"ITEM_LINES", layout.item_lines}, {"LINE_ITEMS", layout.line_items}, {"ITEM_COLUMNS", layout.item_columns},
                    {"STORE_BUFFERS", tile.store_buffers}, {"STORE_BYTES", layout.store_bytes}, {"OWN_IMAGES", layout.own_images}, {"OWN_ROWS", layout.own_rows},
                    {"POSITION_BLOCKS", layout.position_blocks}, {"ITEM_CHANNELS", layout.item_channels}, {"FORM_GROUPS", tile.form_groups}, {"GATHER_WARPS", tile.gather_warps}, {"STAGES", tile.stages},

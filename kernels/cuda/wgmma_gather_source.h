@@ -17,6 +17,7 @@ struct WgmmaGatherTile {
   int rows = 1;          // output rows
   int columns = 1;       // a divisor of the output's width; all of them where there are several images
   int cluster = 1;       // blocks that form some of S each and look up some of the output channels
+  int channel_parts = 1;  // clusters that form the same S, each for itself, and look up some of the output channels
   int position_parts = 1;  // of S, a block each: `cluster`; or 1, and a block forms some of the entries at all positions
   int position_blocks = 1;  // of a tile, of 32 positions times what a lane sums; with lookups as code a lane sums one, and these follow from it
   int form_groups = 1;   // warpgroups that form S
@@ -47,6 +48,7 @@ struct WgmmaGatherLayout {
   int positions, pixels;              // of S that are formed; of 32 positions that a warp sums at once
   int reach;                          // positions from a tile's first to the last that a lane has
   int position_blocks;                // of a tile, of as many
+  int channel_blocks;                 // that divide the output's channels
   int block_channels, item_channels;  // of the output; that a warp takes at once
   int half_images, half_rows;         // between the halves of a tile: one of them is 0
   // With lookups as code a warp takes as many whole lines of S as 32 positions have, or one of line_items parts of a line, as many columns of it.
@@ -75,7 +77,7 @@ struct WgmmaGatherLayout {
 // Tiles worth trying, best guess first; none where nothing fits. `problem` is a vector one without groups, of stride 1.
 std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Precision precision, const LookupTable& lookups, int shared_limit, int multiprocessors);
 
-// A record of layout.record_bytes for each block of a cluster: bias[block_channels] as floats, with two halves twice in 16 bits, first[block_channels + 1], from
+// A record of layout.record_bytes for each of layout.channel_blocks: bias[block_channels] as floats, with two halves twice in 16 bits, first[block_channels + 1], from
 // lookups_byte() on lookups: the place in bytes from a position of S, and the coefficient; first[k] is channel k's first, each has a multiple of
 // layout.lookups_at_once, and as many more can be read behind the last. With lookups as code a record is bias[] of all items' channels. `bias` is
 // empty or has a value for each output channel.
@@ -88,8 +90,8 @@ std::vector<std::uint32_t> wgmma_gather_records(const Conv2dProblem& stage, cons
 std::vector<std::uint32_t> wgmma_gather_dictionary(const LookupProblem& problem, std::span<const float> dictionary, Precision precision,
                                                    int own_entries, int parts);
 
-// extern "C" __global__ void wgmma_gather(map of X, map of y, D, records, Element* y), a multiple of tile.cluster blocks of layout.threads
-// threads, at most layout.tiles * tile.cluster: y = conv(conv(x, D), P) + bias, channels last, in `precision`; S stays in fp32, or in
+// extern "C" __global__ void wgmma_gather(map of X, map of y, D, records, Element* y), a multiple of layout.channel_blocks blocks of layout.threads
+// threads, at most layout.tiles * layout.channel_blocks: y = conv(conv(x, D), P) + bias, channels last, in `precision`; S stays in fp32, or in
 // `precision` with two halves. The map of y is of [image and row][layout.column_tiles][tile.columns][channel] in boxes of layout.item_columns columns; it is
 // used with lookups as code, y without.
 // Where the tile bakes them, the lookups are part of the text.

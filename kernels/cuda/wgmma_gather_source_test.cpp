@@ -72,23 +72,23 @@ TEST(WgmmaGatherSource, EveryTileCoversTheOutputAndHoldsEveryLookupOnce) {
       EXPECT_GE(layout.tiles * (tile.images + layout.half_images), layout.column_tiles * layout.row_tiles * stage.batch);
       EXPECT_TRUE(tile.images == 1 || layout.row_tiles * layout.column_tiles == 1);
       columns.insert(layout.column_tiles);
-      EXPECT_GE(layout.block_channels * tile.cluster, stage.out_channels);
+      EXPECT_GE(layout.block_channels * layout.channel_blocks, stage.out_channels);
       EXPECT_GE(layout.reach, ((tile.images - 1) * layout.image_rows + tile.rows - 1) * layout.pitch + tile.columns);
       halves.insert(tile.halves);
       dictionary_parts.insert(tile.dictionary_parts);
       EXPECT_EQ(layout.entry_pitch % 8, 4);
       EXPECT_LT(layout.positions, layout.entry_pitch);
       const std::vector<std::uint32_t> records = wgmma_gather_records(stage, lookups, form.weights.bias, precision, tile, layout);
-      ASSERT_EQ(records.size() * 4, static_cast<std::size_t>(layout.record_bytes) * tile.cluster);
+      ASSERT_EQ(records.size() * 4, static_cast<std::size_t>(layout.record_bytes) * layout.channel_blocks);
       if (tile.baked_channels > 0) {
-        if (!baked.insert({seed, tile.cluster, tile.baked_channels, tile.halves, tile.dictionary_parts}).second) continue;
+        if (!baked.insert({seed, layout.channel_blocks, tile.baked_channels, tile.halves, tile.dictionary_parts}).second) continue;
         ASSERT_EQ(baked_lookups(wgmma_gather_source(form.problem, lookups, precision, tile, layout), layout), static_cast<std::size_t>(lookups.lookups()))
             << tile_name(tile) << " " << test;
         continue;
       }
       // Lookups that fill up a channel's last step have coefficient 0.
       std::size_t found = 0;
-      for (int block = 0; block < tile.cluster; ++block) {
+      for (int block = 0; block < layout.channel_blocks; ++block) {
         const std::uint32_t* record = records.data() + static_cast<std::size_t>(block) * layout.record_bytes / 4;
         const std::uint32_t *first = record + layout.block_channels, *words = record + layout.lookups_byte() / 4;
         for (int k = 0; k < layout.block_channels; ++k) {

@@ -77,7 +77,7 @@ __device__ __forceinline__ void look_up_item(const char* entries, const Record& 
                                              const LookedUp& looked_up) {
   formed();
   const int channel = item / POSITION_BLOCKS * ITEM_CHANNELS, first_position = item % POSITION_BLOCKS * PIXELS * 32 + threadIdx.x % 32;
-  const int block_channel = block_of_cluster() * BLOCK_CHANNELS;
+  const int block_channel = channel_block() * BLOCK_CHANNELS;
   if (block_channel + channel >= OUT_CHANNELS) {
     looked_up();
     return;
