@@ -108,6 +108,14 @@ __device__ __forceinline__ u64 blocked_operand(u32 address, int block_bytes) {
 }
 
 __device__ __forceinline__ void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+// By all warps of a warpgroup: of the registers that its block has a thread keeps, or gets, as many (PTX ISA, setmaxnreg). The kernel's own count is what
+// the block's threads have at most.
+template <int kRegisters, int kThreads>
+__device__ __forceinline__ void take_registers() {
+  if constexpr (kRegisters > 65536 / kThreads / 8 * 8) asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
+  else if constexpr (kRegisters > 0) asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+
 __device__ __forceinline__ void commit_products() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 // Waits until no more than kLeft committed groups are under way.
 template <int kLeft>

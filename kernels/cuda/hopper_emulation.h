@@ -28,7 +28,7 @@
 #define __forceinline__ inline
 #define __restrict__
 #define __grid_constant__
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 #define __align__(bytes)
 #define __cluster_dims__(...)
 
@@ -323,6 +323,9 @@ inline void store_transposed(u32 address, u32 first, u32 second) {
   __syncwarp();
 }
 inline void begin_products() {}
+template <int, int>
+void take_registers() {}
+
 inline void commit_products() {
   emulation::product_groups.push_back(std::move(emulation::products));
   emulation::products.clear();

@@ -45,7 +45,7 @@ __device__ __forceinline__ void look_up(const Shared& shared, int first, int ste
   stores.wait();
 }
 
-extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kThreads)
+extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kThreads, 1)
     wgmma_gather(const __grid_constant__ TensorMap input_map, const __grid_constant__ TensorMap output_map, const char* __restrict__ dictionary,
                  const char* __restrict__ records, Element* __restrict__ y) {
   extern __shared__ __align__(1024) char memory[];
@@ -82,8 +82,10 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
   if constexpr (CLUSTER > 1) meet_cluster();
   else __syncthreads();
   if (warp < kFormWarps) {
+    take_registers<FORM_REGISTERS, kThreads>();
     form_entries(shared, first, step, memory, reinterpret_cast<u32*>(entries), warp / 4, input_map, dictionary);
   } else {
+    take_registers<GATHER_REGISTERS, kThreads>();
     look_up(shared, first, step, entries, record, warp - kFormWarps, Stores(stores, warp - kFormWarps, output_map, y));
   }
   if constexpr (CLUSTER > 1) meet_cluster();  // others write into this block's memory as long as they run

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <map>
+#include <optional>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -36,13 +37,34 @@ int product_tiles(const WgmmaGatherLayout& layout) { return divide_up(layout.own
 int stored_channels(Precision precision) { return 32 / static_cast<int>(element_bytes(precision)); }
 int staged_channels(Precision precision) { return 128 / static_cast<int>(element_bytes(precision)); }
 
-// Registers of a thread that forms S, and of one that looks up; besides sums as the compiler was seen to need.
-int registers(Precision precision, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
-  constexpr int kForm = 34, kTerms = 18, kNextLoaded = 16, kGather = 58, kBaked = 32;
+// Of a thread that forms S, and of one that looks up.
+struct Registers {
+  int form, look_up;
+};
+
+// Besides sums as the compiler was seen to need.
+Registers needed_registers(Precision precision, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
+  constexpr int kForm = 34, kTerms = 18, kNextLoaded = 16, kGather = 58, kFewSums = 64, kBaked = 24, kBakedMany = 32;
   const int sums = layout.own_entries / 2, own_tiles = divide_up(product_tiles(layout), tile.form_groups);
   const int form = own_tiles * tile.halves * sums + kForm + (precision == Precision::fp32 ? sums + kTerms + (own_tiles > 1 ? kNextLoaded : 0) : 0);
-  if (tile.baked_channels > 0) return std::max(form, tile.sums * tile.baked_channels + kBaked);
-  return std::max(form, (kChannels + (element_bytes(precision) == 2 ? 2 : 0)) * layout.pixels + kGather);
+  const int baked_sums = tile.sums * tile.baked_channels;
+  const int look_up = baked_sums > 0 ? baked_sums + (baked_sums > kFewSums ? kBakedMany : kBaked) : (kChannels + (element_bytes(precision) == 2 ? 2 : 0)) * layout.pixels + kGather;
+  return {round_up(form, 8), round_up(look_up, 8)};
+}
+
+// What they get of a block's: {0, 0} where all have the same, nothing where there are too few.
+std::optional<Registers> granted_registers(Precision precision, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
+  constexpr int kMost = 248;
+  const Registers needed = needed_registers(precision, tile, layout);
+  const int most = layout.most_registers();
+  if (std::max(needed.form, needed.look_up) <= most) return Registers{0, 0};
+  const int warps = layout.threads / 32, form_warps = tile.form_groups * 4;
+  // The others of whichever needs more.
+  Registers granted = needed;
+  (needed.form > most ? granted.look_up : granted.form) =
+      needed.form > most ? (warps * most - form_warps * needed.form) / tile.gather_warps / 8 * 8 : (warps * most - tile.gather_warps * needed.look_up) / form_warps / 8 * 8;
+  if (granted.form < needed.form || granted.look_up < needed.look_up || std::max(needed.form, needed.look_up) > kMost) return std::nullopt;
+  return granted;
 }
 
 int lookups_of(const Conv2dProblem& stage, const LookupTable& lookups, std::int64_t channel) {
@@ -151,11 +173,13 @@ double cost(const LookupProblem& problem, Precision precision, const LookupCount
             int multiprocessors) {
   constexpr double kBegin = 1620, kLatency = 1310, kRefill = 236, kFill = 18, kExchange = 9700, kOverlap = 1.32, kSlices = 0.06;
   constexpr double kProducts = 90, kTermsLoad = 101, kNarrowest = 8, kSplit = 88;            // of S, 64 positions and a slice
+  constexpr double kPart = 1200;      // of the dictionary: warps wait for each other
   constexpr double kClusters = 0.86;  // groups of processors are no multiple of clusters of more than two blocks
   const Conv2dProblem& conv = problem.conv;
   const int own_entries = layout.own_entries, slices = divide_up(conv.in_channels, slice_channels(precision)), tiles64 = product_tiles(layout);
   const int own_tiles = divide_up(tiles64, tile.form_groups), products = precision == Precision::fp32 ? 12 : 4;
-  const int by_shared = shared_limit / (layout.shared_bytes(tile) + 1024), by_registers = 65536 / (layout.threads * round_up(registers(precision, tile, layout), 8));
+  const Registers needed = needed_registers(precision, tile, layout);
+  const int by_shared = shared_limit / (layout.shared_bytes(tile) + 1024), by_registers = granted_registers(precision, tile, layout)->form > 0 ? 1 : 65536 / (layout.threads * std::max(needed.form, needed.look_up));
   const double resident = std::max(1, std::min(by_shared, by_registers));
   const double fitting = tile.cluster <= 2 ? 1 : kClusters;
   const double at_once = std::min<double>(layout.tiles, std::max(1.0, std::floor(multiprocessors * resident * fitting / layout.channel_blocks)));
@@ -167,7 +191,7 @@ double cost(const LookupProblem& problem, Precision precision, const LookupCount
   const double copied = std::max((input_bytes + dictionary_bytes) / kFill, slices * kRefill / tile.stages);
   const double product = products * std::max(own_entries / 2.0, kNarrowest);
   const double form = slices * (precision == Precision::fp32 ? own_tiles * (product + kProducts + kTermsLoad) : own_tiles * tile.halves * product + kProducts);
-  const double all_products = parts * slices * tiles64 * tile.halves * product, stored = layout.own_positions * own_entries / 8.0 / tile.form_groups / 4;
+  const double all_products = parts * slices * tiles64 * tile.halves * product, stored = layout.own_positions * own_entries / 8.0 / tile.form_groups / 4 + (parts > 1 ? kPart : 0);
   const double exchanged = tile.cluster == 1 ? 0 : kExchange;
 
   const double channel_lookups = static_cast<double>(lookups.all) / static_cast<double>(conv.out_channels);
@@ -274,7 +298,7 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
     if (tile.dictionary_parts == 1 && tile.stages > kMostStages) return false;
     if (tile.images > 1 && (layout.own_images * tile.position_parts != tile.images || layout.own_rows != layout.image_rows)) return false;
     if (tile.form_groups > product_tiles(layout) || layout.shared_bytes(tile) > shared_limit) return false;
-    if (registers(precision, tile, layout) > layout.most_registers()) return false;
+    if (!granted_registers(precision, tile, layout)) return false;
     costs.emplace_back(cost(problem, precision, lookups, tile, layout, shared_limit, multiprocessors), tile);
     return true;
   };
@@ -430,6 +454,7 @@ std::string wgmma_gather_source(const LookupProblem& problem, const LookupTable&
                                 const WgmmaGatherLayout& layout) {
   const Conv2dProblem& conv = problem.conv;
   std::string source = std::string(kDictionaryTileSource) + kHopperSource;
+  const Registers registers = granted_registers(precision, tile, layout).value_or(Registers{0, 0});
   write_constants(SourceOut(source), precision,
                   {{"IMAGES", tile.images}, {"ROWS", tile.rows}, {"CLUSTER", tile.cluster}, {"CHANNEL_PARTS", tile.channel_parts}, {"POSITION_PARTS", tile.position_parts}, {"HALVES", tile.halves}, {"SUMS", tile.sums}, {"ONE", sum_word(1, precision, tile.halves)}, {"DICTIONARY_PARTS", tile.dictionary_parts}, {"HALF_IMAGES", layout.half_images},
                    {"HALF_ROWS", layout.half_rows}, {"ITEM_LINES", layout.item_lines}, {"LINE_ITEMS", layout.line_items}, {"ITEM_COLUMNS", layout.item_columns},
@@ -438,7 +463,7 @@ std::string wgmma_gather_source(const LookupProblem& problem, const LookupTable&
                    {"PITCH", layout.pitch}, {"IMAGE_ROWS", layout.image_rows}, {"ENTRIES", layout.entries},
                    {"ENTRY_PITCH", layout.entry_pitch}, {"PIXELS", layout.pixels}, {"LOOKUPS_AT_ONCE", layout.lookups_at_once}, {"BLOCK_CHANNELS", layout.block_channels}, {"ENTRY_BYTES", layout.entry_bytes},
                    {"RECORD_BYTES", layout.record_bytes}, {"LOOKUPS_BYTE", layout.lookups_byte()}, {"COLUMNS", tile.columns}, {"COLUMN_TILES", layout.column_tiles}, {"ROW_TILES", layout.row_tiles}, {"TILES", layout.tiles},
-                   {"ELEMENT_BYTES", element_bytes(precision)}, {"IN_CHANNELS", conv.in_channels}, {"OUT_CHANNELS", conv.out_channels},
+                   {"FORM_REGISTERS", registers.form}, {"GATHER_REGISTERS", registers.look_up}, {"ELEMENT_BYTES", element_bytes(precision)}, {"IN_CHANNELS", conv.in_channels}, {"OUT_CHANNELS", conv.out_channels},
                    {"OUT_HEIGHT", conv.out_height()}, {"OUT_WIDTH", conv.out_width()}, {"BATCH", conv.batch}, {"PADDING_H", conv.padding[0]},
                    {"PADDING_W", conv.padding[1]}});
   source += "using lcnn_device::u64, lcnn_device::u32;\ntemplate <int kColumns> struct Product;\ntemplate <int kColumns> struct RegisterProduct;\n";
