@@ -8,8 +8,8 @@
 //          block forms some of the entries or of the positions, and has them copied to the others of the cluster. With two HALVES a tile
 //          has as many pixels again, HALF_IMAGES images or HALF_ROWS rows on; a word of S holds a position of each in 16 bits.
 //          A large dictionary is taken in DICTIONARY_PARTS: S of one of them at a time is in shared memory, sums stay in registers.
-// Load:    a thread has X and D copied, in slices of 128 bytes of channels, as soon as the slice in their place has been used; X of a
-//          tile stays for all parts of the dictionary where there is a place for each slice. The lookups come once.
+// Load:    a thread has X and D copied, in slices of 128 bytes of channels, each as soon as the slice in its place has been used. X of a
+//          tile stays for all parts of the dictionary where there is a place for each slice, and D for all tiles. The lookups come once.
 // Compute: warpgroups form S, in registers while the tile or part in front is still looked up. Strict fp32 takes X from shared memory
 //          as two tf32 terms, D has two of its own, and three products are summed a slice at a time; the rest is as in dictionary_tile.cuh.
 //          The other warps have ITEM_CHANNELS output channels x PIXELS * 32 positions each, lanes side by side.
@@ -30,19 +30,21 @@ constexpr int kEntryParts = CLUSTER / POSITION_PARTS, kOwnEntries = ENTRIES / kE
 constexpr int kPositions = POSITION_PARTS * kOwnPositions;
 constexpr int kFormTiles = (kOwnPositions + 63) / 64, kOwnTiles = (kFormTiles + FORM_GROUPS - 1) / FORM_GROUPS;  // of a block; of a warpgroup
 constexpr int kHalfBytes = (kOwnPositions + 7) / 8 * 1024, kInputBytes = HALVES * kHalfBytes, kTermBytes = kOwnEntries * 128;
-constexpr bool kKeepsInput = STAGES == kSlices;
-constexpr int kStageBytes = kInputBytes + Math::kTerms * kTermBytes;
+constexpr int kDictionaryBytes = Math::kTerms * kTermBytes;  // of a slice, as kInputBytes are X's
+constexpr bool kKeepsInput = STAGES >= kSlices, kKeepsDictionary = DICTIONARY_STAGES == DICTIONARY_PARTS * kSlices;
 constexpr int kItems = (BLOCK_CHANNELS + ITEM_CHANNELS - 1) / ITEM_CHANNELS * POSITION_BLOCKS;
 
 using Pair = decltype(Math::store_pair(0, 0));  // of neighbouring channels
 
 struct Shared {
-  u32 stages, stores, entries, record, barriers;
+  u32 stages, dictionary, stores, entries, record, barriers;
   __device__ explicit Shared(u32 base)
-      : stages(base), stores(base + STAGES * kStageBytes), entries(stores + STORE_BYTES), record(entries + ENTRY_BYTES), barriers(record + RECORD_BYTES) {}
-  __device__ u32 slice(int stage) const { return barriers + stage * 8; }
-  __device__ u32 slice_free(int stage) const { return barriers + (STAGES + stage) * 8; }
-  __device__ u32 formed() const { return barriers + 2 * STAGES * 8; }
+      : stages(base), dictionary(base + STAGES * kInputBytes), stores(dictionary + DICTIONARY_STAGES * kDictionaryBytes), entries(stores + STORE_BYTES), record(entries + ENTRY_BYTES), barriers(record + RECORD_BYTES) {}
+  __device__ u32 input(int stage) const { return barriers + stage * 8; }
+  __device__ u32 input_free(int stage) const { return input(STAGES + stage); }
+  __device__ u32 entries_of(int stage) const { return input(2 * STAGES + stage); }
+  __device__ u32 entries_free(int stage) const { return entries_of(DICTIONARY_STAGES + stage); }
+  __device__ u32 formed() const { return entries_of(2 * DICTIONARY_STAGES); }
   __device__ u32 looked_up() const { return formed() + 8; }
   __device__ u32 lookups() const { return formed() + 16; }
 };
@@ -63,9 +65,6 @@ struct Tile {
         image(index / COLUMN_TILES / ROW_TILES * (IMAGES + HALF_IMAGES)) {}
 };
 
-// How many slices a cluster's tiles have in all, counted again for each part of the dictionary.
-__device__ __forceinline__ int slices_of(int first, int step) { return (TILES - first + step - 1) / step * DICTIONARY_PARTS * kSlices; }
-
 // Which of the output channels are this block's.
 constexpr int kChannelBlocks = CLUSTER * CHANNEL_PARTS;
 __device__ __forceinline__ int channel_block() { return blockIdx.x % kChannelBlocks; }
@@ -74,20 +73,32 @@ __device__ __forceinline__ int channel_block() { return blockIdx.x % kChannelBlo
 __device__ __forceinline__ int entry_part() { return POSITION_PARTS == 1 ? block_of_cluster() : 0; }
 __device__ __forceinline__ int position_part() { return POSITION_PARTS == 1 ? 0 : block_of_cluster(); }
 
-// X and D of a slice, counted over all tiles and parts of the cluster, as far as this block forms S of them.
-__device__ __forceinline__ void copy_slice(const Shared& shared, int number, int first, int step, const TensorMap& map, const char* dictionary) {
-  const int slice = number % kSlices, part = number / kSlices % DICTIONARY_PARTS, stage = number % STAGES;
-  const bool input = part == 0 || !kKeepsInput;
-  const Tile tile(first + number / (kSlices * DICTIONARY_PARTS) * step);
-  const u32 to = shared.stages + stage * kStageBytes, barrier = shared.slice(stage);
-  arrive_expecting(barrier, (input ? HALVES * kOwnPositions * 128 : 0) + Math::kTerms * kTermBytes);
-  bulk_copy(to + kInputBytes, dictionary + ((part * kEntryParts + entry_part()) * kSlices + slice) * Math::kTerms * kTermBytes, Math::kTerms * kTermBytes, barrier);
-  if (!input) return;
+// Slices of X and of D are counted over all tiles and parts, but where they stay.
+struct Slices {
+  int tiles;  // of the cluster
+  __device__ Slices(int first, int step) : tiles((TILES - first + step - 1) / step) {}
+  static __device__ __forceinline__ int input_of(int tile, int part, int slice) { return (kKeepsInput ? tile : tile * DICTIONARY_PARTS + part) * kSlices + slice; }
+  static __device__ __forceinline__ int dictionary_of(int tile, int part, int slice) { return ((kKeepsDictionary ? 0 : tile) * DICTIONARY_PARTS + part) * kSlices + slice; }
+  __device__ __forceinline__ int inputs() const { return input_of(tiles - 1, DICTIONARY_PARTS - 1, kSlices - 1) + 1; }
+  __device__ __forceinline__ int dictionaries() const { return dictionary_of(tiles - 1, DICTIONARY_PARTS - 1, kSlices - 1) + 1; }
+};
+
+// The number'th slice of X or D, as far as this block forms S of it.
+__device__ __forceinline__ void copy_input(const Shared& shared, int number, int first, int step, const TensorMap& map) {
+  const int slice = number % kSlices, stage = number % STAGES;
+  const Tile tile(first + number / (kSlices * (kKeepsInput ? 1 : DICTIONARY_PARTS)) * step);
+  arrive_expecting(shared.input(stage), HALVES * kOwnPositions * 128);
   for (int half = 0; half < HALVES; ++half) {
-    tiled_copy(to + half * kHalfBytes, &map, slice * kSliceElements, tile.column_tile * COLUMNS - PADDING_W,
+    tiled_copy(shared.stages + stage * kInputBytes + half * kHalfBytes, &map, slice * kSliceElements, tile.column_tile * COLUMNS - PADDING_W,
                tile.first_row + half * HALF_ROWS - PADDING_H + (IMAGES == 1 ? position_part() * OWN_ROWS : 0),
-               tile.image + half * HALF_IMAGES + (IMAGES == 1 ? 0 : position_part() * OWN_IMAGES), barrier);
+               tile.image + half * HALF_IMAGES + (IMAGES == 1 ? 0 : position_part() * OWN_IMAGES), shared.input(stage));
   }
+}
+__device__ __forceinline__ void copy_dictionary(const Shared& shared, int number, const char* dictionary) {
+  const int slice = number % kSlices, part = number / kSlices % DICTIONARY_PARTS, stage = number % DICTIONARY_STAGES;
+  arrive_expecting(shared.entries_of(stage), kDictionaryBytes);
+  bulk_copy(shared.dictionary + stage * kDictionaryBytes, dictionary + ((part * kEntryParts + entry_part()) * kSlices + slice) * kDictionaryBytes, kDictionaryBytes,
+            shared.entries_of(stage));
 }
 
 // A thread's elements of 64 x 32 floats of X. Which of a step's channels lies where is free, as D is packed in the same order: two
@@ -172,10 +183,11 @@ __device__ __forceinline__ void add_slice(float (&sums)[kOwnTiles][HALVES][kColu
 }
 
 template <int kTerms, int kColumns>
-__device__ __forceinline__ void add_slice(float (&sums)[kOwnTiles][HALVES][kColumns / 2], const Shared& shared, const char* memory, int stage, int group, int slice) {
-  const int at = stage * kStageBytes;
-  if constexpr (kTerms == 2) add_slice_in_terms<kColumns>(sums, memory + at, shared.stages + at + kInputBytes, group, slice);
-  else add_slice<kColumns>(sums, shared.stages + at, shared.stages + at + kInputBytes, group, slice);
+__device__ __forceinline__ void add_slice(float (&sums)[kOwnTiles][HALVES][kColumns / 2], const Shared& shared, const char* memory, int input, int dictionary, int group, int slice) {
+  const int at = input * kInputBytes;
+  const u32 entries = shared.dictionary + dictionary * kDictionaryBytes;
+  if constexpr (kTerms == 2) add_slice_in_terms<kColumns>(sums, memory + at, entries, group, slice);
+  else add_slice<kColumns>(sums, shared.stages + at, entries, group, slice);
 }
 
 // The i-th of a thread's sums as a word of S.
@@ -220,26 +232,35 @@ __device__ __forceinline__ void announce_entries(const Shared& shared) {
 __device__ __forceinline__ void form_entries(const Shared& shared, int first, int step, const char* memory, u32* entries, int group, const TensorMap& map,
                                              const char* dictionary) {
   u32* own_entries = entries + entry_part() * kOwnEntries * ENTRY_PITCH + position_part() * kOwnPositions;
-  const int slices = slices_of(first, step);
-  int number = 0, stage = 0, parity = 0, looked_up_parity = 1;
+  const Slices slices(first, step);
+  const int parts = slices.tiles * DICTIONARY_PARTS, inputs = slices.inputs(), dictionaries = slices.dictionaries();
+  int looked_up_parity = 1;
 #pragma unroll 1
-  while (number < slices) {
+  for (int number = 0; number < parts; ++number) {
+    const int tile = number / DICTIONARY_PARTS, part = number % DICTIONARY_PARTS;
     float sums[kOwnTiles][HALVES][kOwnEntries / 2];
 #pragma unroll 1
-    for (int slice = 0; slice < kSlices; ++slice, ++number) {
-      wait_barrier(shared.slice(stage), parity);
-      add_slice<Math::kTerms, kOwnEntries>(sums, shared, memory, stage, group, slice);
+    for (int slice = 0; slice < kSlices; ++slice) {
+      const int input = Slices::input_of(tile, part, slice), input_stage = input % STAGES, input_parity = input / STAGES % 2;
+      const int dictionary_slice = Slices::dictionary_of(tile, part, slice), stage = dictionary_slice % DICTIONARY_STAGES, parity = dictionary_slice / DICTIONARY_STAGES % 2;
+      const bool leaves = !kKeepsInput || part == DICTIONARY_PARTS - 1;
+      wait_barrier(shared.input(input_stage), input_parity);
+      wait_barrier(shared.entries_of(stage), parity);
+      add_slice<Math::kTerms, kOwnEntries>(sums, shared, memory, input_stage, stage, group, slice);
       __syncwarp();
-      if (threadIdx.x % 32 == 0) arrive(shared.slice_free(stage));
-      if (threadIdx.x == 0 && number + STAGES < slices) {
-        wait_barrier(shared.slice_free(stage), parity);
-        copy_slice(shared, number + STAGES, first, step, map, dictionary);
+      if (threadIdx.x % 32 == 0) {
+        if (leaves) arrive(shared.input_free(input_stage));
+        arrive(shared.entries_free(stage));
+      }
+      if (threadIdx.x == 0 && leaves && input + STAGES < inputs) {
+        wait_barrier(shared.input_free(input_stage), input_parity);
+        copy_input(shared, input + STAGES, first, step, map);
+      }
+      if (threadIdx.x == 0 && dictionary_slice + DICTIONARY_STAGES < dictionaries) {
+        wait_barrier(shared.entries_free(stage), parity);
+        copy_dictionary(shared, dictionary_slice + DICTIONARY_STAGES, dictionary);
       }
       __syncwarp();
-      if (++stage == STAGES) {
-        stage = 0;
-        parity ^= 1;
-      }
     }
     if constexpr (CLUSTER > 1) wait_cluster_barrier(shared.looked_up(), looked_up_parity);
     else wait_barrier(shared.looked_up(), looked_up_parity);

@@ -54,6 +54,10 @@ TEST(WgmmaGatherEmulation, MatchesTheFloat64ReferenceAndItsBarriersHold) {
   // Blocks that form the same S and divide channels, as code and as data.
   check(problem(3, 72, 7, 128, {3, 3}, {1, 1}, 20), {.images = 2, .rows = 7, .columns = 8, .channel_parts = 2, .form_groups = 2, .gather_warps = 4, .stages = 2, .baked_channels = 64, .store_buffers = 2}, 1);
   check(problem(2, 24, 11, 96, {5, 3}, {2, 2}, 9), {.rows = 4, .columns = 7, .channel_parts = 3, .position_blocks = 2, .form_groups = 1, .gather_warps = 8, .stages = 2}, 2);
+  // Slices of D that stay, and more or fewer of them at a time than of X.
+  check(problem(3, 136, 7, 96, {3, 3}, {1, 1}, 50), {.rows = 7, .columns = 8, .form_groups = 2, .gather_warps = 12, .stages = 2, .dictionary_stages = 6, .baked_channels = 64, .dictionary_parts = 2, .store_buffers = 2}, 1);
+  check(problem(3, 200, 7, 48, {3, 3}, {1, 1}, 20), {.rows = 4, .columns = 8, .position_blocks = 2, .form_groups = 2, .gather_warps = 4, .stages = 2, .dictionary_stages = 3}, 2);
+  check(problem(4, 48, 7, 64, {3, 3}, {1, 1}, 50), {.rows = 7, .columns = 8, .form_groups = 1, .gather_warps = 8, .stages = 2, .dictionary_stages = 2, .baked_channels = 64, .dictionary_parts = 4, .store_buffers = 1}, 1);
   // Parts of the dictionary: X that comes again for each, and that stays; a part that is smaller.
   check(problem(3, 136, 7, 96, {3, 3}, {1, 1}, 50), {.images = 2, .rows = 7, .columns = 8, .form_groups = 2, .gather_warps = 12, .stages = 2, .baked_channels = 64, .dictionary_parts = 2, .store_buffers = 2}, 1);
   check(problem(2, 200, 11, 48, {5, 3}, {2, 2}, 70), {.rows = 4, .columns = 14, .form_groups = 1, .gather_warps = 8, .stages = 4, .baked_channels = 64, .dictionary_parts = 4, .store_buffers = 1}, 2);

@@ -60,8 +60,12 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
     prefetch_map(&input_map);
     prefetch_map(&output_map);
     for (int stage = 0; stage < STAGES; ++stage) {
-      init_barrier(shared.slice(stage), 1);
-      init_barrier(shared.slice_free(stage), kFormWarps);
+      init_barrier(shared.input(stage), 1);
+      init_barrier(shared.input_free(stage), kFormWarps);
+    }
+    for (int stage = 0; stage < DICTIONARY_STAGES; ++stage) {
+      init_barrier(shared.entries_of(stage), 1);
+      init_barrier(shared.entries_free(stage), kFormWarps);
     }
     init_barrier(shared.formed(), kFormWarps * 32 + (CLUSTER > 1));
     init_barrier(shared.looked_up(), CLUSTER == 1 ? GATHER_WARPS * 32 : CLUSTER * GATHER_WARPS);
@@ -69,8 +73,10 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
     publish_barriers();
     arrive_expecting(shared.lookups(), RECORD_BYTES);
     bulk_copy(shared.record, records + static_cast<i64>(channel_block()) * RECORD_BYTES, RECORD_BYTES, shared.lookups());
+    const Slices slices(first, step);
+    for (int number = 0; number < min(DICTIONARY_STAGES, slices.dictionaries()); ++number) copy_dictionary(shared, number, dictionary);
     wait_for_previous_kernel();
-    for (int number = 0; number < min(STAGES, slices_of(first, step)); ++number) copy_slice(shared, number, first, step, input_map, dictionary);
+    for (int number = 0; number < min(STAGES, slices.inputs()); ++number) copy_input(shared, number, first, step, input_map);
   } else if (warp > 0) {
     Stores::prepare(stores, threadIdx.x - 32);
     for (int i = threadIdx.x - 32; i < ENTRIES * (ENTRY_PITCH - kPositions); i += kThreads - 32) {

@@ -187,7 +187,7 @@ double cost(const LookupProblem& problem, Precision precision, const LookupCount
 
   const int parts = tile.dictionary_parts;
   const double input_bytes = slices * 128.0 * tile.halves * layout.own_positions, dictionary_bytes = slices * 128.0 * terms(precision) * own_entries;
-  const double bytes = input_bytes * (tile.stages == slices ? 1 : parts) + dictionary_bytes * parts;
+  const double bytes = input_bytes * (tile.stages >= slices ? 1 : parts) + (tile.dictionary_stages == parts * slices ? 0 : dictionary_bytes * parts);
   const double copied = std::max((input_bytes + dictionary_bytes) / kFill, slices * kRefill / tile.stages);
   const double product = products * std::max(own_entries / 2.0, kNarrowest);
   const double form = slices * (precision == Precision::fp32 ? own_tiles * (product + kProducts + kTermsLoad) : own_tiles * tile.halves * product + kProducts);
@@ -201,7 +201,7 @@ double cost(const LookupProblem& problem, Precision precision, const LookupCount
 
   const double formed = form + stored + exchanged, part_look_up = (look_up + fetch) / parts;
   const double first = kLatency + std::max(copied, form) + stored + exchanged + (parts - 1) * std::max(formed, part_look_up + stored + exchanged) + part_look_up;
-  const double following = kOverlap * std::max({sharing * bytes / kFill, parts * copied, sharing * all_products, parts * formed, look_up + parts * (stored + exchanged), sharing * all_loads});
+  const double following = kOverlap * std::max({sharing * bytes / kFill, parts * slices * kRefill / tile.stages, sharing * all_products, parts * formed, look_up + parts * (stored + exchanged), sharing * all_loads});
   const double latencies = 1 + kSlices / tile.stages;  // that slices in flight hide
   return latencies * (kBegin + first + (sharing - 1) * std::max({bytes / kFill, all_products, all_loads}) + (rounds - 1) * following);
 }
@@ -209,8 +209,8 @@ double cost(const LookupProblem& problem, Precision precision, const LookupCount
 }  // namespace
 
 std::string tile_name(const WgmmaGatherTile& tile) {
-  return fmt::format("{}i{}r{}x{}c{}m{}p{}b{}f{}w{}s{}k{}h{}z{}d{}y", tile.images, tile.rows, tile.columns, tile.cluster, tile.channel_parts, tile.position_parts, tile.position_blocks, tile.form_groups,
-                     tile.gather_warps, tile.stages, tile.baked_channels, tile.halves, tile.sums, tile.dictionary_parts, tile.store_buffers);
+  return fmt::format("{}i{}r{}x{}c{}m{}p{}b{}f{}w{}s{}t{}k{}h{}z{}d{}y", tile.images, tile.rows, tile.columns, tile.cluster, tile.channel_parts, tile.position_parts, tile.position_blocks, tile.form_groups,
+                     tile.gather_warps, tile.stages, tile.dictionary_stages, tile.baked_channels, tile.halves, tile.sums, tile.dictionary_parts, tile.store_buffers);
 }
 
 WgmmaGatherLayout::WgmmaGatherLayout(const LookupProblem& problem, Precision precision, const WgmmaGatherTile& tile, std::int64_t lookups) {
@@ -249,7 +249,8 @@ WgmmaGatherLayout::WgmmaGatherLayout(const LookupProblem& problem, Precision pre
   half_images = tile.halves == 2 && conv.batch > 1 ? tile.images : 0;
   half_rows = tile.halves == 2 && conv.batch == 1 ? tile.rows : 0;
   half_bytes = round_up(own_positions, 8) * 128;
-  stage_bytes = tile.halves * half_bytes + terms(precision) * own_entries * 128;
+  input_bytes = tile.halves * half_bytes;
+  dictionary_bytes = terms(precision) * own_entries * 128;
   store_bytes = baked ? tile.gather_warps * tile.store_buffers * 4096 : position_blocks * pixels * 128;
   entry_bytes = round_up(((entries - 1) * entry_pitch + std::max(entry_pitch, read)) * 4, 16);
   item_channels = baked ? tile.baked_channels : stored_channels(precision);
@@ -302,6 +303,16 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
     costs.emplace_back(cost(problem, precision, lookups, tile, layout, shared_limit, multiprocessors), tile);
     return true;
   };
+  const int slices = divide_up(conv.in_channels, slice_channels(precision));
+  // With as many slices of D at a time as of X, and with all of them.
+  const auto consider_dictionary = [&](WgmmaGatherTile tile) {
+    const int all = tile.dictionary_parts * slices;
+    tile.dictionary_stages = std::min({tile.stages, kMostStages, all});
+    const bool some = consider(tile);
+    if (tile.dictionary_stages == all) return some;
+    tile.dictionary_stages = all;
+    return consider(tile) || some;
+  };
   const int sums = element_bytes(precision) == 2 ? sums_in_halves(problem.lookup_stage(), table) : 0;
   // Lookups as code, in all ways.
   const auto consider_baked = [&](WgmmaGatherTile tile) {
@@ -313,19 +324,18 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
         tile.sums = tile.halves == 2 ? sums : 1;
         const int pieces = tile.halves * divide_up(std::min<std::int64_t>(channels, conv.out_channels), staged_channels(precision));
         for (tile.dictionary_parts = 1; tile.dictionary_parts == 1 || problem.dictionary_size >= kLeastPart * tile.dictionary_parts; tile.dictionary_parts *= 2) {
-          for (tile.store_buffers = std::min(pieces, kMostStoreBuffers); tile.store_buffers > 0 && !consider(tile); --tile.store_buffers) continue;
+          for (tile.store_buffers = std::min(pieces, kMostStoreBuffers); tile.store_buffers > 0 && !consider_dictionary(tile); --tile.store_buffers) continue;
         }
       }
     }
   };
-  const int slices = divide_up(conv.in_channels, slice_channels(precision));
   // All ways to divide a block's work between its warps.
   const auto consider_divided = [&](WgmmaGatherTile tile) {
     for (tile.form_groups = 1; tile.form_groups <= 4; ++tile.form_groups) {
       for (const int warps : {4, 8, 12, 16}) {
         tile.gather_warps = warps;
         for (tile.stages = 2; tile.stages <= kMostStages; ++tile.stages) {
-          for (tile.position_blocks = 1; tile.position_blocks <= 4; ++tile.position_blocks) consider(tile);
+          for (tile.position_blocks = 1; tile.position_blocks <= 4; ++tile.position_blocks) consider_dictionary(tile);
           tile.position_blocks = 1;
           consider_baked(tile);
         }
@@ -459,7 +469,7 @@ std::string wgmma_gather_source(const LookupProblem& problem, const LookupTable&
                   {{"IMAGES", tile.images}, {"ROWS", tile.rows}, {"CLUSTER", tile.cluster}, {"CHANNEL_PARTS", tile.channel_parts}, {"POSITION_PARTS", tile.position_parts}, {"HALVES", tile.halves}, {"SUMS", tile.sums}, {"ONE", sum_word(1, precision, tile.halves)}, {"DICTIONARY_PARTS", tile.dictionary_parts}, {"HALF_IMAGES", layout.half_images},
                    {"HALF_ROWS", layout.half_rows}, {"ITEM_LINES", layout.item_lines}, {"LINE_ITEMS", layout.line_items}, {"ITEM_COLUMNS", layout.item_columns},
                    {"STORE_BUFFERS", tile.store_buffers}, {"STORE_BYTES", layout.store_bytes}, {"OWN_IMAGES", layout.own_images}, {"OWN_ROWS", layout.own_rows},
-                   {"POSITION_BLOCKS", layout.position_blocks}, {"ITEM_CHANNELS", layout.item_channels}, {"FORM_GROUPS", tile.form_groups}, {"GATHER_WARPS", tile.gather_warps}, {"STAGES", tile.stages},
+                   {"POSITION_BLOCKS", layout.position_blocks}, {"ITEM_CHANNELS", layout.item_channels}, {"FORM_GROUPS", tile.form_groups}, {"GATHER_WARPS", tile.gather_warps}, {"STAGES", tile.stages}, {"DICTIONARY_STAGES", tile.dictionary_stages},
                    {"PITCH", layout.pitch}, {"IMAGE_ROWS", layout.image_rows}, {"ENTRIES", layout.entries},
                    {"ENTRY_PITCH", layout.entry_pitch}, {"PIXELS", layout.pixels}, {"LOOKUPS_AT_ONCE", layout.lookups_at_once}, {"BLOCK_CHANNELS", layout.block_channels}, {"ENTRY_BYTES", layout.entry_bytes},
                    {"RECORD_BYTES", layout.record_bytes}, {"LOOKUPS_BYTE", layout.lookups_byte()}, {"COLUMNS", tile.columns}, {"COLUMN_TILES", layout.column_tiles}, {"ROW_TILES", layout.row_tiles}, {"TILES", layout.tiles},

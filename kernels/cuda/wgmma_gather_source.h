@@ -22,7 +22,8 @@ struct WgmmaGatherTile {
   int position_blocks = 1;  // of a tile, of 32 positions times what a lane sums; with lookups as code a lane sums one, and these follow from it
   int form_groups = 1;   // warpgroups that form S
   int gather_warps = 8;  // that look up
-  int stages = 2;        // slices of X and D in shared memory at a time
+  int stages = 2;        // slices of X in shared memory at a time; where each of a tile's has a place, they stay for all parts of the dictionary
+  int dictionary_stages = 2;  // slices of D; where each of all parts has a place, they stay for all tiles
   int baked_channels = 0;  // of the output, whose lookups are one piece of code; 0: lookups are data
   // 2: a tile has as many pixels again, of as many further images, or where there is one image of as many further rows; a word of S has a
   // position of each half in 16 bits, and so have sums. Lookups are code, and blocks of a cluster do not divide positions.
@@ -54,7 +55,7 @@ struct WgmmaGatherLayout {
   // With lookups as code a warp takes as many whole lines of S as 32 positions have, or one of line_items parts of a line, as many columns of it.
   int item_lines, line_items, item_columns;
   int lookups_at_once;                // that a warp adds, of a channel; its last are filled up. 0 where lookups are code
-  int half_bytes, stage_bytes, store_bytes, entry_bytes, record_bytes;  // half of X's
+  int half_bytes, input_bytes, dictionary_bytes, store_bytes, entry_bytes, record_bytes;  // of half of X's slice, of a slice of X and of D
   int column_tiles, row_tiles, tiles;  // of a row, of an image, and all
   int threads;
 
@@ -65,8 +66,9 @@ struct WgmmaGatherLayout {
 
   // Products of 64 positions read that many of the last slice, also where there are fewer.
   int shared_bytes(const WgmmaGatherTile& tile) const {
-    return std::max(tile.stages * stage_bytes + store_bytes + entry_bytes + record_bytes + (2 * tile.stages + 3) * 8,
-                    (tile.stages - 1) * stage_bytes + (tile.halves - 1) * half_bytes + (own_positions + 63) / 64 * 64 * 128);
+    return std::max(tile.stages * input_bytes + tile.dictionary_stages * dictionary_bytes + store_bytes + entry_bytes + record_bytes +
+                        (2 * (tile.stages + tile.dictionary_stages) + 3) * 8,
+                    (tile.stages - 1) * input_bytes + (tile.halves - 1) * half_bytes + (own_positions + 63) / 64 * 64 * 128);
   }
   int items() const { return (block_channels + item_channels - 1) / item_channels * position_blocks; }  // of a block's tile
   int lookups_byte() const;  // of a record
