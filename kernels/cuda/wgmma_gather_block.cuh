@@ -136,9 +136,9 @@ struct Floats {
 // The 64 positions of X that a warpgroup takes i-th; it repeats the last where there are fewer.
 __device__ __forceinline__ int form_tile(int group, int i) { return min(group + i * FORM_GROUPS, kFormTiles - 1); }
 
-// sums (+)= X D of a slice in strict fp32: while the products of some positions run, X of the next is loaded.
+// sums += X D of a slice in strict fp32: while the products of some positions run, X of the next is loaded.
 template <int kColumns>
-__device__ __forceinline__ void add_slice_in_terms(float (&sums)[kOwnTiles][HALVES][kColumns / 2], const char* input, u32 dictionary, int group, int slice) {
+__device__ __forceinline__ void add_slice_in_terms(float (&sums)[kOwnTiles][HALVES][kColumns / 2], const char* input, u32 dictionary, int group) {
   Floats next;
   const auto load = [&](int tile) { next.load(input + tile * 8192, kOwnPositions - 1 - tile * 64); };
   load(form_tile(group, 0));
@@ -159,11 +159,11 @@ __device__ __forceinline__ void add_slice_in_terms(float (&sums)[kOwnTiles][HALV
     if (i + 1 < kOwnTiles) load(form_tile(group, i + 1));
     wait_products<0>();
 #pragma unroll
-    for (int j = 0; j < kColumns / 2; ++j) sums[i][0][j] = slice == 0 ? partial[j] : sums[i][0][j] + partial[j];
+    for (int j = 0; j < kColumns / 2; ++j) sums[i][0][j] += partial[j];
   }
 }
 
-// The same in one term.
+// sums (+)= X D of a slice in one term.
 template <int kColumns>
 __device__ __forceinline__ void add_slice(float (&sums)[kOwnTiles][HALVES][kColumns / 2], u32 input, u32 dictionary, int group, int slice) {
   begin_products();
@@ -186,7 +186,7 @@ template <int kTerms, int kColumns>
 __device__ __forceinline__ void add_slice(float (&sums)[kOwnTiles][HALVES][kColumns / 2], const Shared& shared, const char* memory, int input, int dictionary, int group, int slice) {
   const int at = input * kInputBytes;
   const u32 entries = shared.dictionary + dictionary * kDictionaryBytes;
-  if constexpr (kTerms == 2) add_slice_in_terms<kColumns>(sums, memory + at, entries, group, slice);
+  if constexpr (kTerms == 2) add_slice_in_terms<kColumns>(sums, memory + at, entries, group);
   else add_slice<kColumns>(sums, shared.stages + at, entries, group, slice);
 }
 
@@ -239,6 +239,13 @@ __device__ __forceinline__ void form_entries(const Shared& shared, int first, in
   for (int number = 0; number < parts; ++number) {
     const int tile = number / DICTIONARY_PARTS, part = number % DICTIONARY_PARTS;
     float sums[kOwnTiles][HALVES][kOwnEntries / 2];
+    if constexpr (Math::kTerms == 2) {  // products in one term begin with those of the first slice
+#pragma unroll
+      for (auto& tile_sums : sums) {
+#pragma unroll
+        for (float& sum : tile_sums[0]) sum = 0;
+      }
+    }
 #pragma unroll 1
     for (int slice = 0; slice < kSlices; ++slice) {
       const int input = Slices::input_of(tile, part, slice), input_stage = input % STAGES, input_parity = input / STAGES % 2;
