@@ -24,7 +24,7 @@ using Candidates = std::vector<const Variant*>;
 // there are few positions, lookups side by side where there is one and a large table; lookups as data where images are small and
 // code would be fetched for few pixels; the fused kernels where a launch and S's way through memory count for more than S of the
 // halo, computed twice.
-int expected_rank(const Variant& variant, const LookupProblem& problem, Precision precision) {
+int expected_rank(const Variant& variant, const LookupProblem& problem, Precision precision, std::int64_t lookups) {
   const std::int64_t positions = problem.conv.out_height() * problem.conv.out_width();
   const bool few_positions = positions <= 2 * 2, half = element_bytes(precision) == 2;
   std::vector<std::string_view> order;
@@ -39,8 +39,11 @@ int expected_rank(const Variant& variant, const LookupProblem& problem, Precisio
     else then({"flat_gather", "batch_gather"});
     then({"row_gather", "shared_tiled", "precompute_gather", kDenseVariant, "naive_sparse"});
   } else {
-    // S of more entries than X has channels is no smaller work than a dense convolution, but where a batch is too small for its weights.
-    if (!few_positions && problem.dictionary_size_per_group() >= problem.conv.in_channels_per_group()) then({kDenseVariant});
+    // Where there are more entries than X has channels, lookups are slower than a dense convolution, but where that is strict and they are few enough
+    // to be code, or where a batch is too small for its weights.
+    constexpr std::int64_t kFewLookups = 16 * 1024;
+    const bool large = !few_positions && problem.dictionary_size_per_group() >= problem.conv.in_channels_per_group();
+    if (large && (precision != Precision::fp32 || lookups > kFewLookups)) then({kDenseVariant});
     if (few_positions) then({"batch_gather"});
     // A product with dense P multiplies as many entries as there are: at 4 bytes that is more than gathering takes, at 16 bits where a batch is large
     // enough for code to be fetched in no time.
@@ -59,13 +62,13 @@ int expected_rank(const Variant& variant, const LookupProblem& problem, Precisio
 }
 
 // Supported variants of the device, best guess first.
-Candidates candidates_for(Device device, const LookupProblem& problem, Precision precision, Layout layout) {
+Candidates candidates_for(Device device, const LookupProblem& problem, Precision precision, Layout layout, std::int64_t lookups) {
   Candidates candidates;
   for (const Variant* variant : variant_table()) {
     if (variant->kind != VariantKind::lookup || variant->device != device || variant->name == kAutoVariant) continue;
     if (variant->why_unsupported(problem, precision, layout).empty()) candidates.push_back(variant);
   }
-  std::ranges::stable_sort(candidates, {}, [&](const Variant* variant) { return expected_rank(*variant, problem, precision); });
+  std::ranges::stable_sort(candidates, {}, [&](const Variant* variant) { return expected_rank(*variant, problem, precision, lookups); });
   // Minutes a run on large layers: on a CPU naive_sparse is for what nothing else supports.
   if (device == Device::cpu && candidates.size() > 1 && candidates.back()->name == "naive_sparse") candidates.pop_back();
   return candidates;
@@ -114,7 +117,7 @@ class AutoLookup final : public PreparedConvolution {
  public:
   AutoLookup(const LookupProblem& problem, const LookupWeights& weights, Precision precision, Layout layout,
              const Execution& execution) {
-    const Candidates candidates = candidates_for(kDevice, problem, precision, layout);
+    const Candidates candidates = candidates_for(kDevice, problem, precision, layout, weights.lookups.lookups());
     const std::string key = tuning_key(device_name(kDevice), "auto " + std::string(to_string(layout)), problem, precision,
                                        weights.lookups.lookups());
     TuningCache& cache = TuningCache::of_process();

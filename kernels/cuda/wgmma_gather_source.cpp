@@ -19,7 +19,7 @@
 namespace lcnn::cuda {
 namespace {
 
-constexpr std::size_t kMostTiles = 32;
+constexpr std::int64_t kMostTiles = 32, kLeastTiles = 8, kQuickLookups = 4096;  // to try; fewer where the compiler takes longer than for as many lookups
 constexpr int kChannels = 8;           // that a warp sums at once
 constexpr int kMostPixels = 8;         // of a lane
 constexpr int kMostBox = 256;          // columns, rows or images that a tiled copy takes
@@ -372,7 +372,8 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
   std::set<std::tuple<int, int, int, int, int, int, int, int, int, int, int>> ways;
   std::vector<WgmmaGatherTile> tiles = cheapest_tiles(std::move(costs));
   std::erase_if(tiles, [&](const WgmmaGatherTile& tile) { return !ways.insert({tile.images, tile.rows, tile.columns, tile.cluster, tile.channel_parts, tile.position_parts, tile.form_groups, tile.gather_warps, tile.baked_channels, tile.halves, tile.dictionary_parts}).second; });
-  tiles.resize(std::min(tiles.size(), kMostTiles));
+  const std::int64_t most = std::clamp(kMostTiles * kQuickLookups / std::max<std::int64_t>(lookups.all, 1), kLeastTiles, kMostTiles);
+  tiles.resize(std::min(tiles.size(), static_cast<std::size_t>(most)));
   return tiles;
 }
 
