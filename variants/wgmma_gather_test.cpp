@@ -1,5 +1,5 @@
-// wgmma_gather with tiles of every kind: one image or several, strips of rows, clusters of every size, one tile a cluster or many, lookups as data and as
-// code, sums of 16 bits.
+// wgmma_gather with tiles of every kind: one image or several, strips of rows, clusters of every size, one tile a cluster or many, blocks that divide
+// channels, lookups as data and as code, dictionaries in parts, one sum of 16 bits and two.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -21,17 +21,21 @@ class WgmmaGather : public testing::TestWithParam<Precision> {};
 TEST_P(WgmmaGather, MatchesTheFloat64ReferenceWithTilesOfEveryKind) {
   std::set<int> clusters;
   std::set<bool> baked;
-  std::set<int> halves;
+  std::set<int> halves, channel_parts, dictionary_parts;
   check_tiles(wgmma_gather, GetParam(), 16, [&](const VectorForm& form, const LookupProblem& problem, const DeviceLimits& limits) {
     std::vector<WgmmaGatherTile> tiles = wgmma_gather_tiles(form.problem, GetParam(), form.weights.lookups, limits.shared_bytes, limits.multiprocessors);
-    std::set<std::tuple<int, bool, bool, int, bool, bool, int>> kinds;
+    std::set<std::tuple<int, bool, bool, int, bool, bool, bool, int, int, bool>> kinds;
     std::erase_if(tiles, [&](const WgmmaGatherTile& tile) {
-      return !kinds.insert({std::min(tile.images, 2), tile.rows < problem.conv.out_height(), tile.columns < problem.conv.out_width(), tile.cluster, tile.position_parts > 1, tile.baked_channels > 0, tile.halves}).second;
+      return !kinds.insert({std::min(tile.images, 2), tile.rows < problem.conv.out_height(), tile.columns < problem.conv.out_width(), tile.cluster, tile.channel_parts > 1,
+                            tile.position_parts > 1, tile.baked_channels > 0, tile.halves, tile.sums, tile.dictionary_parts > 1})
+                  .second;
     });
     for (const WgmmaGatherTile& tile : tiles) {
       clusters.insert(tile.cluster);
       baked.insert(tile.baked_channels > 0);
       halves.insert(tile.halves);
+      channel_parts.insert(tile.channel_parts);
+      dictionary_parts.insert(tile.dictionary_parts);
     }
     return tiles;
   });
@@ -40,6 +44,8 @@ TEST_P(WgmmaGather, MatchesTheFloat64ReferenceWithTilesOfEveryKind) {
     EXPECT_TRUE(std::ranges::includes(clusters, std::set{1, 2, 4})) << clusters.size() << " sizes of clusters";
     EXPECT_EQ(baked.size(), 2u);
     EXPECT_EQ(halves.size(), element_bytes(GetParam()) == 2 ? 2u : 1u);
+    EXPECT_GE(channel_parts.size(), 2u);
+    EXPECT_GE(dictionary_parts.size(), 2u);
   }
 }
 
