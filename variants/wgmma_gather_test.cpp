@@ -11,6 +11,7 @@
 
 #include "kernels/cuda/cuda_variants.h"
 #include "kernels/cuda/wgmma_gather_source.h"
+#include "kernels/cuda/wgmma_gather_tiles.h"
 #include "variants/wgmma_tiles_check.h"
 
 namespace lcnn::cuda {

@@ -22,6 +22,7 @@
 #include "kernels/cuda/tensor_map.h"
 #include "kernels/cuda/weights_upload.h"
 #include "kernels/cuda/wgmma_gather_source.h"
+#include "kernels/cuda/wgmma_gather_tiles.h"
 
 namespace lcnn::cuda {
 namespace {

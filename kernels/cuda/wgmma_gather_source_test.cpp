@@ -1,6 +1,7 @@
 // The source compiles for a GPU that need not be there; what it computes is tested through the variant table and, with tiles of
 // every kind, in variants/.
 #include "kernels/cuda/wgmma_gather_source.h"
+#include "kernels/cuda/wgmma_gather_tiles.h"
 
 #include <gtest/gtest.h>
 
