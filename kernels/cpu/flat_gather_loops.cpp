@@ -25,6 +25,7 @@ static_assert(kLanes <= kBeyond);
 
 constexpr int kGatherVectors = simd::kRegisters == 32 ? 14 : 8;  // vectors of output pixels whose sums are in registers
 static_assert(kGatherVectors * kLanes <= kMostGathered);
+constexpr std::int64_t kChannelsAhead = 16;
 constexpr int kQuadVectors = simd::kRegisters == 32 ? 6 : 2;  // of four channels each, beside S and one coefficient
 // Vectors of positions whose sums are in registers for each of some entries, beside the pixels and one coefficient.
 constexpr int vectors_for(int entries) { return (simd::kRegisters - 1) / (entries + 1); }
@@ -137,9 +138,9 @@ HWY_INLINE void gather_columns(const FlatChannels& channels, Columns columns, co
     for (std::int64_t i = 0; i < channels.count; ++i) {
       const FlatChannel& channel = channels.channels[i * columns];
       if (part.last) {
-        // Lines to be stored to are asked for two channels ahead: the loop does not wait for them then.
-        const T* next = out + channels.channels[std::min(i + 2, channels.count - 1) * columns].channel * out_plane + vectors->offset;
-        for (int v = 0; v < count(); ++v) __builtin_prefetch(next + v * kLanes, 1);
+        // Lines to be stored to are asked for some channels ahead, into the L2: S has the L1.
+        const T* next = out + channels.channels[std::min(i + kChannelsAhead, channels.count - 1) * columns].channel * out_plane + vectors->offset;
+        for (int v = 0; v < count(); ++v) __builtin_prefetch(next + v * kLanes, 0, 2);
       }
       float* kept = part.sums + channel.channel * kMostGathered;
       Lanes sums[count()];
