@@ -43,11 +43,14 @@ class WgmmaGather final : public PreparedConvolution {
   std::string choice() const override {
     const WgmmaGatherTile& tile = tiles_[chosen_.kernel.candidate];
     const WgmmaGatherLayout& layout = chosen_.tile.layout;
-    return fmt::format("{} images x {} rows x {} columns a cluster of {} blocks{}{}, {} warpgroups form S, {} warps look up {} positions at once{}{}, "
-                       "{} stages, {} registers, {} KiB shared, {}",
-                       tile.images, tile.rows, tile.columns, tile.cluster, tile.position_parts > 1 ? " that divide positions" : "",
-                       tile.channel_parts > 1 ? fmt::format(", {} for a tile's channels", tile.channel_parts) : "", tile.form_groups, tile.gather_warps, layout.pixels * tile.halves * 32,
-                       tile.baked_channels > 0 ? fmt::format(" by code for {} channels{}", tile.baked_channels, tile.halves == 2 ? ", sums of 16 bits" : "") : "", tile.dictionary_parts > 1 ? fmt::format(" in {} parts of the dictionary", tile.dictionary_parts) : "", tile.stages,
+    std::string blocks = fmt::format("a cluster of {} blocks", tile.cluster), lookups;
+    if (tile.position_parts > 1) blocks += " that divide positions";
+    if (tile.channel_parts > 1) blocks += fmt::format(", {} for a tile's channels", tile.channel_parts);
+    if (tile.baked_channels > 0) lookups += fmt::format(" by code for {} channels", tile.baked_channels);
+    if (tile.halves == 2) lookups += ", sums of 16 bits";
+    if (tile.dictionary_parts > 1) lookups += fmt::format(" in {} parts of the dictionary", tile.dictionary_parts);
+    return fmt::format("{} images x {} rows x {} columns {}, {} warpgroups form S, {} warps look up {} positions at once{}, {} stages, {} registers, {} KiB shared, {}",
+                       tile.images, tile.rows, tile.columns, blocks, tile.form_groups, tile.gather_warps, layout.pixels * tile.halves * 32, lookups, tile.stages,
                        chosen_.kernel.kernel.registers(), layout.shared_bytes(tile) / 1024, chosen_.kernel.how);
   }
 

@@ -34,7 +34,8 @@ WarpRegisters needed_registers(Precision precision, const WgmmaGatherTile& tile,
   const int sums = layout.own_entries / 2, own_tiles = divide_up(product_tiles(layout), tile.form_groups);
   const int form = own_tiles * tile.halves * sums + kForm + (precision == Precision::fp32 ? sums + kTerms + (own_tiles > 1 ? kNextLoaded : 0) : 0);
   const int baked_sums = tile.sums * tile.baked_channels;
-  const int look_up = baked_sums > 0 ? baked_sums + (baked_sums > kFewSums || tile.halves == 2 ? kBakedMany : kBaked) : (kListedChannels + (element_bytes(precision) == 2 ? 2 : 0)) * layout.pixels + kGather;
+  const int listed_sums = (kListedChannels + (element_bytes(precision) == 2 ? 2 : 0)) * layout.pixels;
+  const int look_up = baked_sums == 0 ? listed_sums + kGather : baked_sums + (baked_sums > kFewSums || tile.halves == 2 ? kBakedMany : kBaked);
   return {round_up(form, 8), round_up(look_up, 8)};
 }
 
@@ -53,7 +54,8 @@ std::optional<WarpRegisters> granted_registers(Precision precision, const WgmmaG
 }
 
 std::string tile_name(const WgmmaGatherTile& tile) {
-  return fmt::format("{}i{}r{}x{}c{}m{}p{}b{}f{}w{}s{}t{}k{}h{}z{}d{}y", tile.images, tile.rows, tile.columns, tile.cluster, tile.channel_parts, tile.position_parts, tile.position_blocks, tile.form_groups,
+  return fmt::format("{}i{}r{}x{}c{}m{}p{}b{}f{}w{}s{}t{}k{}h{}z{}d{}y", tile.images, tile.rows, tile.columns, tile.cluster, tile.channel_parts,
+                     tile.position_parts, tile.position_blocks, tile.form_groups,
                      tile.gather_warps, tile.stages, tile.dictionary_stages, tile.baked_channels, tile.halves, tile.sums, tile.dictionary_parts, tile.store_buffers);
 }
 

@@ -216,7 +216,11 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
   // Only the best of those that divide the same work in the same way but for positions of a lane and slices in flight.
   std::set<std::tuple<int, int, int, int, int, int, int, int, int, int, int>> ways;
   std::vector<WgmmaGatherTile> tiles = cheapest_tiles(std::move(costs));
-  std::erase_if(tiles, [&](const WgmmaGatherTile& tile) { return !ways.insert({tile.images, tile.rows, tile.columns, tile.cluster, tile.channel_parts, tile.position_parts, tile.form_groups, tile.gather_warps, tile.baked_channels, tile.halves, tile.dictionary_parts}).second; });
+  std::erase_if(tiles, [&](const WgmmaGatherTile& tile) {
+    return !ways.insert({tile.images, tile.rows, tile.columns, tile.cluster, tile.channel_parts, tile.position_parts, tile.form_groups, tile.gather_warps,
+                         tile.baked_channels, tile.halves, tile.dictionary_parts})
+                .second;
+  });
   const std::int64_t most = std::clamp(kMostTiles * kQuickLookups / std::max<std::int64_t>(lookups.all, 1), kLeastTiles, kMostTiles);
   tiles.resize(std::min(tiles.size(), static_cast<std::size_t>(most)));
   return tiles;
