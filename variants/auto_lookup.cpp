@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/cuda/wgmma_gather_tiles.h"
 #include "kernels/random.h"
 #include "kernels/stored_values.h"
 #include "kernels/tuning_cache.h"
@@ -41,9 +42,8 @@ int expected_rank(const Variant& variant, const LookupProblem& problem, Precisio
   } else {
     // Where there are more entries than X has channels, lookups are slower than a dense convolution, but where that is strict and they are few enough
     // to be code, or where a batch is too small for its weights.
-    constexpr std::int64_t kFewLookups = 16 * 1024;
     const bool large = !few_positions && problem.dictionary_size_per_group() >= problem.conv.in_channels_per_group();
-    if (large && (precision != Precision::fp32 || lookups > kFewLookups)) then({kDenseVariant});
+    if (large && (precision != Precision::fp32 || lookups > cuda::kMostBakedLookups)) then({kDenseVariant});
     if (few_positions) then({"batch_gather"});
     // A product with dense P multiplies as many entries as there are: at 4 bytes that is more than gathering takes, at 16 bits where a batch is large
     // enough for code to be fetched in no time.

@@ -5,8 +5,9 @@
 //          and each lookup one run of vector FMAs over registers of sums, whatever the row length; the few pixels in the gaps
 //          are computed, and squeezed out of the registers before they are stored.
 // Compute: the dictionary as a product of a few entries x a few vectors held in registers, straight from X, whose next pixels
-//          are prefetched, or by the matrix unit where the processor has one (amx_product.h); S is then moved to its places by shuffles of whole vectors. A kh x kw dictionary reads X from a
-//          tile that is padded and flat in the same way. The gather takes all channels of a run of pixels in turn, so that the
+//          are prefetched, or by the matrix unit where the processor has one (amx_product.h); S is then moved to its places by
+//          shuffles of whole vectors. A kh x kw dictionary reads X from a tile
+//          that is padded and flat in the same way. The gather takes all channels of a run of pixels in turn, so that the
 //          S under them stays in the L1; channels with as many lookups follow each other, so that loops end where expected.
 //          Where P is dense, four channels share each load of S, their lookups sorted by which of the four have them. Where it is
 //          half so, a channel's lookups are taken column by column of the kernel, the last one first, with rows that begin with

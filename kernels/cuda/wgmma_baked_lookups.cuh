@@ -1,6 +1,7 @@
 // Lookups of wgmma_gather_block.cuh, which stands in front of this text, as code that follows it: each value of S is loaded once for all
 // ITEM_CHANNELS channels that look it up, whose sums a lane holds for one position, or for one of each half of the tile as two sums of 16 bits;
-// where a channel has SUMS, they are added up in the end. Coefficients are immediates. Warps that run side by side take positions of the same channels, so that they share what is fetched of the code.
+// where a channel has SUMS, they are added up in the end. Coefficients are immediates. Warps that run side by side take positions of the same
+// channels, so that they share what is fetched of the code.
 // A warp's outputs go through its own shared memory by tiled copies: 128 bytes of channels of ITEM_LINES lines of S, or of a part of one.
 
 template <int kHalves> struct SumOf { using Type = float; };

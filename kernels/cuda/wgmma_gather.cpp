@@ -88,9 +88,9 @@ class WgmmaGather final : public PreparedConvolution {
 
   // As many as are resident at once: those that wait for others to end would begin when the whole work of these is done.
   int tiles_at_once(std::size_t candidate, const NvrtcKernel& kernel, const WgmmaGatherLayout& layout) const {
-    const auto& [blocks, channel_parts] = std::pair(tiles_[candidate].cluster, tiles_[candidate].channel_parts);
-    const int resident = blocks == 1 ? multiprocessors_ * kernel.resident_blocks(layout.threads) : kernel.resident_clusters(layout.threads, blocks);
-    return std::clamp(resident / channel_parts, 1, layout.tiles);
+    const WgmmaGatherTile& tile = tiles_[candidate];
+    const int resident = tile.cluster == 1 ? multiprocessors_ * kernel.resident_blocks(layout.threads) : kernel.resident_clusters(layout.threads, tile.cluster);
+    return std::clamp(resident / tile.channel_parts, 1, layout.tiles);
   }
 
   Chosen choose(const VectorForm& form, const Execution& execution) const {

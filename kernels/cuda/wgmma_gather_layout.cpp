@@ -29,27 +29,22 @@ int channel_lookups(const Conv2dProblem& stage, const LookupTable& lookups, std:
   return lookups.row_offsets[(channel + 1) * stage.taps()] - lookups.row_offsets[channel * stage.taps()];
 }
 
-WarpRegisters needed_registers(Precision precision, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
+std::optional<WarpRegisters> granted_registers(Precision precision, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
   constexpr int kForm = 34, kTerms = 18, kNextLoaded = 16, kGather = 58, kFewSums = 64, kBaked = 24, kBakedMany = 32;
+  constexpr int kMostDivided = 248;
   const int sums = layout.own_entries / 2, own_tiles = divide_up(product_tiles(layout), tile.form_groups);
-  const int form = own_tiles * tile.halves * sums + kForm + (precision == Precision::fp32 ? sums + kTerms + (own_tiles > 1 ? kNextLoaded : 0) : 0);
+  const int form = round_up(own_tiles * tile.halves * sums + kForm + (precision == Precision::fp32 ? sums + kTerms + (own_tiles > 1 ? kNextLoaded : 0) : 0), 8);
   const int baked_sums = tile.sums * tile.baked_channels;
   const int listed_sums = (kListedChannels + (element_bytes(precision) == 2 ? 2 : 0)) * layout.pixels;
-  const int look_up = baked_sums == 0 ? listed_sums + kGather : baked_sums + (baked_sums > kFewSums || tile.halves == 2 ? kBakedMany : kBaked);
-  return {round_up(form, 8), round_up(look_up, 8)};
-}
+  const int look_up = round_up(baked_sums == 0 ? listed_sums + kGather : baked_sums + (baked_sums > kFewSums || tile.halves == 2 ? kBakedMany : kBaked), 8);
 
-std::optional<WarpRegisters> granted_registers(Precision precision, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
-  constexpr int kMost = 248;
-  const WarpRegisters needed = needed_registers(precision, tile, layout);
-  const int most = layout.most_registers();
-  if (std::max(needed.form, needed.look_up) <= most) return WarpRegisters{0, 0};
-  const int warps = layout.threads / 32, form_warps = tile.form_groups * 4;
-  // The others of whichever needs more.
-  WarpRegisters granted = needed;
-  (needed.form > most ? granted.look_up : granted.form) =
-      needed.form > most ? (warps * most - form_warps * needed.form) / tile.gather_warps / 8 * 8 : (warps * most - tile.gather_warps * needed.look_up) / form_warps / 8 * 8;
-  if (granted.form < needed.form || granted.look_up < needed.look_up || std::max(needed.form, needed.look_up) > kMost) return std::nullopt;
+  const int most = layout.most_registers(), needed = std::max(form, look_up);
+  if (needed <= most) return WarpRegisters{needed, needed, false};
+  if (needed > kMostDivided) return std::nullopt;
+  const int form_warps = tile.form_groups * 4, all = (form_warps + tile.gather_warps) * most;
+  const WarpRegisters granted = form > most ? WarpRegisters{form, (all - form_warps * form) / tile.gather_warps / 8 * 8, true}
+                                            : WarpRegisters{(all - tile.gather_warps * look_up) / form_warps / 8 * 8, look_up, true};
+  if (granted.form < form || granted.look_up < look_up) return std::nullopt;
   return granted;
 }
 

@@ -68,9 +68,9 @@ struct WgmmaGatherLayout {
   int shared_bytes(const WgmmaGatherTile& tile) const {
     return std::max(tile.stages * input_bytes + tile.dictionary_stages * dictionary_bytes + store_bytes + entry_bytes + record_bytes +
                         (2 * (tile.stages + tile.dictionary_stages) + 3) * 8,
-                    (tile.stages - 1) * input_bytes + (tile.halves - 1) * half_bytes + (own_positions + 63) / 64 * 64 * 128);
+                    (tile.stages - 1) * input_bytes + (tile.halves - 1) * half_bytes + round_up(own_positions, 64) * 128);
   }
-  int items() const { return (block_channels + item_channels - 1) / item_channels * position_blocks; }  // of a block's tile
+  int items() const { return divide_up(block_channels, item_channels) * position_blocks; }  // of a block's tile
   int lookups_byte() const;  // of a record
   // Registers that a thread can have.
   int most_registers() const { return std::min(255, 65536 / threads / 8 * 8); }
@@ -79,9 +79,8 @@ struct WgmmaGatherLayout {
 // Of D: strict fp32 is multiplied in two.
 inline int dictionary_terms(Precision precision) { return precision == Precision::fp32 ? 2 : 1; }
 
-// Of the output, that a warp stores at once: with lookups as data or as code.
+// Of the output, that a warp stores at once with lookups as data; as code it stores slice_channels().
 inline int stored_channels(Precision precision) { return 32 / static_cast<int>(element_bytes(precision)); }
-inline int staged_channels(Precision precision) { return 128 / static_cast<int>(element_bytes(precision)); }
 
 // That a warp sums at once where lookups are data (wgmma_listed_lookups.cuh).
 inline constexpr int kListedChannels = 8;
@@ -92,15 +91,13 @@ inline int product_tiles(const WgmmaGatherLayout& layout) { return divide_up(lay
 // Of one output channel, of a lookup stage.
 int channel_lookups(const Conv2dProblem& stage, const LookupTable& lookups, std::int64_t channel);
 
-// Registers of a thread that forms S, and of one that looks up.
+// Registers of a thread that forms S, and of one that looks up; the same but where they are divided by role.
 struct WarpRegisters {
   int form, look_up;
+  bool divided;
 };
 
-// What they need, by sums and what else the compiler was seen to take.
-WarpRegisters needed_registers(Precision precision, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout);
-
-// What they get of a block's: {0, 0} where all have the same, nothing where there are too few.
+// What they get of a block's, by sums and what else the compiler was seen to take; nothing where there are too few.
 std::optional<WarpRegisters> granted_registers(Precision precision, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout);
 
 }  // namespace lcnn::cuda

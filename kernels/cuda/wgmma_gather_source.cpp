@@ -124,7 +124,8 @@ std::string wgmma_gather_source(const LookupProblem& problem, const LookupTable&
                                 const WgmmaGatherLayout& layout) {
   const Conv2dProblem& conv = problem.conv;
   std::string source = std::string(kDictionaryTileSource) + kHopperSource;
-  const WarpRegisters registers = granted_registers(precision, tile, layout).value_or(WarpRegisters{0, 0});
+  const WarpRegisters registers = granted_registers(precision, tile, layout).value_or(WarpRegisters{});
+  const auto taken = [&](int count) { return registers.divided ? count : 0; };
   write_constants(SourceOut(source), precision,
                   {{"IMAGES", tile.images}, {"ROWS", tile.rows}, {"CLUSTER", tile.cluster}, {"CHANNEL_PARTS", tile.channel_parts},
                    {"POSITION_PARTS", tile.position_parts}, {"HALVES", tile.halves}, {"SUMS", tile.sums},
@@ -138,7 +139,7 @@ std::string wgmma_gather_source(const LookupProblem& problem, const LookupTable&
                    {"LOOKUPS_AT_ONCE", layout.lookups_at_once}, {"BLOCK_CHANNELS", layout.block_channels}, {"ENTRY_BYTES", layout.entry_bytes},
                    {"RECORD_BYTES", layout.record_bytes}, {"LOOKUPS_BYTE", layout.lookups_byte()}, {"COLUMNS", tile.columns},
                    {"COLUMN_TILES", layout.column_tiles}, {"ROW_TILES", layout.row_tiles}, {"TILES", layout.tiles},
-                   {"FORM_REGISTERS", registers.form}, {"GATHER_REGISTERS", registers.look_up}, {"ELEMENT_BYTES", element_bytes(precision)},
+                   {"FORM_REGISTERS", taken(registers.form)}, {"GATHER_REGISTERS", taken(registers.look_up)}, {"ELEMENT_BYTES", element_bytes(precision)},
                    {"IN_CHANNELS", conv.in_channels}, {"OUT_CHANNELS", conv.out_channels}, {"OUT_HEIGHT", conv.out_height()},
                    {"OUT_WIDTH", conv.out_width()}, {"BATCH", conv.batch}, {"PADDING_H", conv.padding[0]}, {"PADDING_W", conv.padding[1]}});
   source += "using lcnn_device::u64, lcnn_device::u32;\ntemplate <int kColumns> struct Product;\ntemplate <int kColumns> struct RegisterProduct;\n";

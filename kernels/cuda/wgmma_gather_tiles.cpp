@@ -20,7 +20,6 @@ constexpr int kMostChannelParts = 4;
 constexpr int kLeastPart = 16;         // of a dictionary, in entries
 constexpr int kLeastColumns = 24;      // of a tile that has not all: halos are more than a tenth
 constexpr int kMostStoreBuffers = 4;
-constexpr int kMostBakedLookups = 16384;  // of a layer, as code: more take the compiler too long
 
 // How many sums of 16 bits a channel takes to be near enough, 0 for more than two. Of n lookups in one sum, each addition rounds what has been added so
 // far, which comes to (n + 1) / 2 roundings of the result, in squares; in two sums to half of that, and one where these are added up; S has one more.
@@ -77,14 +76,14 @@ LookupCost baked_cost(Precision precision, double mean_lookups, double values, c
   const double code = instructions * layout.items() / layout.position_blocks / 64;  // KiB
   const double stored = static_cast<double>(tile.baked_channels) * tile.halves / stored_channels(precision);
   const double item = instructions * kInstruction + stored * kStored;
-  const double again = std::ceil(static_cast<double>(tile.baked_channels) * tile.halves / staged_channels(precision) / tile.store_buffers) - 1;
+  const double again = std::ceil(static_cast<double>(tile.baked_channels) * tile.halves / slice_channels(precision) / tile.store_buffers) - 1;
   return {std::max(rounds * (instructions * kAlone + stored * kStoreWait + again * kStoreAgain), items * item), items * item, code * kFetchKiB};
 }
 
 // What a tile is expected to cost, in cycles. Constants are fitted to 1,447 tiles with lookups as code timed on an H200, of 76 layers and
 // precisions (rms 0.18 of the logarithm, first choice 4% behind the best of those timed).
-double cost(const LookupProblem& problem, Precision precision, const LookupCounts& lookups, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout, int shared_limit,
-            int multiprocessors) {
+double cost(const LookupProblem& problem, Precision precision, const LookupCounts& lookups, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout,
+            const WarpRegisters& registers, int shared_limit, int multiprocessors) {
   constexpr double kBegin = 1440, kLatency = 1030, kRefill = 236, kFill = 17.7, kExchange = 4200, kOverlap = 1.26, kSlices = 0.06;
   constexpr double kProducts = 96, kTermsLoad = 177, kNarrowest = 23, kSplit = 140;  // of S, 64 positions and a slice
   constexpr double kPart = 1200;      // of the dictionary: warps wait for each other
@@ -92,9 +91,7 @@ double cost(const LookupProblem& problem, Precision precision, const LookupCount
   const Conv2dProblem& conv = problem.conv;
   const int own_entries = layout.own_entries, slices = divide_up(conv.in_channels, slice_channels(precision)), tiles64 = product_tiles(layout);
   const int own_tiles = divide_up(tiles64, tile.form_groups), products = precision == Precision::fp32 ? 12 : 4;
-  const WarpRegisters needed = needed_registers(precision, tile, layout);
-  const bool divided = granted_registers(precision, tile, layout)->form > 0;
-  const int by_shared = shared_limit / (layout.shared_bytes(tile) + 1024), by_registers = divided ? 1 : 65536 / (layout.threads * std::max(needed.form, needed.look_up));
+  const int by_shared = shared_limit / (layout.shared_bytes(tile) + 1024), by_registers = registers.divided ? 1 : 65536 / (layout.threads * registers.form);
   const double resident = std::max(1, std::min(by_shared, by_registers));
   const double fitting = tile.cluster <= 2 ? 1 : kClusters;
   const double at_once = std::min<double>(layout.tiles, std::max(1.0, std::floor(multiprocessors * resident * fitting / layout.channel_blocks)));
@@ -134,8 +131,8 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
   const auto consider = [&](const WgmmaGatherTile& tile) {
     const bool baked = tile.baked_channels > 0;
     const int channel_blocks = tile.cluster * tile.channel_parts;
-    if (baked && channel_blocks > 1 && divide_up(conv.out_channels, channel_blocks) % staged_channels(precision) != 0) return false;
-    if (baked && tile.baked_channels % staged_channels(precision) != 0 && tile.baked_channels < conv.out_channels) return false;
+    if (baked && channel_blocks > 1 && divide_up(conv.out_channels, channel_blocks) % slice_channels(precision) != 0) return false;
+    if (baked && tile.baked_channels % slice_channels(precision) != 0 && tile.baked_channels < conv.out_channels) return false;
     const double share = 1.0 / channel_blocks;
     const WgmmaGatherLayout layout(problem, precision, tile, std::llround(std::ceil(static_cast<double>(lookups.all) * std::min(1.0, share * 1.1))));
     if (layout.pixels > kMostPixels || layout.pitch > kMostBox || layout.own_rows > kMostBox) return false;
@@ -144,8 +141,9 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
     if (tile.dictionary_parts == 1 && tile.stages > kMostStages) return false;
     if (tile.images > 1 && (layout.own_images * tile.position_parts != tile.images || layout.own_rows != layout.image_rows)) return false;
     if (tile.form_groups > product_tiles(layout) || layout.shared_bytes(tile) > shared_limit) return false;
-    if (!granted_registers(precision, tile, layout)) return false;
-    costs.emplace_back(cost(problem, precision, lookups, tile, layout, shared_limit, multiprocessors), tile);
+    const std::optional<WarpRegisters> registers = granted_registers(precision, tile, layout);
+    if (!registers) return false;
+    costs.emplace_back(cost(problem, precision, lookups, tile, layout, *registers, shared_limit, multiprocessors), tile);
     return true;
   };
   const int slices = divide_up(conv.in_channels, slice_channels(precision));
@@ -167,7 +165,7 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
       if (channels >= 2 * divide_up(conv.out_channels, tile.cluster * tile.channel_parts)) continue;
       for (tile.halves = 1; tile.halves <= (tile.position_parts == 1 && sums > 0 ? 2 : 1); ++tile.halves) {
         tile.sums = tile.halves == 2 ? sums : 1;
-        const int pieces = tile.halves * divide_up(std::min<std::int64_t>(channels, conv.out_channels), staged_channels(precision));
+        const int pieces = tile.halves * divide_up(std::min<std::int64_t>(channels, conv.out_channels), slice_channels(precision));
         for (tile.dictionary_parts = 1; tile.dictionary_parts == 1 || problem.dictionary_size >= kLeastPart * tile.dictionary_parts; tile.dictionary_parts *= 2) {
           for (tile.store_buffers = std::min(pieces, kMostStoreBuffers); tile.store_buffers > 0 && !consider_dictionary(tile); --tile.store_buffers) continue;
         }
