@@ -19,9 +19,9 @@ namespace lcnn::cuda {
 
 class EmulatedKernel {
  public:
-  // What a tiled copy takes, besides 64 channels.
+  // What a tiled copy takes.
   struct Box {
-    int columns = 1, rows = 1, images = 1;
+    int columns = 1, rows = 1, images = 1, channels = 64;
   };
   // How a map sees y besides its channels, and the box that is stored.
   struct Output {
@@ -30,7 +30,7 @@ class EmulatedKernel {
   };
 
   // `source` is the kernel's for fp16; its own text begins with `first_comment`. `launch` calls it with input_map, output_map, dictionary.data(),
-  // records.data() and y.data(); its named barriers are of `named_threads` threads.
+  // records.data(); its named barriers are of `named_threads` threads.
   EmulatedKernel(const std::string& source, const std::string& first_comment, const std::string& launch, int named_threads)
       : folder_(std::filesystem::path(testing::TempDir()) / ("emulated_kernel_" + std::to_string(::getpid()))) {
     std::filesystem::create_directories(folder_);
@@ -41,19 +41,19 @@ class EmulatedKernel {
 #include <fstream>
 int main(int, char** arguments) {
   std::ifstream in(arguments[1], std::ios::binary);
-  std::int64_t sizes[19];
+  std::int64_t sizes[21];
   in.read(reinterpret_cast<char*>(sizes), sizeof sizes);
   const auto read = [&](std::int64_t bytes) { std::vector<char> data(bytes); in.read(data.data(), bytes); return data; };
   std::vector<char> x = read(sizes[0]), dictionary = read(sizes[1]), records = read(sizes[2]), y(sizes[3], '\xFF');
   const auto map = [&](std::vector<char>& data, int i) {
-    return EmulatedMap{reinterpret_cast<std::uint16_t*>(data.data()), int(sizes[i]), int(sizes[i + 1]), int(sizes[i + 2]), int(sizes[i + 3]), int(sizes[i + 4]), int(sizes[i + 5]), int(sizes[i + 6])};
+    return EmulatedMap{reinterpret_cast<std::uint16_t*>(data.data()), int(sizes[i]), int(sizes[i + 1]), int(sizes[i + 2]), int(sizes[i + 3]), int(sizes[i + 4]), int(sizes[i + 5]), int(sizes[i + 6]), int(sizes[i + 7])};
   };
-  EmulatedMap inputs = map(x, 4), outputs = map(y, 11);
+  EmulatedMap inputs = map(x, 4), outputs = map(y, 12);
   TensorMap input_map, output_map;  // a map is a pointer to what it describes
   EmulatedMap *input = &inputs, *output = &outputs;
   std::memcpy(&input_map, &input, sizeof input);
   std::memcpy(&output_map, &output, sizeof output);
-  emulation::run(unsigned(sizes[18]), kThreads, )" << named_threads << ", [&] { " << launch << R"(; });
+  emulation::run(unsigned(sizes[20]), kThreads, )" << named_threads << ", [&] { " << launch << R"(; });
   std::ofstream(arguments[2], std::ios::binary).write(y.data(), y.size());
 }
 )";
@@ -69,10 +69,10 @@ int main(int, char** arguments) {
     for (const float value : transposed(input, conv.batch, conv.in_channels)) x.push_back(bits_of(Precision::fp16, value));
     std::ofstream in(path("in"), std::ios::binary);
     const auto put = [&](const void* data, std::size_t bytes) { in.write(static_cast<const char*>(data), static_cast<std::streamsize>(bytes)); };
-    const std::int64_t sizes[19] = {static_cast<std::int64_t>(x.size() * 2), static_cast<std::int64_t>(dictionary.size() * 4),
+    const std::int64_t sizes[21] = {static_cast<std::int64_t>(x.size() * 2), static_cast<std::int64_t>(dictionary.size() * 4),
                                     static_cast<std::int64_t>(records.size() * 4), conv.output_elements() * 2,
-                                    conv.in_channels, conv.width, conv.height, conv.batch, in_box.columns, in_box.rows, in_box.images,
-                                    conv.out_channels, output.width, output.height, output.batch, output.box.columns, output.box.rows, output.box.images, blocks};
+                                    conv.in_channels, conv.width, conv.height, conv.batch, in_box.columns, in_box.rows, in_box.images, in_box.channels,
+                                    conv.out_channels, output.width, output.height, output.batch, output.box.columns, output.box.rows, output.box.images, output.box.channels, blocks};
     put(sizes, sizeof sizes);
     put(x.data(), x.size() * 2);
     put(dictionary.data(), dictionary.size() * 4);

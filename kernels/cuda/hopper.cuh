@@ -23,6 +23,31 @@ __device__ __forceinline__ T load_shared(u32 address) {
   return reinterpret_cast<const T&>(bits);
 }
 
+// The same with what is a constant only when it has been inlined.
+template <typename T>
+__device__ __forceinline__ T load_shared_behind(u32 address, int bytes) {
+  u32 bits;
+  asm volatile("ld.shared.b32 %0, [%1];" : "=r"(bits) : "r"(address + bytes));
+  return reinterpret_cast<const T&>(bits);
+}
+__device__ __forceinline__ uint4 load_shared_words(u32 address) {
+  uint4 words;
+  asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];" : "=r"(words.x), "=r"(words.y), "=r"(words.z), "=r"(words.w) : "r"(address));
+  return words;
+}
+
+// Words of 4 bytes, as many as the low half says, behind an address; the high half twice.
+__device__ __forceinline__ u32 low_half_words_behind(u32 address, u32 halves) {
+  u32 behind;
+  asm("dp2a.lo.u32.u32 %0, %1, 4, %2;" : "=r"(behind) : "r"(halves), "r"(address));
+  return behind;
+}
+__device__ __forceinline__ u32 high_half_twice(u32 halves) {
+  u32 twice;
+  asm("{\n.reg .b16 low, high;\nmov.b32 {low, high}, %1;\nmov.b32 %0, {high, high};\n}" : "=r"(twice) : "r"(halves));
+  return twice;
+}
+
 __device__ __forceinline__ void init_barrier(u32 barrier, int arrivals) {
   asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
 }

@@ -125,7 +125,7 @@ inline unsigned __byte_perm(unsigned low, unsigned high, unsigned selectors) {
 // A tensor [batch][height][width][channels] of 16-bit elements and the box that is copied: [images][rows][columns][64 channels].
 struct EmulatedMap {
   std::uint16_t* data;
-  int channels, width, height, batch, columns, rows, images = 1;
+  int channels, width, height, batch, columns, rows, images = 1, box_channels = 64;
 };
 
 namespace lcnn_device {
@@ -167,6 +167,19 @@ T load_shared(u32 address) {
   std::memcpy(&value, memory + address + kBytes, 4);
   return value;
 }
+template <typename T>
+T load_shared_behind(u32 address, int bytes) {
+  T value;
+  std::memcpy(&value, memory + address + bytes, 4);
+  return value;
+}
+inline uint4 load_shared_words(u32 address) {
+  uint4 words;
+  std::memcpy(&words, memory + address, 16);
+  return words;
+}
+inline u32 low_half_words_behind(u32 address, u32 halves) { return address + (halves & 0xFFFF) * 4; }
+inline u32 high_half_twice(u32 halves) { return (halves >> 16) * 0x10001u; }
 inline u32 choose(bool condition, u32 first, u32 second) { return condition ? first : second; }
 inline u32 shared_address(const void* pointer) { return static_cast<u32>(static_cast<const char*>(pointer) - memory); }
 inline void let_next_kernel_begin() {}
@@ -203,7 +216,8 @@ inline void wait_cluster_barrier(u32 barrier, int parity) { wait_barrier(barrier
 inline void meet_cluster() { __syncthreads(); }
 inline void copy_to_block(u32, u32, int, u32) {}
 
-inline u32 swizzled(u32 address) { return address ^ (address >> 7 & 7) << 4; }
+// In rows of so many bytes.
+inline u32 swizzled(u32 address, int bytes = 128) { return address ^ (address >> 7 & (bytes / 16 - 1)) << 4; }
 
 inline void bulk_copy(u32 to, const void* from, int bytes, u32 barrier) {
   std::memcpy(memory + to, from, bytes);
@@ -213,24 +227,24 @@ inline void tiled_copy(u32 to, const void* map_of_tensor, int c0, int c1, int c2
   const auto& map = **static_cast<EmulatedMap* const*>(map_of_tensor);
   for (int line = 0; line < map.images * map.rows; ++line) {
     for (int column = 0; column < map.columns; ++column) {
-      for (int channel = 0; channel < 64; ++channel) {
+      for (int channel = 0; channel < map.box_channels; ++channel) {
         const int c = c0 + channel, w = c1 + column, h = c2 + line % map.rows, n = c3 + line / map.rows;
         const bool inside = c < map.channels && w >= 0 && w < map.width && h >= 0 && h < map.height && n < map.batch;
         const u16 value = inside ? map.data[((static_cast<i64>(n) * map.height + h) * map.width + w) * map.channels + c] : 0;
-        std::memcpy(memory + swizzled(to + (line * map.columns + column) * 128 + channel * 2), &value, 2);
+        std::memcpy(memory + swizzled(to + (line * map.columns + column) * map.box_channels * 2 + channel * 2, map.box_channels * 2), &value, 2);
       }
     }
   }
-  change(barrier, 0, -map.images * map.rows * map.columns * 128);
+  change(barrier, 0, -map.images * map.rows * map.columns * map.box_channels * 2);
 }
 inline void tiled_store(const void* map_of_tensor, u32 from, int c0, int c1, int c2, int c3) {
   emulation::stores.push_back([=, map = **static_cast<EmulatedMap* const*>(map_of_tensor)] {
     for (int column = 0; column < map.columns; ++column) {
-      for (int channel = 0; channel < 64; ++channel) {
+      for (int channel = 0; channel < map.box_channels; ++channel) {
         const int c = c0 + channel, w = c1 + column;
         if (c >= map.channels || w >= map.width || c2 >= map.height || c3 >= map.batch) continue;
         std::memcpy(&map.data[((static_cast<i64>(c3) * map.height + c2) * map.width + w) * map.channels + c],
-                    memory + swizzled(from + column * 128 + channel * 2), 2);
+                    memory + swizzled(from + (column * map.box_channels + channel) * 2, map.box_channels * 2), 2);
       }
     }
   });

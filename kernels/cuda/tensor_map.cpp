@@ -30,16 +30,20 @@ CUtensorMapDataType copied_type(Precision precision, bool round) {
   return round ? CU_TENSOR_MAP_DATA_TYPE_TFLOAT32 : CU_TENSOR_MAP_DATA_TYPE_FLOAT32;
 }
 
-CUtensorMap tensor_map(const void* tensor, CUtensorMapDataType type, std::array<std::int64_t, 4> extents, int columns, int rows, int images) {
+CUtensorMap tensor_map(const void* tensor, CUtensorMapDataType type, std::array<std::int64_t, 4> extents, const TensorBox& taken) {
   const cuuint64_t bytes = type == CU_TENSOR_MAP_DATA_TYPE_FLOAT16 || type == CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 ? 2 : 4;
   const auto [batch, height, width, channels] = extents;
   const cuuint64_t sizes[] = {static_cast<cuuint64_t>(channels), static_cast<cuuint64_t>(width), static_cast<cuuint64_t>(height), static_cast<cuuint64_t>(batch)};
   const cuuint64_t strides[] = {sizes[0] * bytes, sizes[1] * sizes[0] * bytes, sizes[2] * sizes[1] * sizes[0] * bytes};
-  const cuuint32_t box[] = {static_cast<cuuint32_t>(128 / bytes), static_cast<cuuint32_t>(columns), static_cast<cuuint32_t>(rows), static_cast<cuuint32_t>(images)};
+  const cuuint32_t box[] = {static_cast<cuuint32_t>(taken.channel_bytes / bytes), static_cast<cuuint32_t>(taken.columns), static_cast<cuuint32_t>(taken.rows),
+                            static_cast<cuuint32_t>(taken.images)};
   const cuuint32_t steps[] = {1, 1, 1, 1};
+  const CUtensorMapSwizzle swizzle = taken.channel_bytes == 32   ? CU_TENSOR_MAP_SWIZZLE_32B
+                                     : taken.channel_bytes == 64 ? CU_TENSOR_MAP_SWIZZLE_64B
+                                                                 : CU_TENSOR_MAP_SWIZZLE_128B;
   CUtensorMap map;
   const CUresult result = tensor_map_encoder()(&map, type, 4, const_cast<void*>(tensor), sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
-                                               CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+                                               swizzle, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (result != CUDA_SUCCESS) throw std::runtime_error(fmt::format("cuTensorMapEncodeTiled: error {}", static_cast<int>(result)));
   return map;
 }

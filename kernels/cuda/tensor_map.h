@@ -15,8 +15,13 @@ namespace lcnn::cuda {
 // How a tensor of `precision` is copied: as it is, or with `round` rounded to what the matrix units take.
 CUtensorMapDataType copied_type(Precision precision, bool round);
 
-// A tensor [batch][height][width][channels] in boxes of 128 bytes of channels x columns x rows x images, swizzled by 128 bytes.
-// Throws std::runtime_error where the driver refuses one.
-CUtensorMap tensor_map(const void* tensor, CUtensorMapDataType type, std::array<std::int64_t, 4> extents, int columns, int rows, int images = 1);
+// What a copy takes at once.
+struct TensorBox {
+  int columns, rows, images = 1;
+  int channel_bytes = 128;  // 32, 64 or 128, in the order of the swizzle of as many bytes
+};
+
+// A tensor [batch][height][width][channels]. Throws std::runtime_error where the driver refuses one.
+CUtensorMap tensor_map(const void* tensor, CUtensorMapDataType type, std::array<std::int64_t, 4> extents, const TensorBox& box);
 
 }  // namespace lcnn::cuda

@@ -84,9 +84,10 @@ class WgmmaFused final : public PreparedConvolution {
   void launch(std::size_t candidate, const NvrtcKernel& kernel, const PreparedTile& tile, unsigned blocks, const void* x, void* y, void* stream) const {
     const Conv2dProblem& conv = problem_.conv;
     const WgmmaTile& shape = tiles_[candidate];
-    CUtensorMap input = tensor_map(x, copied_type(precision_, true), {conv.batch, conv.height, conv.width, conv.in_channels}, tile.layout.pitch, shape.chunk_rows);
+    CUtensorMap input = tensor_map(x, copied_type(precision_, true), {conv.batch, conv.height, conv.width, conv.in_channels},
+                                   {.columns = tile.layout.pitch, .rows = shape.chunk_rows});
     CUtensorMap output = tensor_map(y, copied_type(precision_, false), {conv.batch, conv.out_height(), conv.out_width(), conv.out_channels},
-                                    std::min(shape.columns, 64), 1);
+                                    {.columns = std::min(shape.columns, 64), .rows = 1});
     const void *dictionary = dictionary_.as<void>(), *records = tile.lookups->records.as<void>();
     void* arguments[] = {&input, &output, &dictionary, &records};
     kernel.launch(dim3(blocks), dim3(tile.layout.threads), arguments, /*overlap=*/true, as_stream(stream));

@@ -5,7 +5,8 @@
 // Idea:    a product with dense P does as many multiplications as P has places, of which one in 16 to 128 is a lookup. At 4
 //          bytes the matrix units no longer make up for that: a lookup gathered by lanes side by side is one load from shared memory for 32
 //          positions. S of the next tile is formed meanwhile. Where tiles are few, a cluster of blocks shares the work of each.
-//          As code, lookups of 32 to 128 channels share each value of S that is loaded; at 16 bits a word has S of two positions, and
+//          As code, lookups of 32 to 128 channels share each value of S that is loaded; as data, few channels' fit a warp, so that small
+//          problems have enough of them, and nothing is fetched but the lookups. At 16 bits a word has S of two positions, and
 //          sums are of 16 bits, where few enough lookups are added.
 // Bound:   bytes where batches are large and dictionaries small; else the rate at which code is fetched, or S formed.
 #include <fmt/format.h>
@@ -46,11 +47,11 @@ class WgmmaGather final : public PreparedConvolution {
     std::string blocks = fmt::format("a cluster of {} blocks", tile.cluster), lookups;
     if (tile.position_parts > 1) blocks += " that divide positions";
     if (tile.channel_parts > 1) blocks += fmt::format(", {} for a tile's channels", tile.channel_parts);
-    if (tile.baked_channels > 0) lookups += fmt::format(" by code for {} channels", tile.baked_channels);
+    lookups = fmt::format(" by {} for {} channels", tile.code ? "code" : "data", tile.item_channels);
     if (tile.halves == 2) lookups += ", sums of 16 bits";
     if (tile.dictionary_parts > 1) lookups += fmt::format(" in {} parts of the dictionary", tile.dictionary_parts);
     return fmt::format("{} images x {} rows x {} columns {}, {} warpgroups form S, {} warps look up {} positions at once{}, {} stages, {} registers, {} KiB shared, {}",
-                       tile.images, tile.rows, tile.columns, blocks, tile.form_groups, tile.gather_warps, layout.pixels * tile.halves * 32, lookups, tile.stages,
+                       tile.images, tile.rows, tile.columns, blocks, tile.form_groups, tile.gather_warps, tile.item_blocks * tile.halves * 32, lookups, tile.stages,
                        chosen_.kernel.kernel.registers(), layout.shared_bytes(tile) / 1024, chosen_.kernel.how);
   }
 
@@ -78,11 +79,11 @@ class WgmmaGather final : public PreparedConvolution {
     const WgmmaGatherTile& tile = tiles_[candidate];
     const WgmmaGatherLayout& layout = prepared.layout;
     CUtensorMap input = tensor_map(x, copied_type(precision_, precision_ == Precision::tf32), {conv.batch, conv.height, conv.width, conv.in_channels},
-                                   layout.pitch, layout.own_rows, layout.own_images);
+                                   {.columns = layout.pitch, .rows = layout.own_rows, .images = layout.own_images});
     CUtensorMap output = tensor_map(y, copied_type(precision_, /*round=*/false), {conv.batch * conv.out_height(), layout.column_tiles, tile.columns, conv.out_channels},
-                                    layout.item_columns, 1);
+                                    {.columns = layout.item_columns, .rows = 1, .channel_bytes = layout.box_bytes});
     const void *dictionary = prepared.dictionary->as<void>(), *records = prepared.records->as<void>();
-    void* arguments[] = {&input, &output, &dictionary, &records, &y};
+    void* arguments[] = {&input, &output, &dictionary, &records};
     kernel.launch(dim3(static_cast<unsigned>(tiles_at_once * layout.channel_blocks)), dim3(static_cast<unsigned>(layout.threads)), arguments, /*overlap=*/true, as_stream(stream));
   }
 

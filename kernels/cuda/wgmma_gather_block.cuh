@@ -1,6 +1,6 @@
 // The fused kernel whose dictionary stage is products of warpgroups and whose look-up stage gathers from shared memory: text for
 // NVRTC, behind dictionary_tile.cuh, hopper.cuh, the constants in capitals and the products. Here is how S is formed; behind it follow
-// wgmma_listed_lookups.cuh or wgmma_baked_lookups.cuh and wgmma_gather_kernel.cuh. Channels last, stride 1.
+// wgmma_gather_items.cuh, wgmma_gather_kernel.cuh and the lookups. Channels last, stride 1.
 //
 // Problem: a cluster of blocks takes tiles of IMAGES whole images, or of ROWS x COLUMNS pixels of one, one tile after another, each block some of
 //          the output channels; CHANNEL_PARTS clusters, each of which forms S for itself, share the channels of a tile.
@@ -12,8 +12,7 @@
 //          tile stays for all parts of the dictionary where there is a place for each slice, and D for all tiles. The lookups come once.
 // Compute: warpgroups form S, in registers while the tile or part in front is still looked up. Strict fp32 takes X from shared memory
 //          as two tf32 terms, D has two of its own, and three products are summed a slice at a time; the rest is as in dictionary_tile.cuh.
-//          The other warps have ITEM_CHANNELS output channels x PIXELS * 32 positions each, lanes side by side.
-// Store:   as those files say.
+//          The other warps look up and store (wgmma_gather_items.cuh).
 using namespace lcnn_device;
 
 using Math = MATH;
@@ -32,7 +31,7 @@ constexpr int kFormTiles = (kOwnPositions + 63) / 64, kOwnTiles = (kFormTiles + 
 constexpr int kHalfBytes = (kOwnPositions + 7) / 8 * 1024, kInputBytes = HALVES * kHalfBytes, kTermBytes = kOwnEntries * 128;
 constexpr int kDictionaryBytes = Math::kTerms * kTermBytes;  // of a slice, as kInputBytes are X's
 constexpr bool kKeepsInput = STAGES >= kSlices, kKeepsDictionary = DICTIONARY_STAGES == DICTIONARY_PARTS * kSlices;
-constexpr int kItems = (BLOCK_CHANNELS + ITEM_CHANNELS - 1) / ITEM_CHANNELS * POSITION_BLOCKS;
+constexpr int kItems = (BLOCK_CHANNELS + ITEM_CHANNELS - 1) / ITEM_CHANNELS * POSITION_ITEMS;
 
 using Pair = decltype(Math::store_pair(0, 0));  // of neighbouring channels
 
@@ -54,8 +53,7 @@ struct Record {
   const char* words;
   template <typename Sum>
   __device__ Sum bias(int channel) const { return reinterpret_cast<const Sum*>(words)[channel]; }
-  __device__ int first(int channel) const { return reinterpret_cast<const int*>(words)[BLOCK_CHANNELS + channel]; }
-  __device__ const uint2* lookups() const { return reinterpret_cast<const uint2*>(words + LOOKUPS_BYTE); }
+  __device__ int first(int channel) const { return reinterpret_cast<const int*>(words)[RECORD_CHANNELS + channel]; }
 };
 
 struct Tile {

@@ -1,9 +1,4 @@
-// wgmma_gather's loop over what is looked up, and the kernel itself: text behind wgmma_gather_block.cuh and one of the look-up stages,
-// which have
-//   struct Stores: how outputs get to memory, by way of STORE_BYTES of shared memory that threads numbered from 0 prepare;
-//   look_up_item(): by a warp, channels [item / POSITION_BLOCKS * ITEM_CHANNELS, + ITEM_CHANNELS) of the block's, fewer at the end of y,
-//     at the item % POSITION_BLOCKS'th positions of a tile; for each of the DICTIONARY_PARTS it calls `formed` before it reads S and
-//     `looked_up` when it has.
+// wgmma_gather's loop over what is looked up, and the kernel itself: text behind wgmma_gather_block.cuh and wgmma_gather_items.cuh.
 
 // By a warp: S has been looked up, which every block of the cluster waits for before it forms more.
 __device__ __forceinline__ void announce_looked_up(const Shared& shared) {
@@ -47,7 +42,7 @@ __device__ __forceinline__ void look_up(const Shared& shared, int first, int ste
 
 extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kThreads, 1)
     wgmma_gather(const __grid_constant__ TensorMap input_map, const __grid_constant__ TensorMap output_map, const char* __restrict__ dictionary,
-                 const char* __restrict__ records, Element* __restrict__ y) {
+                 const char* __restrict__ records) {
   extern __shared__ __align__(1024) char memory[];
   const Shared shared(shared_address(memory));
   char* entries = memory + (shared.entries - shared.stages);
@@ -78,7 +73,6 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
     wait_for_previous_kernel();
     for (int number = 0; number < min(STAGES, slices.inputs()); ++number) copy_input(shared, number, first, step, input_map);
   } else if (warp > 0) {
-    Stores::prepare(stores, threadIdx.x - 32);
     for (int i = threadIdx.x - 32; i < ENTRIES * (ENTRY_PITCH - kPositions); i += kThreads - 32) {
       const int entry = i / (ENTRY_PITCH - kPositions), behind = i % (ENTRY_PITCH - kPositions);
       reinterpret_cast<u32*>(entries)[entry * ENTRY_PITCH + kPositions + behind] = 0;
@@ -92,7 +86,7 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
     form_entries(shared, first, step, memory, reinterpret_cast<u32*>(entries), warp / 4, input_map, dictionary);
   } else {
     take_registers<GATHER_REGISTERS, kThreads>();
-    look_up(shared, first, step, entries, record, warp - kFormWarps, Stores(stores, warp - kFormWarps, output_map, y));
+    look_up(shared, first, step, entries, record, warp - kFormWarps, Stores(stores, warp - kFormWarps, output_map));
   }
   if constexpr (CLUSTER > 1) meet_cluster();  // others write into this block's memory as long as they run
 }

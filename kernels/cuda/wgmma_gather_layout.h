@@ -19,19 +19,20 @@ struct WgmmaGatherTile {
   int cluster = 1;       // blocks that form some of S each and look up some of the output channels
   int channel_parts = 1;  // clusters that form the same S, each for itself, and look up some of the output channels
   int position_parts = 1;  // of S, a block each: `cluster`; or 1, and a block forms some of the entries at all positions
-  int position_blocks = 1;  // of a tile, of 32 positions times what a lane sums; with lookups as code a lane sums one, and these follow from it
   int form_groups = 1;   // warpgroups that form S
   int gather_warps = 8;  // that look up
   int stages = 2;        // slices of X in shared memory at a time; where each of a tile's has a place, they stay for all parts of the dictionary
   int dictionary_stages = 2;  // slices of D; where each of all parts has a place, they stay for all tiles
-  int baked_channels = 0;  // of the output, whose lookups are one piece of code; 0: lookups are data
+  bool code = true;      // lookups are code, else data
+  int item_channels = 32;  // of the output, that a warp sums at once; their lookups are one piece of code
+  int item_blocks = 1;     // of 32 positions, that a warp sums at once where lookups are data
   // 2: a tile has as many pixels again, of as many further images, or where there is one image of as many further rows; a word of S has a
-  // position of each half in 16 bits, and so have sums. Lookups are code, and blocks of a cluster do not divide positions.
+  // position of each half in 16 bits, and so have sums. Blocks of a cluster do not divide positions.
   int halves = 1;
   int sums = 1;  // of a channel and position, added up in the end: with two halves each has half of the lookups, where one would err too much
   // Of about as many entries, formed and looked up one after the other; more than one where lookups are code and each warp has one item or none.
   int dictionary_parts = 1;
-  int store_buffers = 0;  // of a warp, of 32 positions x 128 bytes of channels; where lookups are data: 0
+  int store_buffers = 1;  // of a warp, of 32 positions x box_bytes of channels
 
   bool operator==(const WgmmaGatherTile&) const = default;
 };
@@ -46,20 +47,22 @@ struct WgmmaGatherLayout {
   int entry_parts;                    // of the dictionary, of own_entries each
   int own_images, own_rows;           // of S that a block forms
   int own_entries, own_positions;     // that it forms
-  int positions, pixels;              // of S that are formed; of 32 positions that a warp sums at once
+  int positions;                      // of S that are formed
   int reach;                          // positions from a tile's first to the last that a lane has
-  int position_blocks;                // of a tile, of as many
+  int position_blocks;                // of a tile, of 32: whole items
   int channel_blocks;                 // that divide the output's channels
-  int block_channels, item_channels;  // of the output; that a warp takes at once
+  int block_channels, record_channels;  // of the output; filled up to whole items
+  int box_bytes, store_pitch;         // of channels of a position that are stored at once; positions between lines where several are
   int half_images, half_rows;         // between the halves of a tile: one of them is 0
-  // With lookups as code a warp takes as many whole lines of S as 32 positions have, or one of line_items parts of a line, as many columns of it.
+  // 32 positions are as many whole lines of S as they have, or one of line_items parts of a line, as many columns of it.
   int item_lines, line_items, item_columns;
-  int lookups_at_once;                // that a warp adds, of a channel; its last are filled up. 0 where lookups are code
+  int lookups_at_once;                // of data that a warp adds, of a channel; its last are filled up. 0 where lookups are code
   int half_bytes, input_bytes, dictionary_bytes, store_bytes, entry_bytes, record_bytes;  // of half of X's slice, of a slice of X and of D
+  int position_items, items;          // of a block's tile: of the same channels, and all
   int column_tiles, row_tiles, tiles;  // of a row, of an image, and all
   int threads;
 
-  // Of any weights with so many lookups in a block, added one by one.
+  // Of any weights with so many lookups in a block.
   WgmmaGatherLayout(const LookupProblem& problem, Precision precision, const WgmmaGatherTile& tile, std::int64_t lookups);
   // Of these.
   WgmmaGatherLayout(const LookupProblem& problem, Precision precision, const WgmmaGatherTile& tile, const LookupTable& lookups);
@@ -70,7 +73,6 @@ struct WgmmaGatherLayout {
                         (2 * (tile.stages + tile.dictionary_stages) + 3) * 8,
                     (tile.stages - 1) * input_bytes + (tile.halves - 1) * half_bytes + round_up(own_positions, 64) * 128);
   }
-  int items() const { return divide_up(block_channels, item_channels) * position_blocks; }  // of a block's tile
   int lookups_byte() const;  // of a record
   // Registers that a thread can have.
   int most_registers() const { return std::min(255, 65536 / threads / 8 * 8); }
@@ -79,11 +81,11 @@ struct WgmmaGatherLayout {
 // Of D: strict fp32 is multiplied in two.
 inline int dictionary_terms(Precision precision) { return precision == Precision::fp32 ? 2 : 1; }
 
-// Of the output, that a warp stores at once with lookups as data; as code it stores slice_channels().
+// Of the output, that are stored at once at least.
 inline int stored_channels(Precision precision) { return 32 / static_cast<int>(element_bytes(precision)); }
 
-// That a warp sums at once where lookups are data (wgmma_listed_lookups.cuh).
-inline constexpr int kListedChannels = 8;
+// Of one as data.
+inline int lookup_bytes(const WgmmaGatherTile& tile) { return tile.halves == 2 ? 4 : 8; }
 
 // Products of 64 positions that a block forms of a slice and part.
 inline int product_tiles(const WgmmaGatherLayout& layout) { return divide_up(layout.own_positions, 64); }

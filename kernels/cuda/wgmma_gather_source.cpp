@@ -45,19 +45,25 @@ std::vector<std::uint32_t> wgmma_gather_records(const Conv2dProblem& stage, cons
     const int first_channel = block * layout.block_channels;
     const int channels = std::clamp(static_cast<int>(stage.out_channels) - first_channel, 0, layout.block_channels);
     for (int k = 0; k < channels && !bias.empty(); ++k) record[k] = sum_word(bias[first_channel + k], precision, tile.halves);
-    if (tile.baked_channels > 0) continue;
-    std::uint32_t *first = record + layout.block_channels, *to = record + layout.lookups_byte() / 4, count = 0;
-    for (int k = 0; k < layout.block_channels; ++k) {
-      first[k] = count;
-      if (k >= channels) continue;
-      for_each_lookup(stage, lookups, layout, first_channel + k, [&](int, int place, float coefficient) {
+    if (tile.code) continue;
+    std::uint32_t *first = record + layout.record_channels, *to = record + layout.lookups_byte() / 4, count = 0;
+    const auto append = [&](int place, float coefficient) {
+      if (tile.halves == 2) {
+        *to++ = static_cast<std::uint32_t>(place) / 4 | static_cast<std::uint32_t>(bits_of(precision, coefficient)) << 16;
+      } else {
         *to++ = static_cast<std::uint32_t>(place);
         *to++ = std::bit_cast<std::uint32_t>(coefficient);
-        ++count;
-      });
-      for (; count % layout.lookups_at_once != 0; ++count, to += 2) to[0] = to[-2];  // the coefficient is 0
+      }
+      ++count;
+    };
+    for (int k = 0; k < layout.record_channels; ++k) {
+      first[k] = count;
+      if (k >= channels) continue;
+      int last_place = 0;
+      for_each_lookup(stage, lookups, layout, first_channel + k, [&](int, int place, float coefficient) { append(last_place = place, coefficient); });
+      while (count % layout.lookups_at_once != 0) append(last_place, 0);
     }
-    first[layout.block_channels] = count;
+    first[layout.record_channels] = count;
   }
   return records;
 }
@@ -85,21 +91,21 @@ std::vector<std::uint32_t> wgmma_gather_dictionary(const LookupProblem& problem,
 
 namespace {
 
-// add_lookups() of wgmma_baked_lookups.cuh: straight-line code for each group of channels.
+// add_lookups() of wgmma_gather_items.cuh: straight-line code for each group of channels.
 void write_baked_lookups(SourceOut out, const Conv2dProblem& stage, const LookupTable& lookups, Precision precision, const WgmmaGatherTile& tile,
                          const WgmmaGatherLayout& layout) {
-  const int groups = layout.items() / layout.position_blocks, all_groups = layout.channel_blocks * groups;  // of a block, of all
-  fmt::format_to(out, "__device__ __forceinline__ void add_lookups(int part, int group, u32 position, Sum (&sums)[SUMS * ITEM_CHANNELS]) {{\n  switch (part * {} + group) {{\n", all_groups);
+  const int groups = layout.record_channels / tile.item_channels, all_groups = layout.channel_blocks * groups;  // of a block, of all
+  fmt::format_to(out, "__device__ __forceinline__ void add_lookups(int part, int group, u32 position, const Record&, Sums& item_sums) {{\n  auto& sums = item_sums[0];\n  switch (part * {} + channel_block() * {} + group) {{\n", all_groups, groups);
   for (int group = 0; group < all_groups; ++group) {
-    const int block_first = group / groups * layout.block_channels, first = block_first + group % groups * tile.baked_channels;
-    const int last = std::min({first + tile.baked_channels, block_first + layout.block_channels, static_cast<int>(stage.out_channels)});
+    const int block_first = group / groups * layout.block_channels, first = block_first + group % groups * tile.item_channels;
+    const int last = std::min({first + tile.item_channels, block_first + layout.block_channels, static_cast<int>(stage.out_channels)});
     // Of each part of the dictionary: bytes behind the position in S -> sums and coefficients.
     std::vector<std::map<int, std::vector<std::pair<int, float>>>> parts(tile.dictionary_parts);
     for (int channel = first; channel < last; ++channel) {
       const int to_first_sum = divide_up(channel_lookups(stage, lookups, channel), tile.sums);
       int count = 0;
       for_each_lookup(stage, lookups, layout, channel, [&](int part, int place, float coefficient) {
-        parts[part][place].emplace_back(channel - first + (count++ < to_first_sum ? 0 : tile.baked_channels), coefficient);
+        parts[part][place].emplace_back(channel - first + (count++ < to_first_sum ? 0 : tile.item_channels), coefficient);
       });
     }
     for (int part = 0; part < tile.dictionary_parts; ++part) {
@@ -131,11 +137,11 @@ std::string wgmma_gather_source(const LookupProblem& problem, const LookupTable&
                    {"POSITION_PARTS", tile.position_parts}, {"HALVES", tile.halves}, {"SUMS", tile.sums},
                    {"ONE", sum_word(1, precision, tile.halves)}, {"DICTIONARY_PARTS", tile.dictionary_parts}, {"HALF_IMAGES", layout.half_images},
                    {"HALF_ROWS", layout.half_rows}, {"ITEM_LINES", layout.item_lines}, {"LINE_ITEMS", layout.line_items},
-                   {"ITEM_COLUMNS", layout.item_columns}, {"STORE_BUFFERS", tile.store_buffers}, {"STORE_BYTES", layout.store_bytes},
-                   {"OWN_IMAGES", layout.own_images}, {"OWN_ROWS", layout.own_rows}, {"POSITION_BLOCKS", layout.position_blocks},
-                   {"ITEM_CHANNELS", layout.item_channels}, {"FORM_GROUPS", tile.form_groups}, {"GATHER_WARPS", tile.gather_warps},
+                   {"ITEM_COLUMNS", layout.item_columns}, {"ITEM_BLOCKS", tile.item_blocks}, {"BOX_BYTES", layout.box_bytes}, {"STORE_PITCH", layout.store_pitch}, {"STORE_BUFFERS", tile.store_buffers}, {"STORE_BYTES", layout.store_bytes},
+                   {"OWN_IMAGES", layout.own_images}, {"OWN_ROWS", layout.own_rows}, {"POSITION_ITEMS", layout.position_items},
+                   {"ITEM_CHANNELS", tile.item_channels}, {"FORM_GROUPS", tile.form_groups}, {"GATHER_WARPS", tile.gather_warps},
                    {"STAGES", tile.stages}, {"DICTIONARY_STAGES", tile.dictionary_stages}, {"PITCH", layout.pitch},
-                   {"IMAGE_ROWS", layout.image_rows}, {"ENTRIES", layout.entries}, {"ENTRY_PITCH", layout.entry_pitch}, {"PIXELS", layout.pixels},
+                   {"IMAGE_ROWS", layout.image_rows}, {"ENTRIES", layout.entries}, {"ENTRY_PITCH", layout.entry_pitch}, {"RECORD_CHANNELS", layout.record_channels},
                    {"LOOKUPS_AT_ONCE", layout.lookups_at_once}, {"BLOCK_CHANNELS", layout.block_channels}, {"ENTRY_BYTES", layout.entry_bytes},
                    {"RECORD_BYTES", layout.record_bytes}, {"LOOKUPS_BYTE", layout.lookups_byte()}, {"COLUMNS", tile.columns},
                    {"COLUMN_TILES", layout.column_tiles}, {"ROW_TILES", layout.row_tiles}, {"TILES", layout.tiles},
@@ -145,9 +151,10 @@ std::string wgmma_gather_source(const LookupProblem& problem, const LookupTable&
   source += "using lcnn_device::u64, lcnn_device::u32;\ntemplate <int kColumns> struct Product;\ntemplate <int kColumns> struct RegisterProduct;\n";
   write_product(SourceOut(source), precision, layout.own_entries, precision == Precision::fp32 ? ProductKind::registers : ProductKind::dense);
   source += kWgmmaGatherBlockSource;
-  source += tile.baked_channels == 0 ? kWgmmaListedLookupsSource : kWgmmaBakedLookupsSource;
+  source += kWgmmaGatherItemsSource;
   source += kWgmmaGatherKernelSource;
-  if (tile.baked_channels > 0) write_baked_lookups(SourceOut(source), problem.lookup_stage(), lookups, precision, tile, layout);
+  if (tile.code) write_baked_lookups(SourceOut(source), problem.lookup_stage(), lookups, precision, tile, layout);
+  else source += kWgmmaListedLookupsSource;
   return source;
 }
 

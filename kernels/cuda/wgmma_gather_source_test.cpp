@@ -56,6 +56,7 @@ std::size_t baked_lookups(const std::string& source, const WgmmaGatherLayout& la
 TEST(WgmmaGatherSource, EveryTileCoversTheOutputAndHoldsEveryLookupOnce) {
   std::set<int> clusters, images, columns, halves, dictionary_parts;
   std::set<std::tuple<std::uint64_t, int, int, int, int>> baked;
+  int listed_in_halves = 0;
   for (std::uint64_t seed = 0; seed < 60; ++seed) {
     const TestProblem test = wgmma_problem(seed, 30'000'000);
     const Precision precision = kPrecisions[seed % kPrecisions.size()];
@@ -81,27 +82,29 @@ TEST(WgmmaGatherSource, EveryTileCoversTheOutputAndHoldsEveryLookupOnce) {
       EXPECT_LT(layout.positions, layout.entry_pitch);
       const std::vector<std::uint32_t> records = wgmma_gather_records(stage, lookups, form.weights.bias, precision, tile, layout);
       ASSERT_EQ(records.size() * 4, static_cast<std::size_t>(layout.record_bytes) * layout.channel_blocks);
-      if (tile.baked_channels > 0) {
-        if (!baked.insert({seed, layout.channel_blocks, tile.baked_channels, tile.halves, tile.dictionary_parts}).second) continue;
+      if (tile.code) {
+        if (!baked.insert({seed, layout.channel_blocks, tile.item_channels, tile.halves, tile.dictionary_parts}).second) continue;
         ASSERT_EQ(baked_lookups(wgmma_gather_source(form.problem, lookups, precision, tile, layout), layout), static_cast<std::size_t>(lookups.lookups()))
             << tile_name(tile) << " " << test;
         continue;
       }
       // Lookups that fill up a channel's last step have coefficient 0.
+      listed_in_halves += tile.halves == 2;
       std::size_t found = 0;
       for (int block = 0; block < layout.channel_blocks; ++block) {
         const std::uint32_t* record = records.data() + static_cast<std::size_t>(block) * layout.record_bytes / 4;
-        const std::uint32_t *first = record + layout.block_channels, *words = record + layout.lookups_byte() / 4;
-        for (int k = 0; k < layout.block_channels; ++k) {
+        const std::uint32_t *first = record + layout.record_channels, *words = record + layout.lookups_byte() / 4;
+        for (int k = 0; k < layout.record_channels; ++k) {
           ASSERT_LE(first[k], first[k + 1]);
           EXPECT_EQ((first[k + 1] - first[k]) % layout.lookups_at_once, 0u);
         }
-        const std::uint32_t last = first[layout.block_channels];
-        ASSERT_LE(layout.lookups_byte() + (last + layout.lookups_at_once) * 8, static_cast<std::uint32_t>(layout.record_bytes));
+        const std::uint32_t last = first[layout.record_channels];
+        ASSERT_LE(layout.lookups_byte() + (last + layout.lookups_at_once) * lookup_bytes(tile), static_cast<std::uint32_t>(layout.record_bytes));
         for (std::uint32_t i = 0; i < last; ++i) {
-          const std::uint32_t furthest = words[2 * i] + layout.reach * 4;
-          EXPECT_LE(furthest, static_cast<std::uint32_t>(layout.entry_bytes)) << tile_name(tile) << " " << test;
-          found += std::bit_cast<float>(words[2 * i + 1]) != 0.0f;
+          const bool short_lookup = tile.halves == 2;
+          const std::uint32_t place = short_lookup ? words[i] % 0x10000 * 4 : words[2 * i];
+          EXPECT_LE(place + layout.reach * 4, static_cast<std::uint32_t>(layout.entry_bytes)) << tile_name(tile) << " " << test;
+          found += short_lookup ? words[i] >> 16 != 0 : std::bit_cast<float>(words[2 * i + 1]) != 0.0f;
         }
       }
       std::size_t expected = 0;
@@ -115,6 +118,7 @@ TEST(WgmmaGatherSource, EveryTileCoversTheOutputAndHoldsEveryLookupOnce) {
   EXPECT_EQ(halves.size(), 2u);
   EXPECT_GE(dictionary_parts.size(), 3u);
   EXPECT_GE(baked.size(), 60u);
+  EXPECT_GE(listed_in_halves, 3);
 }
 
 TEST(WgmmaGatherDictionary, HoldsEveryValueInItsTerms) {

@@ -12,7 +12,7 @@ namespace lcnn::cuda {
 namespace {
 
 constexpr std::int64_t kMostTiles = 32, kLeastTiles = 8, kQuickLookups = 4096;  // to try; fewer where the compiler takes longer than for as many lookups
-constexpr int kMostPixels = 8;         // of a lane
+constexpr int kMostItemBlocks = 2;
 constexpr int kMostBox = 256;          // columns, rows or images that a tiled copy takes
 constexpr int kMostOwnEntries = 128;   // of a warpgroup's sums
 constexpr int kMostStages = 4;         // of slices, but where X stays for all parts of the dictionary
@@ -56,27 +56,25 @@ struct LookupCost {
   double time, shared, fetch;
 };
 
-constexpr double kStorePosition = 184, kStoreLoad = 29;  // of 32 bytes of 32 positions: of a warp that waits, and of the multiprocessor
-
 LookupCost listed_cost(Precision precision, double mean_lookups, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
-  constexpr double kPadding = 0.97, kStep = 54, kLoad = 1.1;
-  constexpr int kAtOnce = 3;
-  const double loads = stored_channels(precision) * mean_lookups * kPadding * (layout.pixels + 1);
-  const double warp_item = stored_channels(precision) * std::ceil(mean_lookups * kPadding / kAtOnce) * kStep + loads + layout.pixels * kStorePosition;
-  const double item_loads = (loads + layout.pixels * kStoreLoad) * kLoad;
-  const int items = layout.items();
-  return {std::max(divide_up(items, tile.gather_warps) * warp_item, items * item_loads * std::max(1.0, 8.0 / tile.gather_warps)), items * item_loads, 0};
+  constexpr double kPadding = 1.15, kStep = 70, kInstruction = 3, kLoad = 1.6, kStored = 33, kStoreWait = 75;
+  constexpr int kAtOnce = 4;
+  const double steps = tile.item_channels * (mean_lookups * kPadding / kAtOnce), blocks = tile.item_blocks;
+  const double stored = tile.item_channels * tile.halves * blocks / stored_channels(precision);
+  const double item = steps * kAtOnce * (blocks + lookup_bytes(tile) / 16.0) * kLoad + stored * kStored;
+  const double warp_item = steps * (kStep + kAtOnce * blocks * kInstruction) + stored * kStoreWait;
+  return {std::max(divide_up(layout.items, tile.gather_warps) * warp_item, layout.items * item), layout.items * item, 0};
 }
 
 LookupCost baked_cost(Precision precision, double mean_lookups, double values, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout) {
   constexpr double kInstruction = 0.33, kFetchKiB = 89, kAlone = 2.3, kStored = 33, kStoreWait = 75, kStoreAgain = 175;
-  const double lookups = mean_lookups * std::min(tile.baked_channels, layout.block_channels);
+  const double lookups = mean_lookups * std::min(tile.item_channels, layout.block_channels);
   const double loads = values * (1 - std::exp(-lookups / values)), instructions = lookups + loads;
-  const int items = layout.items(), rounds = divide_up(items, tile.gather_warps);
-  const double code = instructions * layout.items() / layout.position_blocks / 64;  // KiB
-  const double stored = static_cast<double>(tile.baked_channels) * tile.halves / stored_channels(precision);
+  const int items = layout.items, rounds = divide_up(items, tile.gather_warps);
+  const double code = instructions * layout.items / layout.position_items / 64;  // KiB
+  const double stored = static_cast<double>(tile.item_channels) * tile.halves / stored_channels(precision);
   const double item = instructions * kInstruction + stored * kStored;
-  const double again = std::ceil(static_cast<double>(tile.baked_channels) * tile.halves / slice_channels(precision) / tile.store_buffers) - 1;
+  const double again = std::ceil(static_cast<double>(tile.item_channels) * tile.halves / slice_channels(precision) / tile.store_buffers) - 1;
   return {std::max(rounds * (instructions * kAlone + stored * kStoreWait + again * kStoreAgain), items * item), items * item, code * kFetchKiB};
 }
 
@@ -109,7 +107,7 @@ double cost(const LookupProblem& problem, Precision precision, const LookupCount
 
   const double mean_lookups = static_cast<double>(lookups.all) / static_cast<double>(conv.out_channels);
   const auto [look_up, shared_look_up, fetch] =
-      tile.baked_channels > 0 ? baked_cost(precision, mean_lookups, static_cast<double>(lookups.values), tile, layout) : listed_cost(precision, mean_lookups, tile, layout);
+      tile.code ? baked_cost(precision, mean_lookups, static_cast<double>(lookups.values), tile, layout) : listed_cost(precision, mean_lookups, tile, layout);
   const double all_loads = shared_look_up + (precision == Precision::fp32 ? parts * slices * tiles64 * kSplit : 0);
 
   const double formed = form + stored + exchanged, part_look_up = (look_up + fetch) / parts;
@@ -129,15 +127,16 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
   std::vector<std::pair<double, WgmmaGatherTile>> costs;
   // Whether there can be one.
   const auto consider = [&](const WgmmaGatherTile& tile) {
-    const bool baked = tile.baked_channels > 0;
-    const int channel_blocks = tile.cluster * tile.channel_parts;
-    if (baked && channel_blocks > 1 && divide_up(conv.out_channels, channel_blocks) % slice_channels(precision) != 0) return false;
-    if (baked && tile.baked_channels % slice_channels(precision) != 0 && tile.baked_channels < conv.out_channels) return false;
+    const int channel_blocks = tile.cluster * tile.channel_parts, stored = std::min(slice_channels(precision), tile.item_channels);
+    // No block stores beyond its channels.
+    if (channel_blocks > 1 && divide_up(conv.out_channels, channel_blocks) % stored != 0) return false;
+    if (tile.item_channels % stored != 0 && tile.item_channels < conv.out_channels) return false;
     const double share = 1.0 / channel_blocks;
     const WgmmaGatherLayout layout(problem, precision, tile, std::llround(std::ceil(static_cast<double>(lookups.all) * std::min(1.0, share * 1.1))));
-    if (layout.pixels > kMostPixels || layout.pitch > kMostBox || layout.own_rows > kMostBox) return false;
+    if (tile.item_blocks % layout.line_items != 0 && layout.line_items % tile.item_blocks != 0) return false;
+    if (layout.pitch > kMostBox || layout.own_rows > kMostBox) return false;
     if (layout.own_entries > kMostOwnEntries) return false;
-    if (tile.dictionary_parts > 1 && layout.items() > tile.gather_warps) return false;
+    if (tile.dictionary_parts > 1 && layout.items > tile.gather_warps) return false;
     if (tile.dictionary_parts == 1 && tile.stages > kMostStages) return false;
     if (tile.images > 1 && (layout.own_images * tile.position_parts != tile.images || layout.own_rows != layout.image_rows)) return false;
     if (tile.form_groups > product_tiles(layout) || layout.shared_bytes(tile) > shared_limit) return false;
@@ -157,19 +156,29 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
     return consider(tile) || some;
   };
   const int sums = element_bytes(precision) == 2 ? sums_in_halves(problem.lookup_stage(), table) : 0;
-  // Lookups as code, in all ways.
-  const auto consider_baked = [&](WgmmaGatherTile tile) {
-    if (lookups.all > kMostBakedLookups) return;
-    for (const int channels : {32, 64, 96, 128}) {
-      tile.baked_channels = channels;
-      if (channels >= 2 * divide_up(conv.out_channels, tile.cluster * tile.channel_parts)) continue;
-      for (tile.halves = 1; tile.halves <= (tile.position_parts == 1 && sums > 0 ? 2 : 1); ++tile.halves) {
-        tile.sums = tile.halves == 2 ? sums : 1;
-        const int pieces = tile.halves * divide_up(std::min<std::int64_t>(channels, conv.out_channels), slice_channels(precision));
-        for (tile.dictionary_parts = 1; tile.dictionary_parts == 1 || problem.dictionary_size >= kLeastPart * tile.dictionary_parts; tile.dictionary_parts *= 2) {
-          for (tile.store_buffers = std::min(pieces, kMostStoreBuffers); tile.store_buffers > 0 && !consider_dictionary(tile); --tile.store_buffers) continue;
-        }
+  // With as many buffers for outputs as fit.
+  const auto consider_stores = [&](WgmmaGatherTile tile) {
+    const int pieces = tile.item_blocks * tile.halves * divide_up(std::min<std::int64_t>(tile.item_channels, conv.out_channels), slice_channels(precision));
+    for (tile.store_buffers = std::min(pieces, kMostStoreBuffers); tile.store_buffers > 0 && !consider_dictionary(tile); --tile.store_buffers) continue;
+  };
+  // Lookups as code and as data, in all ways.
+  const auto consider_lookups = [&](WgmmaGatherTile tile) {
+    const auto out_channels = divide_up(conv.out_channels, tile.cluster * tile.channel_parts);
+    for (tile.halves = 1; tile.halves <= (tile.position_parts == 1 && sums > 0 ? 2 : 1); ++tile.halves) {
+      tile.sums = tile.halves == 2 ? sums : 1;
+      tile.code = true;
+      for (const int channels : {32, 64, 96, 128}) {
+        if (lookups.all > kMostBakedLookups || channels >= 2 * out_channels) break;
+        tile.item_channels = channels;
+        for (tile.dictionary_parts = 1; tile.dictionary_parts == 1 || problem.dictionary_size >= kLeastPart * tile.dictionary_parts; tile.dictionary_parts *= 2) consider_stores(tile);
       }
+      tile.dictionary_parts = 1;
+      tile.code = false;
+      for (int channels = stored_channels(precision); channels <= slice_channels(precision) && channels < 2 * out_channels; channels *= 2) {
+        tile.item_channels = channels;
+        for (tile.item_blocks = 1; tile.item_blocks <= kMostItemBlocks; ++tile.item_blocks) consider_stores(tile);
+      }
+      tile.item_blocks = 1;
     }
   };
   // All ways to divide a block's work between its warps.
@@ -178,12 +187,10 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
       for (const int warps : {4, 8, 12, 16}) {
         tile.gather_warps = warps;
         for (tile.stages = 2; tile.stages <= kMostStages; ++tile.stages) {
-          for (tile.position_blocks = 1; tile.position_blocks <= 4; ++tile.position_blocks) consider_dictionary(tile);
-          tile.position_blocks = 1;
-          consider_baked(tile);
+          consider_lookups(tile);
         }
         tile.stages = slices;
-        if (slices > kMostStages) consider_baked(tile);
+        if (slices > kMostStages) consider_lookups(tile);
       }
     }
   };
@@ -212,11 +219,11 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
     if (images < 2 * conv.batch) consider_ways({.images = images, .rows = out_h, .columns = out_w});
   }
   // Only the best of those that divide the same work in the same way but for positions of a lane and slices in flight.
-  std::set<std::tuple<int, int, int, int, int, int, int, int, int, int, int>> ways;
+  std::set<std::tuple<int, int, int, int, int, int, int, int, bool, int, int, int>> ways;
   std::vector<WgmmaGatherTile> tiles = cheapest_tiles(std::move(costs));
   std::erase_if(tiles, [&](const WgmmaGatherTile& tile) {
     return !ways.insert({tile.images, tile.rows, tile.columns, tile.cluster, tile.channel_parts, tile.position_parts, tile.form_groups, tile.gather_warps,
-                         tile.baked_channels, tile.halves, tile.dictionary_parts})
+                         tile.code, tile.item_channels, tile.halves, tile.dictionary_parts})
                 .second;
   });
   const std::int64_t most = std::clamp(kMostTiles * kQuickLookups / std::max<std::int64_t>(lookups.all, 1), kLeastTiles, kMostTiles);

@@ -1,105 +1,69 @@
-// Lookups of wgmma_gather_block.cuh, which stands in front of this text, read from the record. A warp sums kChannels channels at once,
-// lanes side by side: a lookup is one address and coefficient for the warp. ITEM_CHANNELS are those of 32 bytes of y, which two lanes
-// store straight to memory: parts of them would be written one by one.
-constexpr int kChannels = 8, kRounds = ITEM_CHANNELS / kChannels;  // that a warp sums at once, and how often before it stores
-constexpr int kImageElements = OUT_HEIGHT * OUT_WIDTH * OUT_CHANNELS, kLookedUp = POSITION_BLOCKS * PIXELS * 32;  // positions
+// add_lookups() of wgmma_gather_items.cuh with lookups as data: the record has a channel's in steps of LOOKUPS_AT_ONCE, whose last is filled up; one is an
+// address and a coefficient for the whole warp.
 
-// 32 bytes of a position of each lane, to where lanes 2i and 2i + 1 have them; nowhere from `limit` on. The two store those of each.
-__device__ __forceinline__ void store_words(char* to, const uint2& offsets, u32 limit, const u32 (&words)[8]) {
-  const bool odd = threadIdx.x % 2 != 0;
-  u32 own[4], other[4], first[4], second[4];
+template <typename Halves>
+__device__ __forceinline__ u32 multiply_add(u32 a, u32 b, u32 c) { return Halves::multiply_add(a, b, c); }
+
+// Where in S, in bytes from a position's, and a float; or in words, and the coefficient, of 16 bits each.
+template <int kHalves> struct LookupOf {
+  uint2 words;
+  __device__ __forceinline__ u32 address(u32 position) const { return position + words.x; }
+  __device__ __forceinline__ float add(float value, float sum) const { return fmaf(__uint_as_float(words.y), value, sum); }
+};
+template <> struct LookupOf<2> {
+  u32 word;
+  __device__ __forceinline__ u32 address(u32 position) const { return low_half_words_behind(position, word); }
+  template <typename Word>
+  __device__ __forceinline__ Word add(Word value, Word sum) const { return multiply_add<Math>(high_half_twice(word), value, sum); }
+};
+using Lookup = LookupOf<HALVES>;
+
+struct alignas(16) Step {
+  Lookup lookups[LOOKUPS_AT_ONCE];
+  __device__ __forceinline__ void load(u32 address) {
+    uint4* words = reinterpret_cast<uint4*>(lookups);
 #pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    own[i] = choose(odd, words[4 + i], words[i]);
-    other[i] = __shfl_xor_sync(~0u, choose(odd, words[i], words[4 + i]), 1);
-    first[i] = choose(odd, other[i], own[i]);
-    second[i] = choose(odd, own[i], other[i]);
+    for (int i = 0; i < static_cast<int>(sizeof(Step) / 16); ++i) words[i] = load_shared_words(address + i * 16);
   }
-  const u32 half = odd ? 16 : 0;
-  if (offsets.x < limit) *reinterpret_cast<uint4*>(to + (offsets.x + half)) = make_uint4(first[0], first[1], first[2], first[3]);
-  if (offsets.y < limit) *reinterpret_cast<uint4*>(to + (offsets.y + half)) = make_uint4(second[0], second[1], second[2], second[3]);
-}
-
-// Where a tile's positions lie in y, in bytes from the tile's first; none has all bits set.
-__device__ __forceinline__ u32 output_offset(int position) {
-  const int line = position / PITCH, column = position % PITCH, image = line / IMAGE_ROWS, row = line % IMAGE_ROWS;
-  if (column >= COLUMNS || row >= ROWS || row >= OUT_HEIGHT || image >= IMAGES) return ~0u;
-  return (image * kImageElements + (row * OUT_WIDTH + column) * OUT_CHANNELS) * ELEMENT_BYTES;
-}
-
-struct Stores {
-  const uint2* offsets;
-  Element* y;
-  __device__ Stores(const char* memory, int, const TensorMap&, Element* output) : offsets(reinterpret_cast<const uint2*>(memory)), y(output) {}
-  static __device__ __forceinline__ void prepare(char* memory, int thread) {
-    for (int i = thread; i < kLookedUp; i += kThreads - 32) reinterpret_cast<u32*>(memory)[i] = output_offset(i);
-  }
-  __device__ __forceinline__ void wait() const {}
 };
 
-// sums of kChannels channels from `channel` of the block on, at PIXELS positions 32 apart from `pixel` on. The next lookups are
-// read while those at hand are added; behind a channel's last lies the next one's first.
-__device__ __forceinline__ void add_lookups(const char* pixel, const Record& record, int channel, float (&sums)[kChannels][PIXELS]) {
-  const uint2* lookup = record.lookups() + record.first(channel);
-  uint2 next[LOOKUPS_AT_ONCE];
-  const uint2* ends[kChannels];
+// The sums of a channel; where it has SUMS, lookups go to each in turn.
+__device__ __forceinline__ void add_step(const Step& step, u32 position, Sum (&sums)[ITEM_BLOCKS][SUMS]) {
+  Sum values[LOOKUPS_AT_ONCE][ITEM_BLOCKS];
 #pragma unroll
-  for (int i = 0; i < LOOKUPS_AT_ONCE; ++i) next[i] = lookup[i];
+  for (int i = 0; i < LOOKUPS_AT_ONCE; ++i) {
+    const u32 address = step.lookups[i].address(position);
 #pragma unroll
-  for (int k = 0; k < kChannels; ++k) ends[k] = record.lookups() + record.first(channel + k + 1);
+    for (int block = 0; block < ITEM_BLOCKS; ++block) values[i][block] = load_shared_behind<Sum>(address, block_position(block) * 4);
+  }
 #pragma unroll
-  for (int k = 0; k < kChannels; ++k) {
-    const float bias = record.bias<float>(channel + k);
+  for (int i = 0; i < LOOKUPS_AT_ONCE; ++i) {
 #pragma unroll
-    for (int p = 0; p < PIXELS; ++p) sums[k][p] = bias;
-#pragma unroll 1
-    while (lookup < ends[k]) {
-      float values[LOOKUPS_AT_ONCE][PIXELS], coefficients[LOOKUPS_AT_ONCE];
-      lookup += LOOKUPS_AT_ONCE;
-#pragma unroll
-      for (int i = 0; i < LOOKUPS_AT_ONCE; ++i) {
-        coefficients[i] = __uint_as_float(next[i].y);
-#pragma unroll
-        for (int p = 0; p < PIXELS; ++p) values[i][p] = *reinterpret_cast<const float*>(pixel + next[i].x + p * 128);
-        next[i] = lookup[i];
-      }
-#pragma unroll
-      for (int i = 0; i < LOOKUPS_AT_ONCE; ++i) {
-#pragma unroll
-        for (int p = 0; p < PIXELS; ++p) sums[k][p] = fmaf(coefficients[i], values[i][p], sums[k][p]);
-      }
-    }
+    for (int block = 0; block < ITEM_BLOCKS; ++block) sums[block][i % SUMS] = step.lookups[i].add(values[i][block], sums[block][i % SUMS]);
   }
 }
 
-template <typename Formed, typename LookedUp>
-__device__ __forceinline__ void look_up_item(const char* entries, const Record& record, const Tile& tile, int item, const Stores& stores, const Formed& formed,
-                                             const LookedUp& looked_up) {
-  formed();
-  const int channel = item / POSITION_BLOCKS * ITEM_CHANNELS, first_position = item % POSITION_BLOCKS * PIXELS * 32 + threadIdx.x % 32;
-  const int block_channel = channel_block() * BLOCK_CHANNELS;
-  if (block_channel + channel >= OUT_CHANNELS) {
-    looked_up();
-    return;
-  }
-  const i64 first = static_cast<i64>(tile.image) * kImageElements + (tile.first_row * OUT_WIDTH + tile.column_tile * COLUMNS) * OUT_CHANNELS;
-  // Bytes of y from the tile's first: of as many of its images, or of its rows, as there are.
-  const u32 limit = (IMAGES == 1 ? (OUT_HEIGHT - tile.first_row) * OUT_WIDTH * OUT_CHANNELS : min(IMAGES, BATCH - tile.image) * kImageElements) * ELEMENT_BYTES;
-  char* to = reinterpret_cast<char*>(stores.y + first + block_channel + channel);
-  Pair pairs[PIXELS][32 / sizeof(Pair)];
+// The next step is loaded while the one at hand is added; behind a channel's last lies the next one's first.
+__device__ __forceinline__ void add_lookups(int, int group, u32 position, const Record& record, Sums& sums) {
+  const int channel = group * ITEM_CHANNELS;
+  const u32 steps = shared_address(record.words) + LOOKUPS_BYTE;
+  u32 step = steps + record.first(channel) * sizeof(Lookup);
+  Step next;
+  next.load(step);
 #pragma unroll
-  for (int round = 0; round < kRounds; ++round) {
-    float sums[kChannels][PIXELS];
-    add_lookups(entries + first_position * 4, record, channel + round * kChannels, sums);
+  for (int k = 0; k < ITEM_CHANNELS; ++k) {
+    const u32 end = steps + record.first(channel + k + 1) * sizeof(Lookup);
+    Sum some[ITEM_BLOCKS][SUMS];
 #pragma unroll
-    for (int p = 0; p < PIXELS; ++p) {
-#pragma unroll
-      for (int i = 0; i < kChannels / 2; ++i) pairs[p][round * kChannels / 2 + i] = Math::store_pair(sums[2 * i][p], sums[2 * i + 1][p]);
+    for (int i = 0; i < ITEM_BLOCKS * SUMS; ++i) some[i / SUMS][i % SUMS] = sums[i / SUMS][i % SUMS * ITEM_CHANNELS + k];
+#pragma unroll 1
+    while (step < end) {
+      const Step own = next;
+      step += sizeof(Step);
+      next.load(step);
+      add_step(own, position, some);
     }
-  }
-  looked_up();
 #pragma unroll
-  for (int p = 0; p < PIXELS; ++p) {
-    store_words(to, stores.offsets[(first_position + p * 32) / 2], limit, reinterpret_cast<const u32(&)[8]>(pairs[p]));
+    for (int i = 0; i < ITEM_BLOCKS * SUMS; ++i) sums[i / SUMS][i % SUMS * ITEM_CHANNELS + k] = some[i / SUMS][i % SUMS];
   }
 }

@@ -1,17 +1,24 @@
-// Lookups of wgmma_gather_block.cuh, which stands in front of this text, as code that follows it: each value of S is loaded once for all
-// ITEM_CHANNELS channels that look it up, whose sums a lane holds for one position, or for one of each half of the tile as two sums of 16 bits;
-// where a channel has SUMS, they are added up in the end. Coefficients are immediates. Warps that run side by side take positions of the same
-// channels, so that they share what is fetched of the code.
-// A warp's outputs go through its own shared memory by tiled copies: 128 bytes of channels of ITEM_LINES lines of S, or of a part of one.
+// The look-up stage of wgmma_gather, behind wgmma_gather_block.cuh. A warp has items of ITEM_CHANNELS output channels x ITEM_BLOCKS blocks of 32
+// positions, lanes side by side: ITEM_LINES lines of S, or a part of one. A lane's sum is of one position, or of one of each half of the tile in 16 bits;
+// where a channel has SUMS, they are added up in the end. Lookups follow as code, so that each value of S is loaded once for all channels of an
+// item and coefficients are immediates, or as data (wgmma_listed_lookups.cuh). Warps that run side by side take positions of the same channels.
+// A warp's outputs go through its own shared memory by tiled copies of BOX_BYTES of channels.
 
 template <int kHalves> struct SumOf { using Type = float; };
 template <> struct SumOf<2> { using Type = u32; };
 using Sum = SumOf<HALVES>::Type;
 
-// Generated: adds the lookups of channels [group * ITEM_CHANNELS, + ITEM_CHANNELS) of all blocks' into a part of the dictionary.
-__device__ __forceinline__ void add_lookups(int part, int group, u32 position, Sum (&sums)[SUMS * ITEM_CHANNELS]);
+using Sums = Sum[ITEM_BLOCKS][SUMS * ITEM_CHANNELS];
 
-constexpr int kStoredChannels = 128 / ELEMENT_BYTES, kStoredBytes = 32 * 128;  // that a warp stores at once
+// Adds the lookups of channels [group * ITEM_CHANNELS, + ITEM_CHANNELS) of the block into a part of the dictionary; `position` is the address of the
+// lane's first in S.
+__device__ __forceinline__ void add_lookups(int part, int group, u32 position, const Record& record, Sums& sums);
+
+// Where a block's first position lies in S, from that of the first whose number is a multiple of ITEM_BLOCKS.
+__device__ __forceinline__ constexpr int block_position(int block) { return block / LINE_ITEMS * ITEM_LINES * PITCH + block % LINE_ITEMS * ITEM_COLUMNS; }
+static_assert(ITEM_BLOCKS % LINE_ITEMS == 0 || LINE_ITEMS % ITEM_BLOCKS == 0);
+
+constexpr int kStoredChannels = BOX_BYTES / ELEMENT_BYTES, kStoredBytes = STORE_BYTES / GATHER_WARPS / STORE_BUFFERS;  // that a warp stores at once
 constexpr int kPieceChannels = 16 / ELEMENT_BYTES;
 
 // 16 bytes of channels from `first` on, of half a tile.
@@ -31,8 +38,7 @@ __device__ __forceinline__ uint4 piece_of(const u32 (&sums)[SUMS * ITEM_CHANNELS
 // A warp's.
 class Stores {
  public:
-  __device__ Stores(char* memory, int warp, const TensorMap& map, Element*) : memory_(memory + warp * STORE_BUFFERS * kStoredBytes), map_(&map) {}
-  static __device__ __forceinline__ void prepare(char*, int) {}
+  __device__ Stores(char* memory, int warp, const TensorMap& map) : memory_(memory + warp * STORE_BUFFERS * kStoredBytes), map_(&map) {}
 
   // Channels of the block from `channel` on, of which ITEM_CHANNELS or as many as there are, at ITEM_LINES lines of S from `line` on.
   __device__ __forceinline__ void store(const Sum (&sums)[SUMS * ITEM_CHANNELS], const Tile& tile, int channel, int line, int column) {
@@ -67,11 +73,12 @@ class Stores {
 
   // In the order that the map of y swizzles.
   static __device__ __forceinline__ void write_box(char* to, const Sum (&sums)[SUMS * ITEM_CHANNELS], int half, int box) {
-    const int lane = threadIdx.x % 32;
+    const int lane = threadIdx.x % 32, row = ITEM_LINES == 1 ? lane : lane / PITCH * STORE_PITCH + lane % PITCH;
+    if (ITEM_LINES > 1 && lane >= ITEM_LINES * PITCH) return;
 #pragma unroll
-    for (int i = 0; i < 8; ++i) {
+    for (int i = 0; i < BOX_BYTES / 16; ++i) {
       const int channel = box * kStoredChannels + i * kPieceChannels;
-      if (channel < ITEM_CHANNELS) *reinterpret_cast<uint4*>(to + lane * 128 + (i ^ lane % 8) * 16) = piece_of(sums, half, channel);
+      if (channel < ITEM_CHANNELS) *reinterpret_cast<uint4*>(to + row * BOX_BYTES + (i ^ row * BOX_BYTES / 128 % (BOX_BYTES / 16)) * 16) = piece_of(sums, half, channel);
     }
   }
 
@@ -81,7 +88,7 @@ class Stores {
       const int line = first_line + i, image = line / IMAGE_ROWS, row = line % IMAGE_ROWS;
       const int y_row = tile.first_row + half * HALF_ROWS + row, y_image = tile.image + half * HALF_IMAGES + image;
       if (row >= ROWS || y_row >= OUT_HEIGHT || image >= IMAGES || y_image >= BATCH) continue;
-      tiled_store(map_, from + i * PITCH * 128, channel, column, tile.column_tile, y_image * OUT_HEIGHT + y_row);
+      tiled_store(map_, from + i * STORE_PITCH * BOX_BYTES, channel, column, tile.column_tile, y_image * OUT_HEIGHT + y_row);
     }
   }
 
@@ -98,19 +105,27 @@ __device__ __forceinline__ void add_up(Sum (&sums)[SUMS * ITEM_CHANNELS]) {
   }
 }
 
+// Item `item` of a tile: for each of the DICTIONARY_PARTS it calls `formed` before it reads S and `looked_up` when it has.
 template <typename Formed, typename LookedUp>
 __device__ __forceinline__ void look_up_item(const char* entries, const Record& record, const Tile& tile, int item, Stores& stores, const Formed& formed, const LookedUp& looked_up) {
-  constexpr int kGroups = kItems / POSITION_BLOCKS;
-  const int group = item / POSITION_BLOCKS, block = item % POSITION_BLOCKS, line = block / LINE_ITEMS * ITEM_LINES, column = block % LINE_ITEMS * ITEM_COLUMNS;
-  Sum sums[SUMS * ITEM_CHANNELS];
+  const int group = item / POSITION_ITEMS, first_block = item % POSITION_ITEMS * ITEM_BLOCKS;
+  const u32 position = shared_address(entries) + (block_position(first_block) + threadIdx.x % 32) * 4;
+  Sums sums;
 #pragma unroll
-  for (int k = 0; k < SUMS * ITEM_CHANNELS; ++k) sums[k] = k < ITEM_CHANNELS ? record.bias<Sum>(group * ITEM_CHANNELS + k) : Sum{};
+  for (int k = 0; k < SUMS * ITEM_CHANNELS; ++k) {
+#pragma unroll
+    for (auto& block_sums : sums) block_sums[k] = k < ITEM_CHANNELS ? record.bias<Sum>(group * ITEM_CHANNELS + k) : Sum{};
+  }
 #pragma unroll 1
   for (int part = 0; part < DICTIONARY_PARTS; ++part) {
     formed();
-    add_lookups(part, channel_block() * kGroups + group, shared_address(entries) + (line * PITCH + column + threadIdx.x % 32) * 4, sums);
+    add_lookups(part, group, position, record, sums);
     looked_up();
   }
-  add_up<Math>(sums);
-  stores.store(sums, tile, group * ITEM_CHANNELS, line, column);
+#pragma unroll
+  for (int i = 0; i < ITEM_BLOCKS; ++i) {
+    const int block = first_block + i;
+    add_up<Math>(sums[i]);
+    stores.store(sums[i], tile, group * ITEM_CHANNELS, block / LINE_ITEMS * ITEM_LINES, block % LINE_ITEMS * ITEM_COLUMNS);
+  }
 }
