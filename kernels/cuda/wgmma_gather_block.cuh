@@ -248,20 +248,21 @@ __device__ __forceinline__ void form_entries(const Shared& shared, int first, in
     for (int slice = 0; slice < kSlices; ++slice) {
       const int input = Slices::input_of(tile, part, slice), input_stage = input % STAGES, input_parity = input / STAGES % 2;
       const int dictionary_slice = Slices::dictionary_of(tile, part, slice), stage = dictionary_slice % DICTIONARY_STAGES, parity = dictionary_slice / DICTIONARY_STAGES % 2;
-      const bool leaves = !kKeepsInput || part == DICTIONARY_PARTS - 1;
+      const bool another_input = (!kKeepsInput || part == DICTIONARY_PARTS - 1) && input + STAGES < inputs;  // takes its place
+      const bool another_dictionary = dictionary_slice + DICTIONARY_STAGES < dictionaries;
       wait_barrier(shared.input(input_stage), input_parity);
       wait_barrier(shared.entries_of(stage), parity);
       add_slice<Math::kTerms, kOwnEntries>(sums, shared, memory, input_stage, stage, group, slice);
       __syncwarp();
       if (threadIdx.x % 32 == 0) {
-        if (leaves) arrive(shared.input_free(input_stage));
-        arrive(shared.entries_free(stage));
+        if (another_input) arrive(shared.input_free(input_stage));
+        if (another_dictionary) arrive(shared.entries_free(stage));
       }
-      if (threadIdx.x == 0 && leaves && input + STAGES < inputs) {
+      if (threadIdx.x == 0 && another_input) {
         wait_barrier(shared.input_free(input_stage), input_parity);
         copy_input(shared, input + STAGES, first, step, map);
       }
-      if (threadIdx.x == 0 && dictionary_slice + DICTIONARY_STAGES < dictionaries) {
+      if (threadIdx.x == 0 && another_dictionary) {
         wait_barrier(shared.entries_free(stage), parity);
         copy_dictionary(shared, dictionary_slice + DICTIONARY_STAGES, dictionary);
       }
