@@ -1,5 +1,6 @@
 // Tile:    32 entries x 32 positions in four of the unit's eight tiles; two take D, two X.
-// Load:    pairs of channels of X are interleaved, as the unit multiplies them, into a buffer that stays in the L1 or L2: once for all entries. A float's
+// Load:    pairs of channels of X are interleaved, as the unit multiplies them, into a buffer that stays in the L1 or L2: once for all entries that a
+//          thread has; threads share positions and, where these are few, entries. A float's
 //          terms are its first, second and last eight bits: they are exact. Of nine products the three smallest are left out.
 // Compute: the smaller products of all channels come first, so that their sums are not rounded to the last bit of the large ones.
 // Store:   a tile of sums goes straight to S; where entries end within it, by way of a copy of its own.
@@ -51,6 +52,23 @@ AmxProduct<T>::AmxProduct(std::span<const float> values, std::int64_t entries, s
     }
   }
   std::fill_n(operands_.as<Bf16>(), threads * kTerms<T> * channel_tiles * 2 * kTileElements, Bf16{0});  // pairs behind the last channel stay so
+}
+
+// In as many ways by entries as let the thread with the most to do end first: it interleaves X of its positions for all of its entries.
+template <typename T>
+AmxProduct<T>::Share AmxProduct<T>::share_of(std::int64_t count, int part, int parts) const {
+  constexpr std::int64_t kInterleave = kTerms<T> == 3 ? 1 : 3;  // of as many positions, in products of two tiles of entries
+  const std::int64_t tiles = count / kPositions, pairs = divided_up(entries_, 2 * kEntries);
+  const auto positions_of = [&](std::int64_t ways) { return std::min(tiles, parts / ways); };
+  const auto longest = [&](std::int64_t ways) { return divided_up(tiles, positions_of(ways)) * (kInterleave + divided_up(pairs, ways)); };
+  std::int64_t ways = 1;
+  for (std::int64_t other = 2; other <= std::min<std::int64_t>(pairs, parts); ++other) {
+    if (longest(other) < longest(ways)) ways = other;
+  }
+  const std::int64_t positions = positions_of(ways), at = part / ways, of_pairs = part % ways;
+  if (at >= positions) return {};
+  return {share(tiles, at, positions) * kPositions, at + 1 == positions ? count : share(tiles, at + 1, positions) * kPositions,
+          2 * share(pairs, of_pairs, ways), std::min(2 * share(pairs, of_pairs + 1, ways), divided_up(entries_, kEntries))};
 }
 
 #if defined(__x86_64__) && defined(__linux__)
@@ -139,7 +157,13 @@ bool has_amx_bf16() {
 }
 
 template <typename T>
-LCNN_AMX void AmxProduct<T>::form(const T* x, std::int64_t x_plane, std::int64_t count, float* s, std::int64_t s_plane, int thread) const {
+LCNN_AMX void AmxProduct<T>::form(const T* all_x, std::int64_t x_plane, std::int64_t all_count, float* all_s, std::int64_t s_plane, int part, int parts,
+                                 int thread) const {
+  const Share own = share_of(all_count, part, parts);
+  const std::int64_t count = own.last - own.first;
+  if (count == 0) return;
+  const T* x = all_x + own.first;
+  float* s = all_s + own.first;
   const std::int64_t channel_tiles = divided_up(channels_, kChannels), entry_tiles = divided_up(entries_, kEntries);
   const std::int64_t operand_elements = channel_tiles * 2 * kTileElements, dictionary_elements = entry_tiles * channel_tiles * kTileElements;  // of a term
   Bf16* operands = operands_.as<Bf16>() + thread * kTerms<T> * operand_elements;
@@ -155,8 +179,8 @@ LCNN_AMX void AmxProduct<T>::form(const T* x, std::int64_t x_plane, std::int64_t
       interleave<true>(from + first, x_plane, channels, operands + t * 2 * kTileElements, operand_elements);
       if (two) interleave<false>(from + second, x_plane, channels, operands + (t * 2 + 1) * kTileElements, operand_elements);
     }
-    for (std::int64_t e = 0; e < entry_tiles; e += 2) {
-      const bool both = e + 1 < entry_tiles;
+    for (std::int64_t e = own.first_tile; e < own.last_tile; e += 2) {
+      const bool both = e + 1 < own.last_tile;
       const auto add_products = [&](const auto& products) LCNN_AMX {
         for (std::int64_t t = 0; t < channel_tiles; ++t) {
           for (const Terms& terms : products) {
@@ -203,7 +227,7 @@ LCNN_AMX void AmxProduct<T>::form(const T* x, std::int64_t x_plane, std::int64_t
 
 bool has_amx_bf16() { return false; }
 template <typename T>
-void AmxProduct<T>::form(const T*, std::int64_t, std::int64_t, float*, std::int64_t, int) const {}
+void AmxProduct<T>::form(const T*, std::int64_t, std::int64_t, float*, std::int64_t, int, int, int) const {}
 
 #endif
 

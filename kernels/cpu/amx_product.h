@@ -23,11 +23,17 @@ class AmxProduct {
 
   // Positions that are formed together; fewer cannot be.
   static constexpr std::int64_t kPositions = 16;
-  // s [entries][s_plane] = D x at `count` positions, at least kPositions, of x [channels][x_plane]; nothing else is written. `thread` is
-  // the caller's number.
-  void form(const T* x, std::int64_t x_plane, std::int64_t count, float* s, std::int64_t s_plane, int thread) const;
+  // s [entries][s_plane] = D x at `count` positions, at least kPositions, of x [channels][x_plane], as far as it is the work of `part` of `parts`, which
+  // may be none; nothing else is written. `thread` is the caller's number.
+  void form(const T* x, std::int64_t x_plane, std::int64_t count, float* s, std::int64_t s_plane, int part, int parts, int thread) const;
 
  private:
+  // Positions and tiles of entries, from the first to behind the last.
+  struct Share {
+    std::int64_t first = 0, last = 0, first_tile = 0, last_tile = 0;
+  };
+  Share share_of(std::int64_t count, int part, int parts) const;
+
   std::int64_t entries_, channels_;
   Buffer dictionary_;  // [term][16 entries][32 channels][16][32]
   Buffer operands_;    // per thread: [term][32 channels][two tiles of positions][16 pairs of channels][16 positions][2]

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <vector>
 
@@ -21,8 +22,9 @@ TYPED_TEST(AmxProductOf, MatchesFloat64AndWritesNothingElse) {
   if (!has_amx_bf16()) GTEST_SKIP() << "this processor has no AMX-BF16, or the system does not allow it";
   PoisoningHeap allocator;
   constexpr int kThreads = 2;
+  int round = 0;
   constexpr std::int64_t kPlane = 131, kSPlane = 150;
-  for (const std::int64_t entries : {1, 16, 30, 33, 64}) {
+  for (const std::int64_t entries : {1, 16, 30, 33, 64, 100}) {
     for (const std::int64_t channels : {1, 5, 32, 70}) {
       for (const std::int64_t count : {16, 17, 32, 45, 64, 100}) {
         const auto rounded = [](std::uint64_t seed, std::int64_t i) { return widened(narrowed<T>(random_value(seed, static_cast<std::uint64_t>(i)))); };
@@ -32,7 +34,8 @@ TYPED_TEST(AmxProductOf, MatchesFloat64AndWritesNothingElse) {
         for (std::int64_t i = 0; i < std::ssize(x); ++i) x[i] = narrowed<T>(rounded(2, i));
         const AmxProduct<T> product(dictionary, entries, channels, kThreads, allocator);
         std::vector<float> s(entries * kSPlane, NAN);
-        product.form(x.data(), kPlane, count, s.data(), kSPlane, kThreads - 1);
+        const int parts = std::array{1, 2, 3, 5, 8, 16}[round++ % 6];
+        for (int part = 0; part < parts; ++part) product.form(x.data(), kPlane, count, s.data(), kSPlane, part, parts, part % kThreads);
         for (std::int64_t e = 0; e < entries; ++e) {
           for (std::int64_t p = 0; p < kSPlane; ++p) {
             const float found = s[e * kSPlane + p];

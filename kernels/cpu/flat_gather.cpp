@@ -311,17 +311,11 @@ class FlatGather final : public PreparedConvolution {
   float* formed_of(float* tile) const { return plan_.places_s ? run_of(tile) : s_of(tile); }
   std::int64_t formed_plane() const { return plan_.places_s ? plan_.run_plane : plan_.s_plane; }
 
-  // S of a share of the positions: of tiles of them, the last one with what is left.
   void form_by_amx(const T* in, std::int64_t unit, int part, int parts, float* tile) const {
-    const std::int64_t count = plan_.strip_plans[unit % plan_.strips].formed;
-    constexpr std::int64_t kPositions = AmxProduct<T>::kPositions;
-    const std::int64_t tiles = count / kPositions, first = share(tiles, part, parts) * kPositions;
-    const std::int64_t last = part + 1 == parts ? count : share(tiles, part + 1, parts) * kPositions;
-    if (first == last) return;
     const std::int64_t per_group = dictionary_.out_channels_per_group();
     for (std::int64_t group = 0; group < conv_.groups; ++group) {
-      amx_[group].form(in + group * inner() * in_plane() + first, in_plane(), last - first,
-                       formed_of(tile) + group * per_group * formed_plane() + first, formed_plane(), omp_get_thread_num());
+      amx_[group].form(in + group * inner() * in_plane(), in_plane(), plan_.strip_plans[unit % plan_.strips].formed,
+                       formed_of(tile) + group * per_group * formed_plane(), formed_plane(), part, parts, omp_get_thread_num());
     }
   }
 
