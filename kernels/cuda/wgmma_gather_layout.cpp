@@ -78,8 +78,7 @@ WgmmaGatherLayout::WgmmaGatherLayout(const LookupProblem& problem, Precision pre
   line_items = pitch <= 32 ? 1 : divide_up(tile.columns, 32);
   item_columns = pitch <= 32 ? pitch : divide_up(tile.columns, line_items);
   position_items = divide_up(divide_up(lines, item_lines) * line_items, tile.item_blocks);
-  position_blocks = position_items * tile.item_blocks;
-  const int last_item = (position_blocks - 1) / line_items * item_lines * pitch + (line_items - 1) * item_columns;
+  const int last_item = (position_items * tile.item_blocks - 1) / line_items * item_lines * pitch + (line_items - 1) * item_columns;
   reach = last_item + 32;
   const int read = reach + far_rows * pitch + far_columns;
   channel_blocks = tile.cluster * tile.channel_parts;

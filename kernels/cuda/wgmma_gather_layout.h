@@ -32,7 +32,7 @@ struct WgmmaGatherTile {
   int sums = 1;  // of a channel and position, added up in the end: with two halves each has half of the lookups, where one would err too much
   // Of about as many entries, formed and looked up one after the other; more than one where lookups are code and each warp has one item or none.
   int dictionary_parts = 1;
-  int store_buffers = 1;  // of a warp, of 32 positions x box_bytes of channels
+  int store_buffers = 1;  // of a warp, of 32 positions x as many bytes of channels as are stored at once
 
   bool operator==(const WgmmaGatherTile&) const = default;
 };
@@ -49,7 +49,6 @@ struct WgmmaGatherLayout {
   int own_entries, own_positions;     // that it forms
   int positions;                      // of S that are formed
   int reach;                          // positions from a tile's first to the last that a lane has
-  int position_blocks;                // of a tile, of 32: whole items
   int channel_blocks;                 // that divide the output's channels
   int block_channels, record_channels;  // of the output; filled up to whole items
   int box_bytes, store_pitch;         // of channels of a position that are stored at once; positions between lines where several are

@@ -12,10 +12,10 @@
 
 namespace lcnn::cuda {
 
-// A record of layout.record_bytes for each of layout.channel_blocks: bias[block_channels] as floats, with two halves twice in 16 bits, first[block_channels + 1], from
-// lookups_byte() on lookups: the place in bytes from a position of S, and the coefficient; first[k] is channel k's first, each has a multiple of
-// layout.lookups_at_once, and as many more can be read behind the last. With lookups as code a record is bias[] of all items' channels. `bias` is
-// empty or has a value for each output channel.
+// A record of layout.record_bytes for each of layout.channel_blocks: bias[record_channels] as floats, with two halves twice in 16 bits, and where lookups are
+// data first[record_channels + 1] and from lookups_byte() on the lookups: the place in bytes from a position of S and the coefficient as a float; with two
+// halves the place in words and the coefficient, of 16 bits each. first[k] is channel k's first, each channel has a multiple of layout.lookups_at_once, and as many
+// more can be read behind the last. `bias` is empty or has a value for each output channel.
 std::vector<std::uint32_t> wgmma_gather_records(const Conv2dProblem& stage, const LookupTable& lookups, std::span<const float> bias,
                                                 Precision precision, const WgmmaGatherTile& tile, const WgmmaGatherLayout& layout);
 
@@ -25,11 +25,10 @@ std::vector<std::uint32_t> wgmma_gather_records(const Conv2dProblem& stage, cons
 std::vector<std::uint32_t> wgmma_gather_dictionary(const LookupProblem& problem, std::span<const float> dictionary, Precision precision,
                                                    int own_entries, int parts);
 
-// extern "C" __global__ void wgmma_gather(map of X, map of y, D, records, Element* y), a multiple of layout.channel_blocks blocks of layout.threads
+// extern "C" __global__ void wgmma_gather(map of X, map of y, D, records), a multiple of layout.channel_blocks blocks of layout.threads
 // threads, at most layout.tiles * layout.channel_blocks: y = conv(conv(x, D), P) + bias, channels last, in `precision`; S stays in fp32, or in
-// `precision` with two halves. The map of y is of [image and row][layout.column_tiles][tile.columns][channel] in boxes of layout.item_columns columns; it is
-// used with lookups as code, y without.
-// Where the tile bakes them, the lookups are part of the text.
+// `precision` with two halves. The map of y is of [image and row][layout.column_tiles][tile.columns][channel] in boxes of layout.item_columns columns of
+// layout.box_bytes of channels. Where the tile says so, the lookups are part of the text.
 std::string wgmma_gather_source(const LookupProblem& problem, const LookupTable& lookups, Precision precision, const WgmmaGatherTile& tile,
                                 const WgmmaGatherLayout& layout);
 
