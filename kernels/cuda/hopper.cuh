@@ -6,13 +6,6 @@ namespace lcnn_device {
 using u32 = unsigned;
 using u64 = unsigned long long;
 
-// condition ? first : second by selecting: the compiler may make branches of the operator, and stores of parts of a sector with them.
-__device__ __forceinline__ u32 choose(bool condition, u32 first, u32 second) {
-  u32 chosen;
-  asm("{\n.reg .pred condition;\nsetp.ne.u32 condition, %3, 0;\nselp.b32 %0, %1, %2, condition;\n}" : "=r"(chosen) : "r"(first), "r"(second), "r"(static_cast<u32>(condition)));
-  return chosen;
-}
-
 __device__ __forceinline__ u32 shared_address(const void* pointer) { return static_cast<u32>(__cvta_generic_to_shared(pointer)); }
 
 // 4 bytes kBytes behind an address of shared memory. Thousands of loads by pointers take the compiler four times as long.
@@ -23,13 +16,7 @@ __device__ __forceinline__ T load_shared(u32 address) {
   return reinterpret_cast<const T&>(bits);
 }
 
-// The same with what is a constant only when it has been inlined.
-template <typename T>
-__device__ __forceinline__ T load_shared_behind(u32 address, int bytes) {
-  u32 bits;
-  asm volatile("ld.shared.b32 %0, [%1];" : "=r"(bits) : "r"(address + bytes));
-  return reinterpret_cast<const T&>(bits);
-}
+// 16 bytes.
 __device__ __forceinline__ uint4 load_shared_words(u32 address) {
   uint4 words;
   asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];" : "=r"(words.x), "=r"(words.y), "=r"(words.z), "=r"(words.w) : "r"(address));

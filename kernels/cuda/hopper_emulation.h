@@ -107,14 +107,6 @@ inline unsigned __shfl_sync(unsigned, unsigned value, int lane) {
   return result;
 }
 
-inline unsigned __shfl_xor_sync(unsigned, unsigned value, int mask) {
-  emulation::exchanged[threadIdx.x].x = value;
-  __syncwarp();
-  const unsigned result = emulation::exchanged[threadIdx.x ^ static_cast<unsigned>(mask)].x;
-  __syncwarp();
-  return result;
-}
-
 inline unsigned __byte_perm(unsigned low, unsigned high, unsigned selectors) {
   const std::uint64_t bytes = low | static_cast<std::uint64_t>(high) << 32;
   unsigned result = 0;
@@ -167,12 +159,6 @@ T load_shared(u32 address) {
   std::memcpy(&value, memory + address + kBytes, 4);
   return value;
 }
-template <typename T>
-T load_shared_behind(u32 address, int bytes) {
-  T value;
-  std::memcpy(&value, memory + address + bytes, 4);
-  return value;
-}
 inline uint4 load_shared_words(u32 address) {
   uint4 words;
   std::memcpy(&words, memory + address, 16);
@@ -180,7 +166,6 @@ inline uint4 load_shared_words(u32 address) {
 }
 inline u32 low_half_words_behind(u32 address, u32 halves) { return address + (halves & 0xFFFF) * 4; }
 inline u32 high_half_twice(u32 halves) { return (halves >> 16) * 0x10001u; }
-inline u32 choose(bool condition, u32 first, u32 second) { return condition ? first : second; }
 inline u32 shared_address(const void* pointer) { return static_cast<u32>(static_cast<const char*>(pointer) - memory); }
 inline void let_next_kernel_begin() {}
 inline void wait_for_previous_kernel() {}

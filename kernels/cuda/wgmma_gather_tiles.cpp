@@ -128,6 +128,7 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
   std::vector<std::pair<double, WgmmaGatherTile>> costs;
   // Whether there can be one.
   const auto consider = [&](const WgmmaGatherTile& tile) {
+    if (tile.dictionary_parts == 1 && tile.stages > kMostStages) return false;
     const int channel_blocks = tile.cluster * tile.channel_parts, stored = std::min(slice_channels(precision), tile.item_channels);
     // No block stores beyond its channels.
     if (channel_blocks > 1 && divide_up(conv.out_channels, channel_blocks) % stored != 0) return false;
@@ -138,7 +139,6 @@ std::vector<WgmmaGatherTile> wgmma_gather_tiles(const LookupProblem& problem, Pr
     if (layout.pitch > kMostBox || layout.own_rows > kMostBox) return false;
     if (layout.own_entries > kMostOwnEntries) return false;
     if (tile.dictionary_parts > 1 && layout.items > tile.gather_warps) return false;
-    if (tile.dictionary_parts == 1 && tile.stages > kMostStages) return false;
     if (tile.images > 1 && (layout.own_images * tile.position_parts != tile.images || layout.own_rows != layout.image_rows)) return false;
     if (tile.form_groups > product_tiles(layout) || layout.shared_bytes(tile) > shared_limit) return false;
     const std::optional<WarpRegisters> registers = granted_registers(precision, tile, layout);

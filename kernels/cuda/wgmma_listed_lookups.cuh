@@ -1,22 +1,18 @@
 // add_lookups() of wgmma_gather_items.cuh with lookups as data: the record has a channel's in steps of LOOKUPS_AT_ONCE, whose last is filled up; one is an
 // address and a coefficient for the whole warp.
 
-template <typename Halves>
-__device__ __forceinline__ u32 multiply_add(u32 a, u32 b, u32 c) { return Halves::multiply_add(a, b, c); }
-
 // Where in S, in bytes from a position's, and a float; or in words, and the coefficient, of 16 bits each.
-template <int kHalves> struct LookupOf {
+template <int kHalves, typename HalvesMath> struct LookupOf {
   uint2 words;
   __device__ __forceinline__ u32 address(u32 position) const { return position + words.x; }
   __device__ __forceinline__ float add(float value, float sum) const { return fmaf(__uint_as_float(words.y), value, sum); }
 };
-template <> struct LookupOf<2> {
+template <typename HalvesMath> struct LookupOf<2, HalvesMath> {
   u32 word;
   __device__ __forceinline__ u32 address(u32 position) const { return low_half_words_behind(position, word); }
-  template <typename Word>
-  __device__ __forceinline__ Word add(Word value, Word sum) const { return multiply_add<Math>(high_half_twice(word), value, sum); }
+  __device__ __forceinline__ u32 add(u32 value, u32 sum) const { return HalvesMath::multiply_add(high_half_twice(word), value, sum); }
 };
-using Lookup = LookupOf<HALVES>;
+using Lookup = LookupOf<HALVES, Math>;
 
 struct alignas(16) Step {
   Lookup lookups[LOOKUPS_AT_ONCE];
@@ -34,7 +30,7 @@ __device__ __forceinline__ void add_step(const Step& step, u32 position, Sum (&s
   for (int i = 0; i < LOOKUPS_AT_ONCE; ++i) {
     const u32 address = step.lookups[i].address(position);
 #pragma unroll
-    for (int block = 0; block < ITEM_BLOCKS; ++block) values[i][block] = load_shared_behind<Sum>(address, block_position(block) * 4);
+    for (int block = 0; block < ITEM_BLOCKS; ++block) values[i][block] = load_shared<Sum, 0>(address + block_position(block) * 4);
   }
 #pragma unroll
   for (int i = 0; i < LOOKUPS_AT_ONCE; ++i) {
