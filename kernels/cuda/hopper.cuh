@@ -68,15 +68,9 @@ __device__ __forceinline__ void copy_to_block(u32 to, u32 from, int bytes, u32 b
   asm volatile("cp.async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to), "r"(from), "r"(bytes), "r"(barrier)
                : "memory");
 }
+// By one that has read what copies may then write to; what it has written is not published there, which takes a fence of the whole device.
 __device__ __forceinline__ void arrive_at(u32 barrier_of_block) {
-  asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(barrier_of_block) : "memory");
-}
-// wait_barrier() for what other blocks of the cluster arrive at.
-__device__ __forceinline__ void wait_cluster_barrier(u32 barrier, int parity) {
-  asm volatile(
-      "{\n.reg .pred done;\nagain:\nmbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], %1;\n@done bra over;\nbra again;\nover:\n}" ::"r"(barrier),
-      "r"(parity)
-      : "memory");
+  asm volatile("mbarrier.arrive.shared::cluster.b64 _, [%0];" ::"r"(barrier_of_block) : "memory");
 }
 __device__ __forceinline__ void meet_cluster() {
   asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");

@@ -197,7 +197,6 @@ inline void wait_barrier(u32 barrier, int parity) {
 inline int block_of_cluster() { return 0; }
 inline u32 of_block(u32 address, int) { return address; }
 inline void arrive_at(u32 barrier) { arrive(barrier); }
-inline void wait_cluster_barrier(u32 barrier, int parity) { wait_barrier(barrier, parity); }
 inline void meet_cluster() { __syncthreads(); }
 inline void copy_to_block(u32, u32, int, u32) {}
 

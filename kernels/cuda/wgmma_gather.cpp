@@ -138,7 +138,6 @@ std::string why_unsupported(const LookupProblem& problem, Precision precision, L
   if (layout != Layout::nhwc) return "nchw is not supported, channels-last is";
   if (conv.groups != 1) return fmt::format("groups {} are not supported, 1 is", conv.groups);
   if (conv.stride != Pair{1, 1}) return fmt::format("stride {}x{} is not supported, 1x1 is", conv.stride[0], conv.stride[1]);
-  if (conv.output_elements() / conv.batch * 8 * element_bytes(precision) > 0x7FFFFFFF) return "images of more than 256 MB are not supported";
   const auto piece = 16 / element_bytes(precision);
   if (conv.in_channels % piece != 0) return fmt::format("input channels that are no multiple of {} are not supported", piece);
   if (conv.out_channels % (2 * piece) != 0) return fmt::format("output channels that are no multiple of {} are not supported", 2 * piece);

@@ -268,8 +268,7 @@ __device__ __forceinline__ void form_entries(const Shared& shared, int first, in
       }
       __syncwarp();
     }
-    if constexpr (CLUSTER > 1) wait_cluster_barrier(shared.looked_up(), looked_up_parity);
-    else wait_barrier(shared.looked_up(), looked_up_parity);
+    wait_barrier(shared.looked_up(), looked_up_parity);
     looked_up_parity ^= 1;
 #pragma unroll
     for (int i = 0; i < kOwnTiles; ++i) {
