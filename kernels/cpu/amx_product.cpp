@@ -1,6 +1,6 @@
 // Tile:    32 entries x 32 positions in four of the unit's eight tiles; two take D, two X.
 // Load:    pairs of channels of X are interleaved, as the unit multiplies them, into a buffer that stays in the L1 or L2: once for all entries that a
-//          thread has; threads share positions and, where these are few, entries. A float's
+//          thread has; threads divide positions and, where these are few, channels: each then has a part of all sums. A float's
 //          terms are its first, second and last eight bits: they are exact. Of nine products the three smallest are left out.
 // Compute: the smaller products of all channels come first, so that their sums are not rounded to the last bit of the large ones.
 // Store:   a tile of sums goes straight to S; where entries end within it, by way of a copy of its own.
@@ -54,21 +54,25 @@ AmxProduct<T>::AmxProduct(std::span<const float> values, std::int64_t entries, s
   std::fill_n(operands_.as<Bf16>(), threads * kTerms<T> * channel_tiles * 2 * kTileElements, Bf16{0});  // pairs behind the last channel stay so
 }
 
-// In as many ways by entries as let the thread with the most to do end first: it interleaves X of its positions for all of its entries.
+// So that the thread with the most to do ends first; what that is was timed in products of a tile of positions, one of channels and two of entries.
 template <typename T>
-AmxProduct<T>::Share AmxProduct<T>::share_of(std::int64_t count, int part, int parts) const {
-  constexpr std::int64_t kInterleave = kTerms<T> == 3 ? 1 : 3;  // of as many positions, in products of two tiles of entries
-  const std::int64_t tiles = count / kPositions, pairs = divided_up(entries_, 2 * kEntries);
-  const auto positions_of = [&](std::int64_t ways) { return std::min(tiles, parts / ways); };
-  const auto longest = [&](std::int64_t ways) { return divided_up(tiles, positions_of(ways)) * (kInterleave + divided_up(pairs, ways)); };
-  std::int64_t ways = 1;
-  for (std::int64_t other = 2; other <= std::min<std::int64_t>(pairs, parts); ++other) {
-    if (longest(other) < longest(ways)) ways = other;
+AmxProduct<T>::Division AmxProduct<T>::division_of(std::int64_t count, int parts) const {
+  constexpr std::int64_t kMostSums = 8;
+  constexpr double kInterleave = kTerms<T> == 3 ? 1 : 3, kTwo = 1.6;  // of a tile of positions; a product of two of these
+  constexpr double kAdd = 0.07;                                       // of 16 values to those of another thread
+  const std::int64_t tiles = divided_up(count, kPositions), channel_tiles = divided_up(channels_, kChannels);
+  const auto pairs = static_cast<double>(divided_up(entries_, 2 * kEntries));
+  const auto longest = [&](const Division& of) {
+    const std::int64_t most = divided_up(tiles, of.positions);
+    const double products = static_cast<double>(most / 2) * (2 * kInterleave + pairs * kTwo) + static_cast<double>(most % 2) * (kInterleave + pairs);
+    return static_cast<double>(divided_up(channel_tiles, of.sums)) * products + kAdd * static_cast<double>((of.sums - 1) * entries_ * tiles) / parts;
+  };
+  Division best{std::min<std::int64_t>(tiles, parts), 1};
+  for (std::int64_t sums = 2; sums <= std::min({kMostSums, channel_tiles, static_cast<std::int64_t>(parts)}); ++sums) {
+    const Division other{std::min(tiles, parts / sums), sums};
+    if (longest(other) < longest(best)) best = other;
   }
-  const std::int64_t positions = positions_of(ways), at = part / ways, of_pairs = part % ways;
-  if (at >= positions) return {};
-  return {share(tiles, at, positions) * kPositions, at + 1 == positions ? count : share(tiles, at + 1, positions) * kPositions,
-          2 * share(pairs, of_pairs, ways), std::min(2 * share(pairs, of_pairs + 1, ways), divided_up(entries_, kEntries))};
+  return best;
 }
 
 #if defined(__x86_64__) && defined(__linux__)
@@ -133,9 +137,9 @@ LCNN_AMX void interleave(const T* x, std::int64_t x_plane, std::int64_t channels
   }
 }
 
-// The first `rows` of a tile of sums.
-LCNN_AMX void copy_rows(const float* sums, std::int64_t rows, float* s, std::int64_t s_plane) {
-  for (std::int64_t e = 0; e < rows; ++e) std::memcpy(s + e * s_plane, sums + e * 16, 64);
+// Of a tile of sums the first `rows`, from a column on.
+LCNN_AMX void copy_rows(const float* sums, std::int64_t rows, std::int64_t column, float* s, std::int64_t s_plane) {
+  for (std::int64_t e = 0; e < rows; ++e) std::copy(sums + e * 16 + column, sums + (e + 1) * 16, s + e * s_plane + column);
 }
 
 // Terms of D and X that are multiplied, in this order.
@@ -157,32 +161,33 @@ bool has_amx_bf16() {
 }
 
 template <typename T>
-LCNN_AMX void AmxProduct<T>::form(const T* all_x, std::int64_t x_plane, std::int64_t all_count, float* all_s, std::int64_t s_plane, int part, int parts,
+LCNN_AMX void AmxProduct<T>::form(const T* x, std::int64_t x_plane, std::int64_t count, float* s, std::int64_t s_plane, std::int64_t s_sum, int part, int parts,
                                  int thread) const {
-  const Share own = share_of(all_count, part, parts);
-  const std::int64_t count = own.last - own.first;
-  if (count == 0) return;
-  const T* x = all_x + own.first;
-  float* s = all_s + own.first;
+  const Division division = division_of(count, parts);
+  const std::int64_t at = part / division.sums, sum = part % division.sums, tiles = divided_up(count, kPositions);
+  if (at >= division.positions) return;
   const std::int64_t channel_tiles = divided_up(channels_, kChannels), entry_tiles = divided_up(entries_, kEntries);
+  const std::int64_t first_channels = share(channel_tiles, sum, division.sums), last_channels = share(channel_tiles, sum + 1, division.sums);
   const std::int64_t operand_elements = channel_tiles * 2 * kTileElements, dictionary_elements = entry_tiles * channel_tiles * kTileElements;  // of a term
   Bf16* operands = operands_.as<Bf16>() + thread * kTerms<T> * operand_elements;
+  s += sum * s_sum;
   alignas(64) float sums[256];
   configure_tiles();
-  for (std::int64_t start = 0; start < count; start += 2 * kPositions) {
+  const std::int64_t last_tile = share(tiles, at + 1, division.positions);
+  for (std::int64_t tile = share(tiles, at, division.positions); tile < last_tile; tile += 2) {
     // The last positions are moved back to end with `count`.
-    const std::int64_t first = std::min(start, count - kPositions), second = std::min(start + kPositions, count - kPositions);
-    const bool two = start + kPositions < count;
-    for (std::int64_t t = 0; t < channel_tiles; ++t) {
+    const std::int64_t first = std::min(tile * kPositions, count - kPositions), second = std::min((tile + 1) * kPositions, count - kPositions);
+    const bool two = tile + 1 < last_tile;
+    for (std::int64_t t = first_channels; t < last_channels; ++t) {
       const std::int64_t channels = std::min(kChannels, channels_ - t * kChannels);
       const T* from = x + t * kChannels * x_plane;
       interleave<true>(from + first, x_plane, channels, operands + t * 2 * kTileElements, operand_elements);
       if (two) interleave<false>(from + second, x_plane, channels, operands + (t * 2 + 1) * kTileElements, operand_elements);
     }
-    for (std::int64_t e = own.first_tile; e < own.last_tile; e += 2) {
-      const bool both = e + 1 < own.last_tile;
+    for (std::int64_t e = 0; e < entry_tiles; e += 2) {
+      const bool both = e + 1 < entry_tiles;
       const auto add_products = [&](const auto& products) LCNN_AMX {
-        for (std::int64_t t = 0; t < channel_tiles; ++t) {
+        for (std::int64_t t = first_channels; t < last_channels; ++t) {
           for (const Terms& terms : products) {
             const Bf16* dictionary = dictionary_.as<Bf16>() + terms.dictionary * dictionary_elements + (e * channel_tiles + t) * kTileElements;
             const Bf16* operand = operands + terms.x * operand_elements + t * 2 * kTileElements;
@@ -207,17 +212,17 @@ LCNN_AMX void AmxProduct<T>::form(const T* all_x, std::int64_t x_plane, std::int
       _tile_zero(3);
       if constexpr (kTerms<T> == 3) add_products(kSmallProducts);
       add_products(kLargeProducts);
-      const auto store = [&](auto store_tile, std::int64_t entry, std::int64_t position) LCNN_AMX {
+      const auto store = [&](auto store_tile, std::int64_t entry, std::int64_t position, std::int64_t of) LCNN_AMX {
         float* to = s + entry * s_plane + position;
-        const std::int64_t rows = std::min(kEntries, entries_ - entry);
-        if (rows == kEntries) return store_tile(to, s_plane * 4);
+        const std::int64_t rows = std::min(kEntries, entries_ - entry), others = of * kPositions - position;  // which the tile in front has
+        if (rows == kEntries && others == 0) return store_tile(to, s_plane * 4);
         store_tile(sums, 64);
-        copy_rows(sums, rows, to, s_plane);
+        copy_rows(sums, rows, others, to, s_plane);
       };
-      store([](float* to, std::int64_t pitch) LCNN_AMX { _tile_stored(0, to, pitch); }, e * kEntries, first);
-      if (two) store([](float* to, std::int64_t pitch) LCNN_AMX { _tile_stored(1, to, pitch); }, e * kEntries, second);
-      if (both) store([](float* to, std::int64_t pitch) LCNN_AMX { _tile_stored(2, to, pitch); }, (e + 1) * kEntries, first);
-      if (both && two) store([](float* to, std::int64_t pitch) LCNN_AMX { _tile_stored(3, to, pitch); }, (e + 1) * kEntries, second);
+      store([](float* to, std::int64_t pitch) LCNN_AMX { _tile_stored(0, to, pitch); }, e * kEntries, first, tile);
+      if (two) store([](float* to, std::int64_t pitch) LCNN_AMX { _tile_stored(1, to, pitch); }, e * kEntries, second, tile + 1);
+      if (both) store([](float* to, std::int64_t pitch) LCNN_AMX { _tile_stored(2, to, pitch); }, (e + 1) * kEntries, first, tile);
+      if (both && two) store([](float* to, std::int64_t pitch) LCNN_AMX { _tile_stored(3, to, pitch); }, (e + 1) * kEntries, second, tile + 1);
     }
   }
   _tile_release();
@@ -227,7 +232,7 @@ LCNN_AMX void AmxProduct<T>::form(const T* all_x, std::int64_t x_plane, std::int
 
 bool has_amx_bf16() { return false; }
 template <typename T>
-void AmxProduct<T>::form(const T*, std::int64_t, std::int64_t, float*, std::int64_t, int, int, int) const {}
+void AmxProduct<T>::form(const T*, std::int64_t, std::int64_t, float*, std::int64_t, std::int64_t, int, int, int) const {}
 
 #endif
 

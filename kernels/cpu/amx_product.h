@@ -23,16 +23,19 @@ class AmxProduct {
 
   // Positions that are formed together; fewer cannot be.
   static constexpr std::int64_t kPositions = 16;
-  // s [entries][s_plane] = D x at `count` positions, at least kPositions, of x [channels][x_plane], as far as it is the work of `part` of `parts`, which
-  // may be none; nothing else is written. `thread` is the caller's number.
-  void form(const T* x, std::int64_t x_plane, std::int64_t count, float* s, std::int64_t s_plane, int part, int parts, int thread) const;
+  // How many sums `parts` threads form for each value of S at `count` positions: where there are few positions, threads divide the channels.
+  std::int64_t partial_sums(std::int64_t count, int parts) const { return division_of(count, parts).sums; }
+  // Partial sums s [partial_sums(count, parts)][entries][s_plane], s_sum values apart, which add up to D x, at `count` positions, at least
+  // kPositions, of x [channels][x_plane], as far as they are the work of `part` of `parts`, which may be none; nothing else is written.
+  // `thread` is the caller's number.
+  void form(const T* x, std::int64_t x_plane, std::int64_t count, float* s, std::int64_t s_plane, std::int64_t s_sum, int part, int parts, int thread) const;
 
  private:
-  // Positions and tiles of entries, from the first to behind the last.
-  struct Share {
-    std::int64_t first = 0, last = 0, first_tile = 0, last_tile = 0;
+  // Of the tiles of positions and of channels, into how many shares each is divided.
+  struct Division {
+    std::int64_t positions, sums;
   };
-  Share share_of(std::int64_t count, int part, int parts) const;
+  Division division_of(std::int64_t count, int parts) const;
 
   std::int64_t entries_, channels_;
   Buffer dictionary_;  // [term][16 entries][32 channels][16][32]

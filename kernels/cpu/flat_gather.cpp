@@ -56,21 +56,23 @@ class FlatGather final : public PreparedConvolution {
         plan_(problem, omp_get_max_threads(), gathering_of(problem, weights.lookups, folded_), folded_),
         weights_(weights, *execution.allocator),
         dictionary_blocks_(packed_dictionary(weights.dictionary, *execution.allocator)) {
-    const std::int64_t slack = plan_.layout.slack() + plan_.layout.plane() + kBeyond;  // taps of blocks that end beyond the last plane
-    x_elements_ = plan_.copies_x ? plane_pitch(conv_.in_channels * plan_.x_plane + slack) : 0;
-    s_elements_ = plane_pitch(dictionary_.out_channels * plan_.s_plane + slack);
-    scratch_elements_ = x_elements_ + s_elements_ + plane_pitch(dictionary_.out_channels * plan_.run_plane + kBeyond);
-    tiles_ = Buffer(*execution.allocator, threads_ * scratch_elements_ * 4, MemoryKind::workspace);
-    std::fill_n(tiles_.as<float>(), threads_ * scratch_elements_, 0.0f);
-    if (plan_.gathering == Gathering::quads) prepare_quads(weights.lookups, execution);
-    else prepare_lookups(weights.lookups, execution);
-    if (plan_.gathering == Gathering::filters) filter_blocks_ = packed_filters(problem, weights, *execution.allocator);
     if (multiplies_by_amx()) {
       const std::int64_t per_group = dictionary_.out_channels_per_group(), size = per_group * inner();
       for (std::int64_t group = 0; group < conv_.groups; ++group) {
         amx_.emplace_back(std::span<const float>(weights.dictionary).subspan(group * size, size), per_group, inner(), threads_, *execution.allocator);
       }
     }
+    const std::int64_t slack = plan_.layout.slack() + plan_.layout.plane() + kBeyond;  // taps of blocks that end beyond the last plane
+    x_elements_ = plan_.copies_x ? plane_pitch(conv_.in_channels * plan_.x_plane + slack) : 0;
+    const std::int64_t all_sums = most_partial_sums() * dictionary_.out_channels;
+    s_elements_ = plane_pitch((plan_.places_s ? dictionary_.out_channels : all_sums) * plan_.s_plane + slack);
+    scratch_elements_ = x_elements_ + s_elements_ + plane_pitch(all_sums * plan_.run_plane + kBeyond);
+    const std::int64_t tiles = plan_.strip_each ? threads_ : 1;
+    tiles_ = Buffer(*execution.allocator, tiles * scratch_elements_ * 4, MemoryKind::workspace);
+    std::fill_n(tiles_.as<float>(), tiles * scratch_elements_, 0.0f);
+    if (plan_.gathering == Gathering::quads) prepare_quads(weights.lookups, execution);
+    else prepare_lookups(weights.lookups, execution);
+    if (plan_.gathering == Gathering::filters) filter_blocks_ = packed_filters(problem, weights, *execution.allocator);
     sums_ = Buffer(*execution.allocator, parts_ > 1 ? threads_ * conv_.out_channels * kMostGathered * 4 : 0, MemoryKind::workspace);
   }
 
@@ -97,10 +99,11 @@ class FlatGather final : public PreparedConvolution {
 #pragma omp barrier
       }
       form_input_dictionary(in, unit, part, parts, tile_of(0));
-      if (plan_.places_s) {
+      if (plan_.places_s || partial_sums(unit) > 1) {
         if (!forms_whole_entries(parts)) {
 #pragma omp barrier
         }
+        add_partial_sums(unit, part, parts, tile_of(0));
         place_input_dictionary(unit, part, parts, tile_of(0));
       }
 #pragma omp barrier
@@ -307,15 +310,37 @@ class FlatGather final : public PreparedConvolution {
     return has_amx_bf16() && !plan_.copies_x && !plan_.one_position && dictionary_.taps() == 1 && dictionary_.stride == Pair{1, 1} &&
            std::ranges::all_of(plan_.strip_plans, fits);
   }
-  // S as it is formed, and elements from entry to entry of it.
+  // As many threads as share a strip have divided it at preparation; each sums some channels where positions are few.
+  int amx_parts() const { return plan_.strip_each ? 1 : threads_; }
+  std::int64_t partial_sums(std::int64_t unit) const {
+    return amx_.empty() ? 1 : amx_.front().partial_sums(plan_.strip_plans[unit % plan_.strips].formed, amx_parts());
+  }
+  std::int64_t most_partial_sums() const {
+    std::int64_t most = 1;
+    for (std::int64_t strip = 0; strip < plan_.strips; ++strip) most = std::max(most, partial_sums(strip));
+    return most;
+  }
+  // S as it is formed, and elements from entry to entry of it. Partial sums follow each other.
   float* formed_of(float* tile) const { return plan_.places_s ? run_of(tile) : s_of(tile); }
   std::int64_t formed_plane() const { return plan_.places_s ? plan_.run_plane : plan_.s_plane; }
 
   void form_by_amx(const T* in, std::int64_t unit, int part, int parts, float* tile) const {
     const std::int64_t per_group = dictionary_.out_channels_per_group();
     for (std::int64_t group = 0; group < conv_.groups; ++group) {
-      amx_[group].form(in + group * inner() * in_plane(), in_plane(), plan_.strip_plans[unit % plan_.strips].formed,
-                       formed_of(tile) + group * per_group * formed_plane(), formed_plane(), part, parts, omp_get_thread_num());
+      for (int own = part; own < amx_parts(); own += parts) {
+        amx_[group].form(in + group * inner() * in_plane(), in_plane(), plan_.strip_plans[unit % plan_.strips].formed,
+                         formed_of(tile) + group * per_group * formed_plane(), formed_plane(), dictionary_.out_channels * formed_plane(), own, amx_parts(),
+                         omp_get_thread_num());
+      }
+    }
+  }
+  // Into the first of them: those of a share of the entries.
+  void add_partial_sums(std::int64_t unit, int part, int parts, float* tile) const {
+    const std::int64_t first = share(dictionary_.out_channels, part, parts), last = share(dictionary_.out_channels, part + 1, parts);
+    float* sums = formed_of(tile);
+    for (std::int64_t sum = 1; sum < partial_sums(unit); ++sum) {
+      const float* more = sums + sum * dictionary_.out_channels * formed_plane();
+      for (std::int64_t i = first * formed_plane(); i < last * formed_plane(); ++i) sums[i] += more[i];
     }
   }
 
@@ -412,7 +437,7 @@ class FlatGather final : public PreparedConvolution {
   std::int64_t slices_ = plan_.strip_each ? 1 : std::min<std::int64_t>(threads_, conv_.out_channels), parts_ = 1;
   std::int64_t x_elements_, s_elements_, scratch_elements_;
   const int columns_ = plan_.gathering == Gathering::columns ? static_cast<int>(conv_.kernel[1]) : 1;  // gathered apart
-  Buffer tiles_;          // per thread: X tile where it is copied, S tile, S without padding
+  Buffer tiles_;          // per thread, or of all that share one: X tile where it is copied, S tile, S without padding
   Buffer sums_;           // per thread: [out_channels][pixels of a gather block], where the dictionary is cut into parts
   Buffer channels_;       // [slice of channels][part of the dictionary][channel of the slice][column]
   Buffer quads_;          // in place of channels where P is dense
