@@ -3,7 +3,7 @@
 //          thread has; threads divide positions and, where these are few, channels: each then has a part of all sums. A float's
 //          terms are its first, second and last eight bits: they are exact. Of nine products the three smallest are left out.
 // Compute: the smaller products of all channels come first, so that their sums are not rounded to the last bit of the large ones.
-// Store:   a tile of sums goes straight to S; where entries end within it, by way of a copy of its own.
+// Store:   a tile of sums goes straight to S; where entries end within it, or rows of the image are moved apart, by way of a copy in the L1.
 #include "kernels/cpu/amx_product.h"
 
 #include <algorithm>
@@ -56,20 +56,20 @@ AmxProduct<T>::AmxProduct(std::span<const float> values, std::int64_t entries, s
 
 // So that the thread with the most to do ends first; what that is was timed in products of a tile of positions, one of channels and two of entries.
 template <typename T>
-AmxProduct<T>::Division AmxProduct<T>::division_of(std::int64_t count, int parts) const {
+AmxProduct<T>::Division AmxProduct<T>::division_of(std::int64_t tiles, int threads) const {
   constexpr std::int64_t kMostSums = 8;
   constexpr double kInterleave = kTerms<T> == 3 ? 1 : 3, kTwo = 1.6;  // of a tile of positions; a product of two of these
   constexpr double kAdd = 0.07;                                       // of 16 values to those of another thread
-  const std::int64_t tiles = divided_up(count, kPositions), channel_tiles = divided_up(channels_, kChannels);
+  const std::int64_t channel_tiles = divided_up(channels_, kChannels);
   const auto pairs = static_cast<double>(divided_up(entries_, 2 * kEntries));
   const auto longest = [&](const Division& of) {
-    const std::int64_t most = divided_up(tiles, of.positions);
+    const std::int64_t most = divided_up(tiles, of.shares);
     const double products = static_cast<double>(most / 2) * (2 * kInterleave + pairs * kTwo) + static_cast<double>(most % 2) * (kInterleave + pairs);
-    return static_cast<double>(divided_up(channel_tiles, of.sums)) * products + kAdd * static_cast<double>((of.sums - 1) * entries_ * tiles) / parts;
+    return static_cast<double>(divided_up(channel_tiles, of.sums)) * products + kAdd * static_cast<double>((of.sums - 1) * entries_ * tiles) / threads;
   };
-  Division best{std::min<std::int64_t>(tiles, parts), 1};
-  for (std::int64_t sums = 2; sums <= std::min({kMostSums, channel_tiles, static_cast<std::int64_t>(parts)}); ++sums) {
-    const Division other{std::min(tiles, parts / sums), sums};
+  Division best{std::min<std::int64_t>(tiles, threads), 1};
+  for (std::int64_t sums = 2; sums <= std::min({kMostSums, channel_tiles, static_cast<std::int64_t>(threads)}); ++sums) {
+    const Division other{std::min(tiles, threads / sums), sums};
     if (longest(other) < longest(best)) best = other;
   }
   return best;
@@ -137,9 +137,13 @@ LCNN_AMX void interleave(const T* x, std::int64_t x_plane, std::int64_t channels
   }
 }
 
-// Of a tile of sums the first `rows`, from a column on.
-LCNN_AMX void copy_rows(const float* sums, std::int64_t rows, std::int64_t column, float* s, std::int64_t s_plane) {
-  for (std::int64_t e = 0; e < rows; ++e) std::copy(sums + e * 16 + column, sums + (e + 1) * 16, s + e * s_plane + column);
+// Of a tile of sums the first `rows` to a vector of their planes, whose values begin `column` columns on.
+LCNN_AMX void place_rows(const float* sums, std::int64_t rows, const PlaneVector& vector, std::int64_t column, float* plane, std::int64_t s_plane) {
+  const __m512i columns = _mm512_add_epi32(_mm512_loadu_si512(vector.indices), _mm512_set1_epi32(static_cast<int>(column)));
+  const auto values = static_cast<__mmask16>(vector.values[0] | vector.values[1] << 8);
+  for (std::int64_t e = 0; e < rows; ++e) {
+    _mm512_storeu_ps(plane + e * s_plane, _mm512_maskz_permutexvar_ps(values, columns, _mm512_load_ps(sums + e * 16)));
+  }
 }
 
 // Terms of D and X that are multiplied, in this order.
@@ -161,23 +165,25 @@ bool has_amx_bf16() {
 }
 
 template <typename T>
-LCNN_AMX void AmxProduct<T>::form(const T* x, std::int64_t x_plane, std::int64_t count, float* s, std::int64_t s_plane, std::int64_t s_sum, int part, int parts,
-                                 int thread) const {
-  const Division division = division_of(count, parts);
-  const std::int64_t at = part / division.sums, sum = part % division.sums, tiles = divided_up(count, kPositions);
-  if (at >= division.positions) return;
+LCNN_AMX void AmxProduct<T>::form(const Share& own, const T* x, std::int64_t x_plane, std::int64_t count, const PlaneVector* vectors, float* s,
+                                 std::int64_t s_plane, int thread) const {
   const std::int64_t channel_tiles = divided_up(channels_, kChannels), entry_tiles = divided_up(entries_, kEntries);
-  const std::int64_t first_channels = share(channel_tiles, sum, division.sums), last_channels = share(channel_tiles, sum + 1, division.sums);
+  const std::int64_t first_channels = share(channel_tiles, own.sum, own.sums), last_channels = share(channel_tiles, own.sum + 1, own.sums);
   const std::int64_t operand_elements = channel_tiles * 2 * kTileElements, dictionary_elements = entry_tiles * channel_tiles * kTileElements;  // of a term
   Bf16* operands = operands_.as<Bf16>() + thread * kTerms<T> * operand_elements;
-  s += sum * s_sum;
-  alignas(64) float sums[256];
+  // Where a tile's positions begin: the last ones are moved back to end with `count`.
+  const auto begin_of = [&](std::int64_t tile) { return std::min(vectors == nullptr ? tile * kPositions : vectors[tile].offset, count - kPositions); };
+  const auto empty = [&](std::int64_t tile) { return vectors != nullptr && (vectors[tile].values[0] | vectors[tile].values[1]) == 0; };
   configure_tiles();
-  const std::int64_t last_tile = share(tiles, at + 1, division.positions);
-  for (std::int64_t tile = share(tiles, at, division.positions); tile < last_tile; tile += 2) {
-    // The last positions are moved back to end with `count`.
-    const std::int64_t first = std::min(tile * kPositions, count - kPositions), second = std::min((tile + 1) * kPositions, count - kPositions);
-    const bool two = tile + 1 < last_tile;
+  for (std::int64_t tile = own.first; tile < own.last;) {
+    if (empty(tile)) {
+      for (std::int64_t e = 0; e < entries_; ++e) std::fill_n(s + e * s_plane + tile * kPositions, kPositions, 0.0f);
+      ++tile;
+      continue;
+    }
+    const std::int64_t next = tile + 1;
+    const bool two = next < own.last && !empty(next);
+    const std::int64_t first = begin_of(tile), second = two ? begin_of(next) : first;
     for (std::int64_t t = first_channels; t < last_channels; ++t) {
       const std::int64_t channels = std::min(kChannels, channels_ - t * kChannels);
       const T* from = x + t * kChannels * x_plane;
@@ -212,18 +218,26 @@ LCNN_AMX void AmxProduct<T>::form(const T* x, std::int64_t x_plane, std::int64_t
       _tile_zero(3);
       if constexpr (kTerms<T> == 3) add_products(kSmallProducts);
       add_products(kLargeProducts);
-      const auto store = [&](auto store_tile, std::int64_t entry, std::int64_t position, std::int64_t of) LCNN_AMX {
-        float* to = s + entry * s_plane + position;
-        const std::int64_t rows = std::min(kEntries, entries_ - entry), others = of * kPositions - position;  // which the tile in front has
-        if (rows == kEntries && others == 0) return store_tile(to, s_plane * 4);
-        store_tile(sums, 64);
-        copy_rows(sums, rows, others, to, s_plane);
+      const auto store = [&](auto store_tile, std::int64_t entry, std::int64_t of, std::int64_t begin) LCNN_AMX {
+        alignas(64) float sums[kEntries * kPositions];
+        const std::int64_t rows = std::min(kEntries, entries_ - entry);
+        float* to = s + entry * s_plane + of * kPositions;
+        if (vectors != nullptr) {
+          store_tile(sums, 64);
+          place_rows(sums, rows, vectors[of], vectors[of].offset - begin, to, s_plane);
+        } else if (rows == kEntries && begin == of * kPositions) {
+          store_tile(to, s_plane * 4);
+        } else {
+          store_tile(sums, 64);
+          for (std::int64_t e = 0; e < rows; ++e) std::copy(sums + e * kPositions + of * kPositions - begin, sums + (e + 1) * kPositions, to + e * s_plane);
+        }
       };
-      store([](float* to, std::int64_t pitch) LCNN_AMX { _tile_stored(0, to, pitch); }, e * kEntries, first, tile);
-      if (two) store([](float* to, std::int64_t pitch) LCNN_AMX { _tile_stored(1, to, pitch); }, e * kEntries, second, tile + 1);
-      if (both) store([](float* to, std::int64_t pitch) LCNN_AMX { _tile_stored(2, to, pitch); }, (e + 1) * kEntries, first, tile);
-      if (both && two) store([](float* to, std::int64_t pitch) LCNN_AMX { _tile_stored(3, to, pitch); }, (e + 1) * kEntries, second, tile + 1);
+      store([](float* to, std::int64_t pitch) LCNN_AMX { _tile_stored(0, to, pitch); }, e * kEntries, tile, first);
+      if (two) store([](float* to, std::int64_t pitch) LCNN_AMX { _tile_stored(1, to, pitch); }, e * kEntries, next, second);
+      if (both) store([](float* to, std::int64_t pitch) LCNN_AMX { _tile_stored(2, to, pitch); }, (e + 1) * kEntries, tile, first);
+      if (both && two) store([](float* to, std::int64_t pitch) LCNN_AMX { _tile_stored(3, to, pitch); }, (e + 1) * kEntries, next, second);
     }
+    tile += two ? 2 : 1;
   }
   _tile_release();
 }
@@ -232,7 +246,7 @@ LCNN_AMX void AmxProduct<T>::form(const T* x, std::int64_t x_plane, std::int64_t
 
 bool has_amx_bf16() { return false; }
 template <typename T>
-void AmxProduct<T>::form(const T*, std::int64_t, std::int64_t, float*, std::int64_t, std::int64_t, int, int, int) const {}
+void AmxProduct<T>::form(const Share&, const T*, std::int64_t, std::int64_t, const PlaneVector*, float*, std::int64_t, int) const {}
 
 #endif
 

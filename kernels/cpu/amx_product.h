@@ -7,6 +7,7 @@
 #include <span>
 
 #include "kernels/cpu/bf16.h"
+#include "kernels/cpu/flat_gather_loops.h"
 #include "kernels/variant.h"
 
 namespace lcnn::cpu {
@@ -21,22 +22,22 @@ class AmxProduct {
   // values [entries][channels] of one group, as T stores them; as many threads may call form() at a time.
   AmxProduct(std::span<const float> values, std::int64_t entries, std::int64_t channels, int threads, Allocator& allocator);
 
-  // Positions that are formed together; fewer cannot be.
+  // Positions that are formed together, a tile; fewer cannot be.
   static constexpr std::int64_t kPositions = 16;
-  // How many sums `parts` threads form for each value of S at `count` positions: where there are few positions, threads divide the channels.
-  std::int64_t partial_sums(std::int64_t count, int parts) const { return division_of(count, parts).sums; }
-  // Partial sums s [partial_sums(count, parts)][entries][s_plane], s_sum values apart, which add up to D x, at `count` positions, at least
-  // kPositions, of x [channels][x_plane], as far as they are the work of `part` of `parts`, which may be none; nothing else is written.
-  // `thread` is the caller's number.
-  void form(const T* x, std::int64_t x_plane, std::int64_t count, float* s, std::int64_t s_plane, std::int64_t s_sum, int part, int parts, int thread) const;
+  // How threads divide some tiles: into shares of them, and where they are few of the channels, so that each share has several sums that add up to S.
+  struct Division {
+    std::int64_t shares, sums;
+  };
+  Division division_of(std::int64_t tiles, int threads) const;
+  // What a thread forms: tiles from the first to behind the last, and which of how many sums.
+  struct Share {
+    std::int64_t first, last, sum = 0, sums = 1;
+  };
+  // s [entries][s_plane]: the share's sums of D x, of `count` positions, at least kPositions, of x [channels][x_plane]; nothing else is written.
+  // A tile is kPositions values of an entry; with `vectors`, of as many lanes, it is one of these, at the values' places. `thread` is the caller's number.
+  void form(const Share& share, const T* x, std::int64_t x_plane, std::int64_t count, const PlaneVector* vectors, float* s, std::int64_t s_plane, int thread) const;
 
  private:
-  // Of the tiles of positions and of channels, into how many shares each is divided.
-  struct Division {
-    std::int64_t positions, sums;
-  };
-  Division division_of(std::int64_t count, int parts) const;
-
   std::int64_t entries_, channels_;
   Buffer dictionary_;  // [term][16 entries][32 channels][16][32]
   Buffer operands_;    // per thread: [term][32 channels][two tiles of positions][16 pairs of channels][16 positions][2]

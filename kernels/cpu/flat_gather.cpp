@@ -62,11 +62,12 @@ class FlatGather final : public PreparedConvolution {
         amx_.emplace_back(std::span<const float>(weights.dictionary).subspan(group * size, size), per_group, inner(), threads_, *execution.allocator);
       }
     }
+    amx_places_ = amx_can_place();
     const std::int64_t slack = plan_.layout.slack() + plan_.layout.plane() + kBeyond;  // taps of blocks that end beyond the last plane
     x_elements_ = plan_.copies_x ? plane_pitch(conv_.in_channels * plan_.x_plane + slack) : 0;
     const std::int64_t all_sums = most_partial_sums() * dictionary_.out_channels;
-    s_elements_ = plane_pitch((plan_.places_s ? dictionary_.out_channels : all_sums) * plan_.s_plane + slack);
-    scratch_elements_ = x_elements_ + s_elements_ + plane_pitch(all_sums * plan_.run_plane + kBeyond);
+    s_elements_ = plane_pitch((moves_s() ? dictionary_.out_channels : all_sums) * plan_.s_plane + slack);
+    scratch_elements_ = x_elements_ + s_elements_ + plane_pitch(moves_s() ? all_sums * plan_.run_plane + kBeyond : 0);
     const std::int64_t tiles = plan_.strip_each ? threads_ : 1;
     tiles_ = Buffer(*execution.allocator, tiles * scratch_elements_ * 4, MemoryKind::workspace);
     std::fill_n(tiles_.as<float>(), tiles * scratch_elements_, 0.0f);
@@ -99,7 +100,7 @@ class FlatGather final : public PreparedConvolution {
 #pragma omp barrier
       }
       form_input_dictionary(in, unit, part, parts, tile_of(0));
-      if (plan_.places_s || partial_sums(unit) > 1) {
+      if (moves_s() || partial_sums(unit) > 1) {
         if (!forms_whole_entries(parts)) {
 #pragma omp barrier
         }
@@ -307,30 +308,41 @@ class FlatGather final : public PreparedConvolution {
   // Whether X, as it lies, is long enough for the matrix unit.
   bool multiplies_by_amx() const {
     const auto fits = [](const StripPlan& plan) { return plan.formed >= AmxProduct<T>::kPositions; };
-    return has_amx_bf16() && !plan_.copies_x && !plan_.one_position && dictionary_.taps() == 1 && dictionary_.stride == Pair{1, 1} &&
+    return has_amx_bf16() && plan_.shape.lanes == AmxProduct<T>::kPositions && !plan_.copies_x && !plan_.one_position && dictionary_.taps() == 1 && dictionary_.stride == Pair{1, 1} &&
            std::ranges::all_of(plan_.strip_plans, fits);
   }
-  // As many threads as share a strip have divided it at preparation; each sums some channels where positions are few.
-  int amx_parts() const { return plan_.strip_each ? 1 : threads_; }
-  std::int64_t partial_sums(std::int64_t unit) const {
-    return amx_.empty() ? 1 : amx_.front().partial_sums(plan_.strip_plans[unit % plan_.strips].formed, amx_parts());
+  // Tiles of a strip's S of contiguous values, of which there are fewer, or of its plane's vectors, that need not be moved.
+  static std::int64_t amx_tiles(const StripPlan& plan, bool placed) { return placed ? std::ssize(plan.plane) : divided_up(plan.formed, AmxProduct<T>::kPositions); }
+  // Between as many threads as share a strip at preparation.
+  typename AmxProduct<T>::Division amx_division(const StripPlan& plan, bool placed) const {
+    return amx_.front().division_of(amx_tiles(plan, placed), plan_.strip_each ? 1 : threads_);
   }
+  // Whether the matrix unit leaves S in its places: not where so few positions are divided that threads add up sums.
+  bool amx_can_place() const {
+    const auto can = [&](const StripPlan& plan) { return plan.rows.empty() && amx_division(plan, false).sums == 1; };
+    return !amx_.empty() && plan_.places_s && std::ranges::all_of(plan_.strip_plans, can);
+  }
+  bool moves_s() const { return plan_.places_s && !amx_places_; }
+  std::int64_t partial_sums(std::int64_t unit) const { return amx_.empty() ? 1 : amx_division(plan_.strip_plans[unit % plan_.strips], amx_places_).sums; }
   std::int64_t most_partial_sums() const {
     std::int64_t most = 1;
     for (std::int64_t strip = 0; strip < plan_.strips; ++strip) most = std::max(most, partial_sums(strip));
     return most;
   }
   // S as it is formed, and elements from entry to entry of it. Partial sums follow each other.
-  float* formed_of(float* tile) const { return plan_.places_s ? run_of(tile) : s_of(tile); }
-  std::int64_t formed_plane() const { return plan_.places_s ? plan_.run_plane : plan_.s_plane; }
+  float* formed_of(float* tile) const { return moves_s() ? run_of(tile) : s_of(tile); }
+  std::int64_t formed_plane() const { return moves_s() ? plan_.run_plane : plan_.s_plane; }
 
   void form_by_amx(const T* in, std::int64_t unit, int part, int parts, float* tile) const {
-    const std::int64_t per_group = dictionary_.out_channels_per_group();
-    for (std::int64_t group = 0; group < conv_.groups; ++group) {
-      for (int own = part; own < amx_parts(); own += parts) {
-        amx_[group].form(in + group * inner() * in_plane(), in_plane(), plan_.strip_plans[unit % plan_.strips].formed,
-                         formed_of(tile) + group * per_group * formed_plane(), formed_plane(), dictionary_.out_channels * formed_plane(), own, amx_parts(),
-                         omp_get_thread_num());
+    const StripPlan& plan = plan_.strip_plans[unit % plan_.strips];
+    const std::int64_t per_group = dictionary_.out_channels_per_group(), tiles = amx_tiles(plan, amx_places_);
+    const auto [shares, sums] = amx_division(plan, amx_places_);
+    for (std::int64_t own = part; own < shares * sums; own += parts) {
+      const typename AmxProduct<T>::Share its{share(tiles, own / sums, shares), share(tiles, own / sums + 1, shares), own % sums, sums};
+      float* to = formed_of(tile) + own % sums * dictionary_.out_channels * formed_plane();
+      for (std::int64_t group = 0; group < conv_.groups; ++group) {
+        amx_[group].form(its, in + group * inner() * in_plane(), in_plane(), plan.formed, amx_places_ ? plan.plane.data() : nullptr,
+                         to + group * per_group * formed_plane(), formed_plane(), omp_get_thread_num());
       }
     }
   }
@@ -368,7 +380,7 @@ class FlatGather final : public PreparedConvolution {
 
   // S to its places between the padding's zeros: the entries that the thread formed itself, or a share of all.
   void place_input_dictionary(std::int64_t unit, int part, int parts, float* tile) const {
-    if (!plan_.places_s) return;
+    if (!moves_s()) return;
     const StripPlan& plan = plan_.strip_plans[unit % plan_.strips];
     const auto bound = [&](int of) {
       return forms_whole_entries(parts) ? dictionary_blocks_.first_entry(share(entry_blocks(), of, parts)) : share(dictionary_.out_channels, of, parts);
@@ -444,6 +456,7 @@ class FlatGather final : public PreparedConvolution {
   Buffer lookups_;        // of these
   PackedEntries dictionary_blocks_, filter_blocks_;
   std::vector<AmxProduct<T>> amx_;  // of each group, where it forms S
+  bool amx_places_ = false;         // in its places, else contiguous
 };
 
 }  // namespace
