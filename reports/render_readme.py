@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Writes README's table of results, between its markers, from the committed reference reports.
+"""Writes README's summary of results, between its markers, and reports/reference/tables.md with all their rows, from the committed
+reference reports.
 
-    reports/render_readme.py            rewrites README.md
-    reports/render_readme.py --check    exits 1 when README.md is not what the reports say
+    reports/render_readme.py            rewrites both
+    reports/render_readme.py --check    exits 1 when one of them is not what the reports say
 """
 import pathlib
 import sys
@@ -14,6 +15,18 @@ from render.row_summary import summaries
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 REFERENCE = ROOT / "reports" / "reference"
+TABLES = REFERENCE / "tables.md"
+# What README sums up.
+HEADLINES = (
+    "h200/race.json",
+    "h100/seed.json",
+    "xeon-2cores/race_1thread.json",
+    "xeon-2cores/race_2threads.json",
+    "xeon-16cores/resnet18_16threads.json",
+    "epyc-2cores/race_1thread.json",
+    "h200/train_steps.json",
+    "epyc-2cores/train_steps.json",
+)
 LONG = 20
 BEGIN, END = "<!-- results: begin (reports/render_readme.py) -->", "<!-- results: end -->"
 
@@ -24,29 +37,39 @@ def folded(table):
     return table if rows <= LONG else f"<details><summary>{rows} rows</summary>\n\n{table}\n\n</details>"
 
 
-def report_table(path):
+def all_rows(path):
     report = read_report(path)
     records = summaries(report)
     tables = [folded(table) for table in (means_table(records), results(records), network_table(records)) if table]
-    return tables and "\n\n".join([origin(report, path.relative_to(ROOT)), *tables])
+    return "\n\n".join([origin(report, path.relative_to(REFERENCE)), *tables]) if tables else ""
 
 
-def rendered(readme):
-    tables = [report_table(path) for path in sorted(REFERENCE.glob("*/*.json"))]
-    body = "\n\n".join(table for table in tables if table)
-    before, rest = readme.split(BEGIN)
+def summary(path):
+    """Geometric means, or the rows of a report that has no several layers."""
+    report = read_report(path)
+    records = summaries(report)
+    return "\n\n".join([origin(report, path.relative_to(ROOT)), means_table(records) or results(records) or network_table(records)])
+
+
+def tables():
+    bodies = [all_rows(path) for path in sorted(REFERENCE.glob("*/*.json"))]
+    return "\n\n".join(["# The reference reports' rows", "Written by reports/render_readme.py.", *filter(None, bodies)]) + "\n"
+
+
+def readme():
+    before, rest = README.read_text().split(BEGIN)
     _, after = rest.split(END)
+    body = "\n\n".join(summary(REFERENCE / name) for name in HEADLINES)
     return f"{before}{BEGIN}\n{body}\n{END}{after}"
 
 
 def main():
-    readme = README.read_text()
-    wanted = rendered(readme)
-    if "--check" in sys.argv[1:]:
-        if readme != wanted:
-            sys.exit("README.md's results are not those of the reference reports: run reports/render_readme.py")
-        return
-    README.write_text(wanted)
+    wanted = {README: readme(), TABLES: tables()}
+    for path, text in wanted.items():
+        if "--check" not in sys.argv[1:]:
+            path.write_text(text)
+        elif not path.exists() or path.read_text() != text:
+            sys.exit(f"{path.name}'s results are not those of the reference reports: run reports/render_readme.py")
 
 
 if __name__ == "__main__":
