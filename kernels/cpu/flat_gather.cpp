@@ -6,7 +6,7 @@
 //          are computed, and squeezed out of the registers before they are stored.
 // Compute: the dictionary as a product of a few entries x a few vectors held in registers, straight from X, whose next pixels
 //          are prefetched, or by the matrix unit where the processor has one (amx_product.h); S is then moved to its places by
-//          shuffles of whole vectors. A kh x kw dictionary reads X from a tile
+//          shuffles of whole vectors, or leaves the unit there. A kh x kw dictionary reads X from a tile
 //          that is padded and flat in the same way. The gather takes all channels of a run of pixels in turn, so that the
 //          S under them stays in the L1; channels with as many lookups follow each other, so that loops end where expected.
 //          Where P is dense, four channels share each load of S, their lookups sorted by which of the four have them. Where it is
@@ -56,16 +56,11 @@ class FlatGather final : public PreparedConvolution {
         plan_(problem, omp_get_max_threads(), gathering_of(problem, weights.lookups, folded_), folded_),
         weights_(weights, *execution.allocator),
         dictionary_blocks_(packed_dictionary(weights.dictionary, *execution.allocator)) {
-    if (multiplies_by_amx()) {
-      const std::int64_t per_group = dictionary_.out_channels_per_group(), size = per_group * inner();
-      for (std::int64_t group = 0; group < conv_.groups; ++group) {
-        amx_.emplace_back(std::span<const float>(weights.dictionary).subspan(group * size, size), per_group, inner(), threads_, *execution.allocator);
-      }
-    }
-    amx_places_ = amx_can_place();
+    if (multiplies_by_amx()) prepare_amx(weights.dictionary, *execution.allocator);
     const std::int64_t slack = plan_.layout.slack() + plan_.layout.plane() + kBeyond;  // taps of blocks that end beyond the last plane
     x_elements_ = plan_.copies_x ? plane_pitch(conv_.in_channels * plan_.x_plane + slack) : 0;
-    const std::int64_t all_sums = most_partial_sums() * dictionary_.out_channels;
+    std::int64_t all_sums = dictionary_.out_channels;
+    for (std::int64_t strip = 0; strip < plan_.strips; ++strip) all_sums = std::max(all_sums, partial_sums(strip) * dictionary_.out_channels);
     s_elements_ = plane_pitch((moves_s() ? dictionary_.out_channels : all_sums) * plan_.s_plane + slack);
     scratch_elements_ = x_elements_ + s_elements_ + plane_pitch(moves_s() ? all_sums * plan_.run_plane + kBeyond : 0);
     const std::int64_t tiles = plan_.strip_each ? threads_ : 1;
@@ -149,6 +144,21 @@ class FlatGather final : public PreparedConvolution {
     const std::int64_t wanted = (dictionary_.out_channels * met * 4 + kGatherBytes - 1) / kGatherBytes;
     const std::int64_t least = columns_ == 1 ? kLeastLookups : kLeastOfColumn * columns_;
     return std::clamp<std::int64_t>(table.lookups() / conv_.out_channels / least, 1, wanted);
+  }
+
+  // S by the matrix unit, its work on a strip divided between as many threads as share one. It leaves S in its places, a vector of a plane a tile, but where so
+  // few values are divided that threads add up sums: contiguous, these are fewer tiles.
+  void prepare_amx(std::span<const float> dictionary, Allocator& allocator) {
+    const std::int64_t per_group = dictionary_.out_channels_per_group(), size = per_group * inner();
+    for (std::int64_t group = 0; group < conv_.groups; ++group) amx_.emplace_back(dictionary.subspan(group * size, size), per_group, inner(), threads_, allocator);
+    const auto divide = [&] {
+      amx_divisions_.clear();
+      for (const StripPlan& plan : plan_.strip_plans) amx_divisions_.push_back(amx_.front().division_of(amx_tiles(plan), plan_.strip_each ? 1 : threads_));
+    };
+    divide();
+    const bool adds_up = std::ranges::any_of(amx_divisions_, [](const auto& division) { return division.sums > 1; });
+    amx_places_ = plan_.places_s && plan_.strip_plans.front().rows.empty() && !adds_up;
+    divide();
   }
 
   // Lookups by slice of channels, part of the dictionary, channel and column; without columns, channels with fewest lookups of a
@@ -311,32 +321,18 @@ class FlatGather final : public PreparedConvolution {
     return has_amx_bf16() && plan_.shape.lanes == AmxProduct<T>::kPositions && !plan_.copies_x && !plan_.one_position && dictionary_.taps() == 1 && dictionary_.stride == Pair{1, 1} &&
            std::ranges::all_of(plan_.strip_plans, fits);
   }
-  // Tiles of a strip's S of contiguous values, of which there are fewer, or of its plane's vectors, that need not be moved.
-  static std::int64_t amx_tiles(const StripPlan& plan, bool placed) { return placed ? std::ssize(plan.plane) : divided_up(plan.formed, AmxProduct<T>::kPositions); }
-  // Between as many threads as share a strip at preparation.
-  typename AmxProduct<T>::Division amx_division(const StripPlan& plan, bool placed) const {
-    return amx_.front().division_of(amx_tiles(plan, placed), plan_.strip_each ? 1 : threads_);
-  }
-  // Whether the matrix unit leaves S in its places: not where so few positions are divided that threads add up sums.
-  bool amx_can_place() const {
-    const auto can = [&](const StripPlan& plan) { return plan.rows.empty() && amx_division(plan, false).sums == 1; };
-    return !amx_.empty() && plan_.places_s && std::ranges::all_of(plan_.strip_plans, can);
-  }
+  std::int64_t amx_tiles(const StripPlan& plan) const { return amx_places_ ? std::ssize(plan.plane) : divided_up(plan.formed, AmxProduct<T>::kPositions); }
+  std::int64_t partial_sums(std::int64_t unit) const { return amx_.empty() ? 1 : amx_divisions_[unit % plan_.strips].sums; }
+  // Whether S is formed contiguous and then moved between its zeros.
   bool moves_s() const { return plan_.places_s && !amx_places_; }
-  std::int64_t partial_sums(std::int64_t unit) const { return amx_.empty() ? 1 : amx_division(plan_.strip_plans[unit % plan_.strips], amx_places_).sums; }
-  std::int64_t most_partial_sums() const {
-    std::int64_t most = 1;
-    for (std::int64_t strip = 0; strip < plan_.strips; ++strip) most = std::max(most, partial_sums(strip));
-    return most;
-  }
   // S as it is formed, and elements from entry to entry of it. Partial sums follow each other.
   float* formed_of(float* tile) const { return moves_s() ? run_of(tile) : s_of(tile); }
   std::int64_t formed_plane() const { return moves_s() ? plan_.run_plane : plan_.s_plane; }
 
   void form_by_amx(const T* in, std::int64_t unit, int part, int parts, float* tile) const {
     const StripPlan& plan = plan_.strip_plans[unit % plan_.strips];
-    const std::int64_t per_group = dictionary_.out_channels_per_group(), tiles = amx_tiles(plan, amx_places_);
-    const auto [shares, sums] = amx_division(plan, amx_places_);
+    const std::int64_t per_group = dictionary_.out_channels_per_group(), tiles = amx_tiles(plan);
+    const auto [shares, sums] = amx_divisions_[unit % plan_.strips];
     for (std::int64_t own = part; own < shares * sums; own += parts) {
       const typename AmxProduct<T>::Share its{share(tiles, own / sums, shares), share(tiles, own / sums + 1, shares), own % sums, sums};
       float* to = formed_of(tile) + own % sums * dictionary_.out_channels * formed_plane();
@@ -456,7 +452,8 @@ class FlatGather final : public PreparedConvolution {
   Buffer lookups_;        // of these
   PackedEntries dictionary_blocks_, filter_blocks_;
   std::vector<AmxProduct<T>> amx_;  // of each group, where it forms S
-  bool amx_places_ = false;         // in its places, else contiguous
+  std::vector<typename AmxProduct<T>::Division> amx_divisions_;  // of each strip
+  bool amx_places_ = false;
 };
 
 }  // namespace
