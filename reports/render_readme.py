@@ -19,6 +19,7 @@ TABLES = REFERENCE / "tables.md"
 # What README sums up.
 HEADLINES = (
     "h200/race.json",
+    "h200/race_accurate.json",
     "h100/seed.json",
     "xeon-2cores/race_1thread.json",
     "xeon-2cores/race_2threads.json",

@@ -28,10 +28,15 @@ def in_format(value, pattern):
 
 
 def fastest(records, kind):
-    """The variant that chooses among the others (auto) is one of them under another name, where they are there."""
+    """The variant that chooses among the others (auto) is one of them under another name, where that one is there."""
     measured = [record for record in records if record["kind"] == kind and record["median_us"] is not None]
-    others = [record for record in measured if record["variant"] != "auto"]
-    return min(others or measured, key=lambda record: record["median_us"], default=None)
+    names = {record["variant"] for record in measured}
+
+    def is_another(record):
+        chosen = record["variant"] == "auto" and (record["choice"] or "").split(" ")[0]
+        return bool(chosen) and chosen in names
+
+    return min((record for record in measured if not is_another(record)), key=lambda record: record["median_us"], default=None)
 
 
 def comparisons(records):

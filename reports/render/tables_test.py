@@ -95,14 +95,16 @@ class TablesTest(ReportsTest):
         self.assertEqual(text("flat_gather 64@56"), "flat_gather 64@56")
         self.assertEqual(text("@me _x_ www.a"), "&#64;me &#95;x&#95; www&#46;a")
 
-    def test_results_have_a_line_for_every_dictionary_and_auto_where_it_is_alone(self):
+    def test_results_have_a_line_for_every_dictionary_and_auto_where_its_choice_is_not_there(self):
         records = [record for record in summaries(read_report(FIXTURE)) if record["median_us"] is not None and record["kind"] != "peer"]
         lookup = next(record for record in records if record["kind"] == "lookup")
-        accurate = {**lookup, "dictionary": "accurate", "variant": "auto", "median_us": 0.001}
+        accurate = {**lookup, "dictionary": "accurate", "variant": "auto", "choice": f"{lookup['variant']} as tuned: 8 x 16", "median_us": 0.001}
         lines = results([*records, accurate]).splitlines()[2:]
         self.assertEqual([line.split()[2] for line in lines], ["fast", "accurate"])
         self.assertIn("(auto)", lines[1])
         self.assertNotIn("(auto)", results([*records, {**accurate, "dictionary": "fast"}]))
+        other = {**accurate, "dictionary": "fast", "choice": "dense_filters as tuned: a plan"}
+        self.assertIn("(auto)", results([*records, other]))
 
     def test_reports_come_in_the_order_of_their_dates(self):
         self.write("b.json", self.of_another_day("1" * 40, 1, 1))
