@@ -46,10 +46,12 @@ def all_rows(path):
 
 
 def summary(path):
-    """Geometric means, or the rows of a report that has no several layers."""
+    """Geometric means and the original's layer, or the rows of a report that has no several layers."""
     report = read_report(path)
     records = summaries(report)
-    return "\n\n".join([origin(report, path.relative_to(ROOT)), means_table(records) or results(records) or network_table(records)])
+    means = means_table(records)
+    rows = results([record for record in records if record["set"] == "seed" or not means])
+    return "\n\n".join(filter(None, [origin(report, path.relative_to(ROOT)), means, rows]))
 
 
 def tables():
