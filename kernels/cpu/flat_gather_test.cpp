@@ -46,6 +46,12 @@ void check(const std::vector<TestProblem>& tests, const std::string& where) {
 std::vector<TestProblem> awkward_problems() {
   std::vector<TestProblem> tests = regular_problems();
   for (std::uint64_t seed = 0; seed < 60; ++seed) tests.push_back(random_problem(seed));
+  // Few positions, of which several threads divide the channels: S with padding, without, and sorted by a stride.
+  const auto few = [](Pair kernel, Pair stride) {
+    const Conv2dProblem conv{.in_channels = 128, .height = 7, .width = 7, .out_channels = 40, .kernel = kernel, .stride = stride, .padding = {kernel[0] / 2, kernel[1] / 2}};
+    return TestProblem{.problem = {conv, 16}, .seed = 7};
+  };
+  tests.insert(tests.end(), {few({3, 3}, {1, 1}), few({1, 1}, {1, 1}), few({3, 3}, {2, 2})});
   return tests;
 }
 
