@@ -218,9 +218,9 @@ LCNN_AMX void AmxProduct<T>::form(const Share& own, const T* x, std::int64_t x_p
       _tile_zero(3);
       if constexpr (kTerms<T> == 3) add_products(kSmallProducts);
       add_products(kLargeProducts);
-      const auto store = [&](auto store_tile, std::int64_t entry, std::int64_t of, std::int64_t begin) LCNN_AMX {
+      const auto store = [&](auto store_tile, std::int64_t entry, std::int64_t of) LCNN_AMX {
         alignas(64) float sums[kEntries * kPositions];
-        const std::int64_t rows = std::min(kEntries, entries_ - entry);
+        const std::int64_t rows = std::min(kEntries, entries_ - entry), begin = begin_of(of);
         float* to = s + entry * s_plane + of * kPositions;
         if (vectors != nullptr) {
           store_tile(sums, 64);
@@ -232,10 +232,10 @@ LCNN_AMX void AmxProduct<T>::form(const Share& own, const T* x, std::int64_t x_p
           for (std::int64_t e = 0; e < rows; ++e) std::copy(sums + e * kPositions + of * kPositions - begin, sums + (e + 1) * kPositions, to + e * s_plane);
         }
       };
-      store([](float* to, std::int64_t pitch) LCNN_AMX { _tile_stored(0, to, pitch); }, e * kEntries, tile, first);
-      if (two) store([](float* to, std::int64_t pitch) LCNN_AMX { _tile_stored(1, to, pitch); }, e * kEntries, next, second);
-      if (both) store([](float* to, std::int64_t pitch) LCNN_AMX { _tile_stored(2, to, pitch); }, (e + 1) * kEntries, tile, first);
-      if (both && two) store([](float* to, std::int64_t pitch) LCNN_AMX { _tile_stored(3, to, pitch); }, (e + 1) * kEntries, next, second);
+      store([](float* to, std::int64_t pitch) LCNN_AMX { _tile_stored(0, to, pitch); }, e * kEntries, tile);
+      if (two) store([](float* to, std::int64_t pitch) LCNN_AMX { _tile_stored(1, to, pitch); }, e * kEntries, next);
+      if (both) store([](float* to, std::int64_t pitch) LCNN_AMX { _tile_stored(2, to, pitch); }, (e + 1) * kEntries, tile);
+      if (both && two) store([](float* to, std::int64_t pitch) LCNN_AMX { _tile_stored(3, to, pitch); }, (e + 1) * kEntries, next);
     }
     tile += two ? 2 : 1;
   }

@@ -19,6 +19,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <map>
 #include <span>
 
@@ -151,14 +152,10 @@ class FlatGather final : public PreparedConvolution {
   void prepare_amx(std::span<const float> dictionary, Allocator& allocator) {
     const std::int64_t per_group = dictionary_.out_channels_per_group(), size = per_group * inner();
     for (std::int64_t group = 0; group < conv_.groups; ++group) amx_.emplace_back(dictionary.subspan(group * size, size), per_group, inner(), threads_, allocator);
-    const auto divide = [&] {
-      amx_divisions_.clear();
-      for (const StripPlan& plan : plan_.strip_plans) amx_divisions_.push_back(amx_.front().division_of(amx_tiles(plan), plan_.strip_each ? 1 : threads_));
-    };
-    divide();
-    const bool adds_up = std::ranges::any_of(amx_divisions_, [](const auto& division) { return division.sums > 1; });
+    const auto division_of = [&](const StripPlan& plan) { return amx_.front().division_of(amx_tiles(plan), plan_.strip_each ? 1 : threads_); };
+    const bool adds_up = std::ranges::any_of(plan_.strip_plans, [&](const StripPlan& plan) { return division_of(plan).sums > 1; });
     amx_places_ = plan_.places_s && plan_.strip_plans.front().rows.empty() && !adds_up;
-    divide();
+    std::ranges::transform(plan_.strip_plans, std::back_inserter(amx_divisions_), division_of);
   }
 
   // Lookups by slice of channels, part of the dictionary, channel and column; without columns, channels with fewest lookups of a
@@ -318,8 +315,8 @@ class FlatGather final : public PreparedConvolution {
   // Whether X, as it lies, is long enough for the matrix unit.
   bool multiplies_by_amx() const {
     const auto fits = [](const StripPlan& plan) { return plan.formed >= AmxProduct<T>::kPositions; };
-    return has_amx_bf16() && plan_.shape.lanes == AmxProduct<T>::kPositions && !plan_.copies_x && !plan_.one_position && dictionary_.taps() == 1 && dictionary_.stride == Pair{1, 1} &&
-           std::ranges::all_of(plan_.strip_plans, fits);
+    return has_amx_bf16() && plan_.shape.lanes == AmxProduct<T>::kPositions && !plan_.copies_x && !plan_.one_position && dictionary_.taps() == 1 &&
+           dictionary_.stride == Pair{1, 1} && std::ranges::all_of(plan_.strip_plans, fits);
   }
   std::int64_t amx_tiles(const StripPlan& plan) const { return amx_places_ ? std::ssize(plan.plane) : divided_up(plan.formed, AmxProduct<T>::kPositions); }
   std::int64_t partial_sums(std::int64_t unit) const { return amx_.empty() ? 1 : amx_divisions_[unit % plan_.strips].sums; }

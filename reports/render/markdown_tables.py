@@ -33,8 +33,7 @@ def fastest(records, kind):
     names = {record["variant"] for record in measured}
 
     def is_another(record):
-        chosen = record["variant"] == "auto" and (record["choice"] or "").split(" ")[0]
-        return bool(chosen) and chosen in names
+        return record["variant"] == "auto" and (record["choice"] or "").split(" ")[0] in names
 
     return min((record for record in measured if not is_another(record)), key=lambda record: record["median_us"], default=None)
 
